@@ -1,0 +1,187 @@
+"""The catalogue of checks: a decorator, and the page that each check's docstring is."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import pkgutil
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_droplet.model import SEVERITIES, Severity
+
+F = TypeVar("F", bound=Callable[..., None])
+
+PROFILES = ("droplet", "cis1", "cis2", "extended")
+ACCOUNT = "droplet_account"
+_ID = re.compile(r"[a-z0-9]+\.[a-z0-9]+(-[a-z0-9]+)*")
+_HEADING = re.compile(r"^([A-Z][A-Za-z ]+):$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check with one choice of its parameters; ``id`` has the parameter in brackets.
+
+    ``facts`` are the names of the function's parameters that are not in ``arguments``.
+    """
+
+    base_id: str
+    function: Callable[..., None] = field(repr=False)
+    severity: Severity
+    profiles: tuple[str, ...]
+    guide: int | None = None
+    references: str = ""
+    depends_on: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def id(self) -> str:
+        """The id, with the parameter: ``tls.listening[nginx]``."""
+        params = ",".join(self.arguments.values())
+        return f"{self.base_id}[{params}]" if params else self.base_id
+
+    @property
+    def family(self) -> str:
+        """The part of the id before the dot."""
+        return self.base_id.partition(".")[0]
+
+    @cached_property
+    def facts(self) -> tuple[str, ...]:
+        """Names of the facts that the function asks for."""
+        names = inspect.signature(self.function).parameters
+        return tuple(n for n in names if n not in self.arguments)
+
+    @property
+    def of_account(self) -> bool:
+        """Whether it judges the account as a whole, once a run."""
+        return ACCOUNT in self.facts
+
+    @cached_property
+    def doc(self) -> CheckDoc:
+        """The page of the check."""
+        return CheckDoc.parse(inspect.getdoc(self.function) or self.function.__name__)
+
+
+@dataclass(frozen=True)
+class CheckDoc:
+    """A check's docstring: the title (its first line) and its sections by heading."""
+
+    title: str
+    sections: Mapping[str, str]
+
+    @property
+    def rationale(self) -> str:
+        """Why it matters."""
+        return self.sections.get("Rationale", "")
+
+    @property
+    def remediation(self) -> str:
+        """How to mend it; shown, never run."""
+        return self.sections.get("Remediation", "")
+
+    @classmethod
+    def parse(cls, text: str) -> CheckDoc:
+        """Parse Google sections: a heading line such as ``Rationale:``, then indented text."""
+        title, _, body = text.partition("\n")
+        parts = _HEADING.split(body)
+        pairs = zip(parts[1::2], parts[2::2], strict=True)
+        return cls(
+            title.strip().removesuffix("."),
+            {name: textwrap.dedent(part).strip("\n") for name, part in pairs},
+        )
+
+
+def check(
+    id: str,  # noqa: A002 the field's word
+    *,
+    severity: Severity = "medium",
+    profile: str | Sequence[str] = (),
+    guide: int | None = None,
+    references: str = "",
+    depends_on: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    params: Mapping[str, Sequence[str]] | None = None,
+) -> Callable[[F], F]:
+    """Make a test function a check: it gets an id and a severity, and runs once per Droplet.
+
+    Args:
+        id: ``family.kebab-case``; it never changes meaning.
+        severity: critical, high, medium or low.
+        profile: Profiles that select it; none: it always runs (a user's own check).
+        guide: Number (1 to 10) of the recommendation of DigitalOcean's hardening guide.
+        references: Benchmarks and sources, separated by ``;``.
+        depends_on: Ids of checks that are judged first on the same facts: where one fails, this
+            one fails and names it as the cause; where one is unknown, so is this.
+        rows: Names of the facts whose rows an account-wide check reads.
+        params: Values for parameters of the function that are not facts; each combination is a
+            check of its own, with the values in brackets behind the id.
+
+    Raises:
+        ValueError: The id is malformed or the severity or profile is not known.
+    """
+    profiles = (profile,) if isinstance(profile, str) else tuple(profile)
+    if not _ID.fullmatch(id):
+        msg = f"check id {id!r}: write it as family.kebab-case"
+        raise ValueError(msg)
+    if severity not in SEVERITIES:
+        msg = f"check {id}: severity {severity!r} is none of {', '.join(SEVERITIES)}"
+        raise ValueError(msg)
+    if wrong := set(profiles) - set(PROFILES):
+        msg = f"check {id}: profile {wrong.pop()!r} is none of {', '.join(PROFILES)}"
+        raise ValueError(msg)
+
+    def decorate(function: F) -> F:
+        grid = itertools.product(*((params or {}).values()))
+        function.__droplet_checks__ = tuple(  # type: ignore[attr-defined]
+            Check(
+                base_id=id,
+                function=function,
+                severity=severity,
+                profiles=profiles,
+                guide=guide,
+                references=references,
+                depends_on=tuple(depends_on),
+                rows=tuple(rows),
+                arguments=dict(zip(params or {}, values, strict=True)),
+            )
+            for values in grid
+        )
+        return function
+
+    return decorate
+
+
+def checks_of(function: Any) -> tuple[Check, ...]:
+    """Return the checks that a function was decorated as; none for any other object."""
+    found: tuple[Check, ...] = getattr(function, "__droplet_checks__", ())
+    return found
+
+
+def checks_in(module: object) -> Iterator[Check]:
+    """Yield the checks of a module in the order of their definition."""
+    for value in vars(module).values():
+        if callable(value) and getattr(value, "__module__", None) == getattr(
+            module, "__name__", None
+        ):
+            yield from checks_of(value)
+
+
+@cache
+def shipped() -> Mapping[str, Check]:
+    """Return every shipped check by its id, in the order of the modules' names."""
+    package = importlib.import_module("pytest_droplet.checks")
+    modules = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+    found = (importlib.import_module(f"pytest_droplet.checks.{name}") for name in modules)
+    return {c.id: c for module in found for c in checks_in(module)}
+
+
+def source_path(chosen: Check) -> Path:
+    """Return the file that defines the check."""
+    return Path(chosen.function.__code__.co_filename)

@@ -1,0 +1,395 @@
+"""Data that every stage shares: frozen, and with no more behaviour than names it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+Outcome = Literal["pass", "fail", "unknown", "error", "notapplicable", "waived"]
+Severity = Literal["critical", "high", "medium", "low"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+
+
+class NotObservedError(Exception):
+    """A fact that a check needs was not observed: the verdict is ``unknown``, never a pass."""
+
+
+def not_applicable(reason: str) -> NoReturn:
+    """End a check whose subject does not exist, with the reason (``pytest.skip``)."""
+    pytest.skip(reason)
+
+
+class Claims:
+    """Several claims of one check, judged together: a failure beats a missing fact.
+
+    Each ``with claim:`` block keeps its assertion or its :class:`NotObservedError`; leaving the
+    outer block raises the assertions, joined by ``; ``, or else the first missing fact::
+
+        with Claims() as claim:
+            with claim:
+                assert droplet_auditd_unit.enabled, "auditd.service is not enabled"
+            with claim:
+                assert droplet_audit_status.pid, "no daemon listens"
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._failures: list[str] = []
+        self._missing: list[NotObservedError] = []
+
+    def __enter__(self) -> Self:
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._depth -= 1
+        if self._depth:
+            if isinstance(exc, AssertionError):
+                self._failures.append(str(exc).split("\nassert ", 1)[0])
+                return True
+            if isinstance(exc, NotObservedError):
+                self._missing.append(exc)
+                return True
+            return False
+        if exc is None and self._failures:
+            raise AssertionError("; ".join(self._failures))
+        if exc is None and self._missing:
+            raise self._missing[0]
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of a Droplet, as the API lists it."""
+
+    ip: str
+    version: Literal[4, 6]
+    kind: Literal["public", "private", "reserved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The image that the Droplet was created from; the host may have been upgraded since."""
+
+    id: int | None = None
+    distribution: str | None = None
+    name: str | None = None
+    slug: str | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Droplet:
+    """A Droplet of the account, from ``GET /v2/droplets``.
+
+    ``hidden`` names the fields that the token may not read (API field names): an empty value of
+    such a field says nothing.
+    """
+
+    id: int
+    name: str
+    status: str = "active"
+    created_at: datetime | None = None
+    region: str = ""
+    size: str = ""
+    tags: tuple[str, ...] = ()
+    vpc_uuid: str | None = None
+    image: Image = field(default_factory=Image)
+    features: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    backup_ids: tuple[int, ...] = ()
+    volume_ids: tuple[str, ...] = ()
+    disk_gigabytes: int = 0
+    kernel: str | None = None
+    project: str | None = None
+    managed_by: str | None = None
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def urn(self) -> str:
+        """DigitalOcean's uniform resource name, ``do:droplet:123``."""
+        return f"do:droplet:{self.id}"
+
+    @property
+    def pytest_id(self) -> str:
+        """``<name>-<id>``: names repeat, ids do not. Safe inside a node id."""
+        name = "".join(
+            c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self.name
+        )
+        return f"{name}-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One inbound or outbound rule of a Cloud Firewall.
+
+    ``ports`` is the API's text: ``22``, ``8000-9000``, ``0`` or ``all``. Peers are the sources of
+    an inbound rule and the destinations of an outbound one.
+    """
+
+    protocol: str
+    ports: str
+    addresses: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    droplet_ids: tuple[int, ...] = ()
+    load_balancer_uids: tuple[str, ...] = ()
+    kubernetes_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """A change of a Cloud Firewall that is not applied to a Droplet yet."""
+
+    droplet_id: int
+    removing: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """A Cloud Firewall, from ``GET /v2/firewalls`` or ``/v2/droplets/{id}/firewalls``."""
+
+    id: str
+    name: str
+    status: str
+    droplet_ids: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
+    inbound: tuple[Rule, ...] = ()
+    outbound: tuple[Rule, ...] = ()
+    pending: tuple[PendingChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKey:
+    """An SSH key of the account. ``public_key`` is the OpenSSH line: never print it whole."""
+
+    id: int
+    name: str
+    fingerprint: str
+    public_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPolicy:
+    """The backup policy of a Droplet; ``plan`` and the rest are None where backups are off."""
+
+    enabled: bool
+    plan: str | None = None
+    weekday: str | None = None
+    hour: int | None = None
+    window_hours: int | None = None
+    retention_days: int | None = None
+    next_window_start: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One backup image of a Droplet."""
+
+    id: int
+    created_at: datetime
+    size_gigabytes: float | None = None
+    min_disk_size: int | None = None
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """One observation: its value, or the reason why there is none.
+
+    ``source`` is what a person would type to see the same (a command, ``GET /v2/...``);
+    ``missing`` is None exactly when ``value`` was observed.
+    """
+
+    source: str
+    observed_at: datetime
+    value: T | None = None
+    missing: str | None = None
+
+    def get(self) -> T:
+        """Return the value.
+
+        Raises:
+            NotObservedError: There is none; the text has the source and the reason.
+        """
+        if self.missing is not None:
+            raise NotObservedError(f"{self.source}: {self.missing}")
+        return self.value  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the API says of the whole account, read once; each list complete or missing.
+
+    ``droplets`` holds every Droplet of the account, ``selected`` the ids that the selectors chose.
+    ``attached`` holds the answers of ``/v2/droplets/{id}/firewalls``, asked only where the join of
+    ``firewalls`` decides nothing; ``enabled_at`` the last completed ``enable_backups`` action,
+    asked only for Droplets with backups on and no backup yet.
+    """
+
+    read_at: datetime
+    endpoint: str
+    droplets: tuple[Droplet, ...]
+    selected: tuple[int, ...]
+    firewalls: Reading[tuple[Firewall, ...]]
+    keys: Reading[tuple[AccountKey, ...]]
+    backup_policies: Reading[Mapping[int, BackupPolicy]]
+    backups: Reading[Mapping[int, tuple[Backup, ...]]]
+    attached: Mapping[int, Reading[tuple[Firewall, ...]]] = field(default_factory=dict)
+    enabled_at: Mapping[int, Reading[datetime | None]] = field(default_factory=dict)
+    requests: int = 0
+
+    def droplet(self, droplet_id: int) -> Droplet:
+        """Return the Droplet with this id (KeyError: not of this account)."""
+        for droplet in self.droplets:
+            if droplet.id == droplet_id:
+                return droplet
+        raise KeyError(droplet_id)
+
+    @property
+    def selection(self) -> tuple[Droplet, ...]:
+        """The selected Droplets, by id."""
+        chosen = frozenset(self.selected)
+        return tuple(sorted((d for d in self.droplets if d.id in chosen), key=lambda d: d.id))
+
+    @property
+    def covers_account(self) -> bool:
+        """Whether every Droplet of the account is selected."""
+        return len(self.selected) == len(self.droplets)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A piece of the host script: shell code whose output one or more facts parse.
+
+    ``command`` is POSIX sh, run as ``sh -c`` with standard input from ``/dev/null``, a time limit
+    and an output cap. With ``root`` it is only run as uid 0. It must change nothing on the host.
+    """
+
+    name: str
+    command: str
+    root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SectionOutput:
+    """What one section printed, decoded as UTF-8 with U+FFFD for what is not.
+
+    ``rc`` is 127 where the tool is absent and 124 where the time limit ended it, as the shell and
+    timeout(1) have it. ``missing`` is the reason why nothing can be said (not run without root,
+    connection cut before its end, time limit); ``truncated`` says that the cap cut the output.
+    """
+
+    name: str
+    stdout: str = ""
+    stderr: str = ""
+    rc: int | None = None
+    truncated: bool = False
+    missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Something observed from the auditor's side, next to the script.
+
+    ``run`` gets the Droplet's address to connect to and the host's sections (for names and ports
+    to try) and returns JSON-able data; it opens connections, changes nothing, and is cancelled
+    at the time limit of the host. It raises NotObservedError for "cannot tell".
+    """
+
+    name: str
+    run: Callable[[str, HostReading], Awaitable[Any]]
+    sections: tuple[Section, ...] = ()
+
+
+HostState = Literal["reached", "unreachable", "off", "not-ours"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostReading:
+    """All that was read of one host: sections by name, probe results by name.
+
+    ``reason`` is one line for the user where ``state`` is not ``reached``. ``root`` tells whether
+    the script ran as uid 0, ``root_reason`` why not.
+    """
+
+    droplet_id: int
+    state: HostState
+    observed_at: datetime
+    reason: str = ""
+    address: str = ""
+    port: int = 22
+    user: str = ""
+    root: bool = False
+    root_reason: str = ""
+    sections: Mapping[str, SectionOutput] = field(default_factory=dict)
+    probes: Mapping[str, Any] = field(default_factory=dict)
+    probe_errors: Mapping[str, str] = field(default_factory=dict)
+
+    def section(self, name: str, *, complete: bool = True) -> SectionOutput:
+        """Return a section's output.
+
+        Raises:
+            NotObservedError: It was not read, not to its end, or (with ``complete``) truncated.
+        """
+        if self.state != "reached":
+            raise NotObservedError(self.reason or self.state)
+        output = self.sections.get(name)
+        if output is None:
+            raise NotObservedError(f"{name}: the host's answer has no such section")
+        if output.missing is not None:
+            raise NotObservedError(output.missing)
+        if output.rc == 124:
+            raise NotObservedError("no answer within the time limit of the section")
+        if complete and output.truncated:
+            raise NotObservedError("the output was longer than the cap and is cut")
+        return output
+
+    def probe(self, name: str) -> Any:
+        """Return a probe's result.
+
+        Raises:
+            NotObservedError: It was not run or could not tell.
+        """
+        if name in self.probe_errors:
+            raise NotObservedError(self.probe_errors[name])
+        if name not in self.probes:
+            raise NotObservedError(self.reason or "not probed")
+        return self.probes[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One fact that a verdict rests on: its name, where and when it was read, and its text."""
+
+    fact: str
+    source: str
+    observed_at: datetime
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of one check on one Droplet (``droplet_id`` None: on the account)."""
+
+    check: str
+    droplet_id: int | None
+    outcome: Outcome
+    severity: Severity
+    message: str
+    evidence: tuple[Evidence, ...] = ()
+    caused_by: str | None = None
+    duration_s: float = 0.0
+    traceback: str | None = None

@@ -1,0 +1,1 @@
+"""The document of record, and every output that is drawn from it."""

@@ -1,0 +1,167 @@
+"""From what happened to a verdict: the one place that knows the rules of design section 4."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from pytest_droplet.catalogue import ACCOUNT, Check, shipped
+from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.model import Evidence, NotObservedError, Outcome, Reading, Verdict
+
+_EVIDENCE_LIMIT = 400
+_MESSAGE_LIMIT = 2000
+
+
+class MissingFact:
+    """Stands in for a fact that was not observed: whatever is asked of it raises."""
+
+    def __init__(self, reading: Reading[Any]) -> None:
+        object.__setattr__(self, "_reading", reading)
+
+    def __getattribute__(self, name: str) -> Any:
+        object.__getattribute__(self, "_reading").get()
+        raise AssertionError(name)  # pragma: no cover  get() raises
+
+    def _refuse(self, *_: object) -> Any:
+        object.__getattribute__(self, "_reading").get()
+
+    __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __call__ = _refuse
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __str__ = __float__ = __int__ = _refuse
+    __hash__ = None  # type: ignore[assignment]
+
+
+def judge(check: Check, observation: Observation) -> Verdict:
+    """Judge one check on one Droplet.
+
+    A pass needs every fact that the check asks for: one that was not observed makes it unknown,
+    whatever the function returned. A failure that other facts prove stands.
+    """
+    began = time.perf_counter()
+    readings = {
+        name: observation.reading(name)
+        for name in check.facts
+        if name not in _GIVEN and name in all_facts()
+    }
+    evidence = tuple(_evidence(name, reading) for name, reading in readings.items())
+
+    def verdict(outcome: Outcome, message: str = "", **more: Any) -> Verdict:
+        return Verdict(
+            check.id,
+            observation.droplet.id,
+            outcome,
+            check.severity,
+            message[:_MESSAGE_LIMIT],
+            evidence,
+            duration_s=time.perf_counter() - began,
+            **more,
+        )
+
+    if (reason := _out_of_reach(check, observation)) is not None:
+        return verdict(*reason)
+    for needed in check.depends_on:
+        cause = judge(_check(needed), observation)
+        if cause.outcome == "fail":
+            return verdict(
+                "fail", f"caused by {cause.check}: {cause.message}", caused_by=cause.check
+            )
+        if cause.outcome == "notapplicable":
+            return verdict("notapplicable", cause.message)
+        if cause.outcome in {"unknown", "error"}:
+            return verdict("unknown", f"{cause.check} is {cause.outcome}: {cause.message}")
+    arguments: dict[str, Any] = dict(check.arguments)
+    for name in check.facts:
+        if name in readings:
+            reading = readings[name]
+            arguments[name] = reading.value if reading.missing is None else MissingFact(reading)
+        else:
+            arguments[name] = _GIVEN[name](observation)
+    outcome, message, trace = _call(check, arguments)
+    if outcome == "pass":
+        for reading in readings.values():
+            if reading.missing is not None:
+                return verdict("unknown", f"{reading.source}: {reading.missing}")
+    return verdict(outcome, message, traceback=trace)
+
+
+def judge_account(check: Check, account: Account) -> Verdict:
+    """Judge a check of the account as a whole."""
+    began = time.perf_counter()
+    outcome, message, trace = _call(check, {**check.arguments, ACCOUNT: account})
+    evidence = (
+        Evidence(
+            ACCOUNT,
+            f"GET /v2 at {account.inventory.endpoint}",
+            account.inventory.read_at,
+            f"{len(account.inventory.droplets)} Droplets, {len(account.rows)} read",
+        ),
+    )
+    return Verdict(
+        check.id,
+        None,
+        outcome,
+        check.severity,
+        message[:_MESSAGE_LIMIT],
+        evidence,
+        duration_s=time.perf_counter() - began,
+        traceback=trace,
+    )
+
+
+_GIVEN: Mapping[str, Callable[[Observation], Any]] = {
+    "droplet": lambda o: o.droplet,
+    "droplet_settings": lambda o: o.settings,
+    "droplet_now": lambda o: o.now,
+}
+
+
+def given_names() -> frozenset[str]:
+    """Return the names that a check may ask for beside facts."""
+    return frozenset(_GIVEN) | {ACCOUNT}
+
+
+def _check(check_id: str) -> Check:
+    return shipped()[check_id]
+
+
+def _out_of_reach(check: Check, observation: Observation) -> tuple[Outcome, str] | None:
+    host = observation.host
+    of_host = any(f in all_facts() and all_facts()[f].of_host for f in check.facts)
+    if not of_host or host.state == "reached":
+        return None
+    if host.state == "unreachable":
+        return "unknown", host.reason
+    return "notapplicable", host.reason
+
+
+def _call(check: Check, arguments: Mapping[str, Any]) -> tuple[Outcome, str, str | None]:
+    try:
+        check.function(**arguments)
+    except AssertionError as exc:
+        return "fail", _first_claim(exc), None
+    except NotObservedError as exc:
+        return "unknown", str(exc), None
+    except pytest.skip.Exception as exc:
+        return "notapplicable", str(exc.msg), None
+    except Exception as exc:  # noqa: BLE001 a broken check must not end the audit
+        return "error", f"{type(exc).__name__}: {exc}", traceback.format_exc()
+    return "pass", "", None
+
+
+def _first_claim(exc: AssertionError) -> str:
+    """Return the message of an assertion without pytest's explanation of the expression."""
+    text = str(exc)
+    return text.split("\nassert ", 1)[0] or "the check failed without a message"
+
+
+def _evidence(name: str, reading: Reading[Any]) -> Evidence:
+    text = (
+        f"not observed: {reading.missing}" if reading.missing is not None else str(reading.value)
+    )
+    if len(text) > _EVIDENCE_LIMIT:
+        text = text[: _EVIDENCE_LIMIT - 1] + "…"
+    return Evidence(name, reading.source, reading.observed_at, text)
