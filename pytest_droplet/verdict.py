@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -36,18 +36,21 @@ class MissingFact:
 
 
 def judge(check: Check, observation: Observation) -> Verdict:
-    """Judge one check on one Droplet.
+    """Judge one check on one Droplet, once: the verdict is kept with the observation.
 
     A pass needs every fact that the check asks for: one that was not observed makes it unknown,
     whatever the function returned. A failure that other facts prove stands.
     """
+    known = observation.verdicts.get(check.id)
+    if known is None:
+        known = observation.verdicts[check.id] = _judge(check, observation)
+    return known
+
+
+def _judge(check: Check, observation: Observation) -> Verdict:
     began = time.perf_counter()
-    readings = {
-        name: observation.reading(name)
-        for name in check.facts
-        if name not in _GIVEN and name in all_facts()
-    }
-    evidence = tuple(_evidence(name, reading) for name, reading in readings.items())
+    readings = {name: observation.reading(name) for name in check.facts if name in all_facts()}
+    evidence = fact_evidence(observation, readings)
 
     def verdict(outcome: Outcome, message: str = "", **more: Any) -> Verdict:
         return Verdict(
@@ -64,11 +67,11 @@ def judge(check: Check, observation: Observation) -> Verdict:
     if (reason := _out_of_reach(check, observation)) is not None:
         return verdict(*reason)
     for needed in check.depends_on:
-        cause = judge(_check(needed), observation)
+        cause = judge(shipped()[needed.format(**check.arguments)], observation)
         if cause.outcome == "fail":
-            return verdict(
-                "fail", f"caused by {cause.check}: {cause.message}", caused_by=cause.check
-            )
+            root = cause.caused_by or cause.check
+            text = cause.message if cause.caused_by else f"caused by {root}: {cause.message}"
+            return verdict("fail", text, caused_by=root)
         if cause.outcome == "notapplicable":
             return verdict("notapplicable", cause.message)
         if cause.outcome in {"unknown", "error"}:
@@ -119,13 +122,14 @@ _GIVEN: Mapping[str, Callable[[Observation], Any]] = {
 }
 
 
+def fact_evidence(observation: Observation, names: Iterable[str]) -> tuple[Evidence, ...]:
+    """Return the evidence of those names that are facts, in their order."""
+    return tuple(_evidence(n, observation.reading(n)) for n in names if n in all_facts())
+
+
 def given_names() -> frozenset[str]:
     """Return the names that a check may ask for beside facts."""
     return frozenset(_GIVEN) | {ACCOUNT}
-
-
-def _check(check_id: str) -> Check:
-    return shipped()[check_id]
 
 
 def _out_of_reach(check: Check, observation: Observation) -> tuple[Outcome, str] | None:

@@ -24,6 +24,7 @@ from pytest_droplet.model import (
     Reading,
     Section,
     SectionOutput,
+    Verdict,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Fact:
 class Observation:
     """All that may be known of one Droplet: the API's view, the host's reading, the settings.
 
-    Facts are parsed when first asked for, and kept. ``now`` is the time that ages and dates are
+    Facts are parsed when first asked for, and kept; so are the verdicts that were given. ``now`` is the time that ages and dates are
     judged at: the recording's in a replay.
     """
 
@@ -73,6 +74,7 @@ class Observation:
         self.host = host
         self.settings = settings
         self.now = now
+        self.verdicts: dict[str, Verdict] = {}
         self._readings: dict[str, Reading[Any]] = {}
 
     def section(self, name: str, *, complete: bool = True) -> SectionOutput:

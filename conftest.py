@@ -1,0 +1,3 @@
+"""What every test of the plugin may ask for."""
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,177 @@
+"""One run: the inventory, the hosts being read, and what is known of each Droplet so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pytest_droplet.api.inventory import address_for
+from pytest_droplet.catalogue import Check, shipped
+from pytest_droplet.connection.pool import Target
+from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.hooks import Hosts
+from pytest_droplet.model import (
+    Droplet,
+    HostReading,
+    Inventory,
+    Probe,
+    Reading,
+    Section,
+)
+from pytest_droplet.options import AuditConfig
+from pytest_droplet.recording import Recorder
+from pytest_droplet.report.record import Line, droplet_line
+from pytest_droplet.settings import Settings
+
+_ALWAYS = ("droplet_os_release",)
+_STATUS_WORDS = {"off": "off", "new": "being created", "archive": "archived"}
+
+
+@dataclass
+class Audit:
+    """The state of one run in one process (a worker of pytest-xdist has its own).
+
+    Attributes:
+        now: The time that ages and dates are judged at: the recording's in a replay.
+        replay: ``recorded_at`` and ``source`` of the recording; None in a live run.
+        rows: Rows of the Droplets that were read, for the checks of the account.
+    """
+
+    options: AuditConfig
+    settings: Settings
+    inventory: Inventory
+    hosts: Hosts
+    now: datetime
+    started_at: datetime
+    replay: Mapping[str, str] | None = None
+    recorder: Recorder | None = None
+    rows: dict[int, Mapping[str, Reading[Any]]] = field(default_factory=dict)
+    started: set[int] = field(default_factory=set)
+    _lines: dict[int, Line] = field(default_factory=dict)
+    _row_facts: tuple[str, ...] = ()
+    _observations: dict[int, Observation] = field(default_factory=dict)
+    _by_id: dict[int, Droplet] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.droplets = self.inventory.selection
+        self._by_id = {d.id: d for d in self.droplets}
+        self._due = {d.id for d in self.droplets if self._not_due(d) is None}
+
+    def droplet(self, droplet_id: int) -> Droplet:
+        """Return a selected Droplet (KeyError: not selected)."""
+        return self._by_id[droplet_id]
+
+    def start(self, droplets: Iterable[Droplet]) -> None:
+        """Begin to connect to those of the Droplets that can be reached at all."""
+        new = [d for d in droplets if d.id not in self.started]
+        self.started.update(d.id for d in new)
+        self.hosts.start(
+            [
+                Target(d.id, d.name, address)
+                for d in new
+                if d.id in self._due and (address := address_for(d, self.options.address))
+            ]
+        )
+
+    def plan(self, checks: Iterable[Check], facts: Iterable[str]) -> None:
+        """Tell the hosts what to read: what these checks and facts need, and no more."""
+        chosen = tuple(checks)
+        self._row_facts = tuple(dict.fromkeys(n for c in chosen for n in c.rows))
+        names = (*_ALWAYS, *facts, *self._row_facts, *needed_facts(chosen))
+        sections, probes = reading_plan(names, probe=self.options.probe)
+        self.hosts.read(sections, probes)
+
+    def next_arrived(self, wanted: Iterable[int]) -> int:
+        """Wait until one of these Droplets can be judged, and return its id."""
+        ids = set(wanted)
+        ready = ids - self._due
+        return min(ready) if ready else self.hosts.next_arrived(ids)
+
+    def observation(self, droplet_id: int) -> Observation:
+        """Wait for a Droplet's host and return all that is known of it; kept until dropped."""
+        known = self._observations.get(droplet_id)
+        if known is None:
+            droplet = self.droplet(droplet_id)
+            host = self._not_due(droplet) or self.hosts.get(droplet_id)
+            if self.recorder is not None and droplet_id not in self.rows:
+                self.recorder.add_host(host)
+            known = Observation(droplet, self.inventory, host, self.settings, self.now)
+            self._observations[droplet_id] = known
+            if droplet_id not in self.rows:
+                self.rows[droplet_id] = known.rows(self._row_facts)
+                self._lines[droplet_id] = self._line(known)
+        return known
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether a selected check of the account judges rows of every Droplet."""
+        return bool(self._row_facts)
+
+    def take_line(self, droplet_id: int) -> Line | None:
+        """Return the record's line of a Droplet that was read, once; None afterwards."""
+        return self._lines.pop(droplet_id, None)
+
+    def lines(self) -> list[Line]:
+        """Return the record's lines that were not taken yet."""
+        lines = list(self._lines.values())
+        self._lines.clear()
+        return lines
+
+    def _line(self, seen: Observation) -> Line:
+        release = seen.reading("droplet_os_release")
+        name = None if release.missing is not None else release.get().pretty_name
+        return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id])
+
+    def drop(self, droplet_id: int) -> None:
+        """Forget a Droplet's facts; its rows stay."""
+        self._observations.pop(droplet_id, None)
+
+    def account(self, rows: Mapping[int, Mapping[str, Reading[Any]]]) -> Account:
+        """Return the account as a whole, with the rows of the Droplets that are ours to read."""
+        due = {i: row for i, row in rows.items() if i in self._due}
+        return Account(self.inventory, due, self.settings, self.now)
+
+    def _not_due(self, droplet: Droplet) -> HostReading | None:
+        """Return the reading of a Droplet that no connection is tried to."""
+        read_at = self.inventory.read_at
+        if droplet.managed_by is not None:
+            reason = f"{droplet.name} is managed by {droplet.managed_by}"
+            return HostReading(droplet.id, "not-ours", read_at, reason=reason)
+        if droplet.status != "active":
+            reason = f"{droplet.name} is {_STATUS_WORDS.get(droplet.status, droplet.status)}"
+            return HostReading(droplet.id, "off", read_at, reason=reason)
+        if address_for(droplet, self.options.address) is None:
+            reason = (
+                f"{droplet.name}: it has no {self.options.address} address;"
+                " choose another with --droplets-address"
+            )
+            return HostReading(droplet.id, "unreachable", read_at, reason=reason)
+        return None
+
+
+def needed_facts(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Return the names of the facts that checks ask for, those they depend on included."""
+    names: dict[str, None] = {}
+    todo = list(checks)
+    seen: set[str] = set()
+    while todo:
+        check = todo.pop()
+        if check.id in seen:
+            continue
+        seen.add(check.id)
+        names.update(dict.fromkeys(check.facts))
+        todo.extend(shipped()[name.format(**check.arguments)] for name in check.depends_on)
+    return tuple(names)
+
+
+def reading_plan(
+    names: Iterable[str], *, probe: bool
+) -> tuple[tuple[Section, ...], tuple[Probe, ...]]:
+    """Return the sections and probes that facts need, each once, in a stable order."""
+    known = all_facts()
+    chosen = [known[name] for name in dict.fromkeys(names) if name in known]
+    sections = {s.name: s for fact in chosen for s in fact.sections}
+    probes = {p.name: p for fact in chosen for p in fact.probes} if probe else {}
+    return tuple(sections[n] for n in sorted(sections)), tuple(probes[n] for n in sorted(probes))

@@ -1,0 +1,330 @@
+"""The Collector and the Item that run checks, and the order in which a run takes them."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+import pytest_droplet.checks
+from pytest_droplet.catalogue import Check, checks_in, shipped, source_path
+from pytest_droplet.facts import all_facts
+from pytest_droplet.model import Droplet, Verdict
+from pytest_droplet.report.record import Line, result_line
+from pytest_droplet.verdict import given_names, judge, judge_account
+
+if TYPE_CHECKING:
+    from pytest_droplet.audit import Audit
+
+CHECKS_FOLDER = Path(pytest_droplet.checks.__file__).parent
+NODE_FOLDER = "pytest_droplet/checks"
+
+audit_key: pytest.StashKey[Audit] = pytest.StashKey()
+Phase = Literal["setup", "call", "teardown"]
+
+
+class CheckModule(pytest.Collector):
+    """Collects the checks of one shipped module, once for each selected Droplet."""
+
+    named: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, path: Path) -> CheckModule:
+        """Return the collector of a file in the folder of the shipped checks."""
+        node: CheckModule = cls.from_parent(
+            parent, name=path.name, path=path, nodeid=f"{NODE_FOLDER}/{path.name}"
+        )
+        return node
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield an Item for each check of the profile, or named on the command line, by Droplet."""
+        module = importlib.import_module(f"{pytest_droplet.checks.__name__}.{self.path.stem}")
+        profiles = self.config.stash[audit_key].options.profiles
+        for check in checks_in(module):
+            if profiles.intersection(check.profiles) or check.base_id in self.named:
+                yield from items_of(self, check)
+
+
+class CheckItem(pytest.Item):
+    """One check on one Droplet (``droplet`` None: on the account)."""
+
+    def __init__(
+        self, *, check: Check, droplet: Droplet | None, mark: pytest.Mark, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.check = check
+        self.droplet = droplet
+        self.own_markers.append(mark)
+
+    @property
+    def subject(self) -> str:
+        """What is judged: the Droplet's name and id, or ``account``."""
+        return self.droplet.pytest_id if self.droplet else "account"
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The run that this item belongs to."""
+        return self.config.stash[audit_key]
+
+    def judge(self) -> Verdict:
+        """Wait for the Droplet and judge the check."""
+        if self.droplet is None:
+            return judge_account(self.check, self.audit.account(self.audit.rows))
+        return judge(self.check, self.audit.observation(self.droplet.id))
+
+    def runtest(self) -> None:
+        """Run the check as pytest runs any item; the run protocol below does not come here."""
+        verdict = self.judge()
+        if verdict.outcome == "fail":
+            pytest.fail(verdict.message, pytrace=False)
+        if verdict.outcome == "notapplicable":
+            pytest.skip(verdict.message)
+        if verdict.outcome != "pass":
+            raise pytest.UsageError(verdict.message)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Return where the check is defined, and the item's name."""
+        code = self.check.function.__code__
+        return source_path(self.check), code.co_firstlineno - 1, self.name
+
+    @cached_property
+    def location(self) -> tuple[str, int | None, str]:
+        """The file of the node id, so that no machine path is shown."""
+        line = self.check.function.__code__.co_firstlineno - 1
+        return self.nodeid.partition("::")[0], line, self.name
+
+    def run_protocol(self) -> None:
+        """Judge, and report setup, call and teardown as pytest does for any test."""
+        hook = self.ihook
+        hook.pytest_runtest_logstart(nodeid=self.nodeid, location=self.location)
+        start = time.time()
+        verdict = self.judge()
+        for report in self._reports(verdict, start):
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=self.nodeid, location=self.location)
+
+    def _reports(self, verdict: Verdict, start: float) -> Iterator[pytest.TestReport]:
+        outcome, phase, text = as_pytest(verdict, self.audit.options.unknown)
+        longrepr: Any = text
+        if outcome == "skipped":
+            path, line, _ = self.location
+            longrepr = (path, (line or 0) + 1, f"Skipped: {text}")
+        properties = [
+            ("check", verdict.check),
+            ("severity", verdict.severity),
+            ("verdict", verdict.outcome),
+        ]
+        if self.droplet is not None:
+            properties.append(("urn", self.droplet.urn))
+        if phase != "setup":
+            yield self._report("setup", start=start, properties=properties)
+        decisive = self._report(
+            phase,
+            outcome,
+            longrepr,
+            start=start,
+            duration=verdict.duration_s,
+            properties=properties,
+        )
+        carry(decisive, self.audit, result_line(verdict, self.nodeid))
+        vars(decisive)["droplet_check"] = True
+        yield decisive
+        yield self._report("teardown", start=start, properties=properties)
+
+    def _report(
+        self,
+        when: Phase,
+        outcome: Literal["passed", "failed", "skipped"] = "passed",
+        longrepr: Any = None,
+        *,
+        start: float,
+        duration: float = 0.0,
+        properties: Sequence[tuple[str, object]],
+    ) -> pytest.TestReport:
+        return pytest.TestReport(
+            nodeid=self.nodeid,
+            location=self.location,
+            keywords={},
+            outcome=outcome,
+            longrepr=longrepr,
+            when=when,
+            duration=duration,
+            start=start,
+            stop=start + duration,
+            user_properties=properties,
+        )
+
+
+def as_pytest(
+    verdict: Verdict, unknown: Literal["fail", "skip"]
+) -> tuple[Literal["passed", "failed", "skipped"], Phase, str | None]:
+    """Return pytest's outcome, phase and text for a verdict; unknown is an ERROR, in setup."""
+    match verdict.outcome:
+        case "pass":
+            return "passed", "call", None
+        case "fail":
+            return "failed", "call", verdict.message
+        case "notapplicable":
+            return "skipped", "call", verdict.message
+        case "unknown" if unknown == "skip":
+            return "skipped", "call", f"UNKNOWN {verdict.message}"
+        case "unknown":
+            return "failed", "setup", f"UNKNOWN {verdict.message}"
+        case _:
+            return "failed", "setup", verdict.traceback or verdict.message
+
+
+def carry(report: pytest.TestReport, audit: Audit, result: Line) -> None:
+    """Let a report carry a result to the record, and its Droplet's line with the first one."""
+    vars(report)["droplet_result"] = result
+    droplet_id = result["droplet_id"]
+    if droplet_id is not None and (line := audit.take_line(droplet_id)):
+        vars(report)["droplet_line"] = line
+
+
+def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
+    """Yield the Items of one check: one a selected Droplet, or one for the account."""
+    mark = pytest.mark.droplet_check(
+        id=check.id,
+        family=check.family,
+        severity=check.severity,
+        profile=",".join(check.profiles),
+        guide=check.guide or 0,
+    ).mark
+    params = "".join(f"{value}-" for value in check.arguments.values())
+    subjects: Iterable[Droplet | None] = (
+        (None,) if check.of_account else parent.config.stash[audit_key].droplets
+    )
+    for droplet in subjects:
+        subject = droplet.pytest_id if droplet else "account"
+        name = f"{check.base_id}[{params}{subject}]"
+        item: CheckItem = CheckItem.from_parent(
+            parent,
+            name=name,
+            nodeid=f"{parent.nodeid}::{name}",
+            check=check,
+            droplet=droplet,
+            mark=mark,
+        )
+        yield item
+
+
+def runs_as_check(check: Check) -> bool:
+    """Whether all that a user's check asks for are facts, so that our own Item can run it."""
+    known = given_names() | frozenset(all_facts())
+    return all(name in known for name in check.facts)
+
+
+def droplet_of(item: pytest.Item) -> Droplet | None:
+    """Return the Droplet that an item is about; None: the account, or hosts of its own."""
+    if isinstance(item, CheckItem):
+        return item.droplet
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("_testinfra_host") if callspec else None
+    droplet: Droplet | None = getattr(getattr(host, "backend", None), "droplet", None)
+    return droplet
+
+
+def asks_for_droplets(item: pytest.Item) -> bool:
+    """Whether a test asks for our fixtures, for testinfra's ``host``, or is a check."""
+    if isinstance(item, CheckItem):
+        return True
+    names: Sequence[str] = getattr(item, "fixturenames", ())
+    return any(n in {"droplet", "_testinfra_host"} or n.startswith("droplet_") for n in names)
+
+
+def in_order(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Sort by Droplet id; what belongs to no Droplet comes after, the account's checks last."""
+
+    def rank(item: pytest.Item) -> tuple[int, int]:
+        if isinstance(item, CheckItem) and item.droplet is None:
+            return 2, 0
+        droplet = droplet_of(item)
+        return (1, 0) if droplet is None else (0, droplet.id)
+
+    return sorted(items, key=rank)
+
+
+class _Between(pytest.Item):
+    """Stands for "some test of the next Droplet": what only the session needs stays set up."""
+
+    def runtest(self) -> None:
+        """Never run."""
+
+
+def run_loop(session: pytest.Session, audit: Audit) -> None:
+    """Run the items, each Droplet's together, Droplets in the order in which they answer.
+
+    Raises:
+        pytest.Session.Failed, pytest.Session.Interrupted: As pytest's own loop.
+    """
+    groups: dict[int, list[pytest.Item]] = {}
+    last: list[pytest.Item] = []
+    for item in session.items:
+        droplet = droplet_of(item)
+        (groups.setdefault(droplet.id, []) if droplet else last).append(item)
+    between: _Between = _Between.from_parent(session, name="next Droplet")
+    while groups:
+        droplet_id = audit.next_arrived(groups)
+        group = groups.pop(droplet_id)
+        _run(session, group, between if groups or last else None)
+        audit.drop(droplet_id)
+    for droplet in audit.droplets if audit.needs_rows else ():
+        if droplet.id not in audit.rows:
+            audit.observation(droplet.id)
+            audit.drop(droplet.id)
+    _run(session, last, None)
+
+
+def _run(session: pytest.Session, items: Sequence[pytest.Item], after: pytest.Item | None) -> None:
+    for item, following in zip(items, [*items[1:], after], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+
+
+def selected_checks(items: Iterable[pytest.Item]) -> Mapping[str, Check]:
+    """Return the checks that some item runs, by id."""
+    return {item.check.id: item.check for item in items if isinstance(item, CheckItem)}
+
+
+def selected_facts(items: Iterable[pytest.Item]) -> frozenset[str]:
+    """Return the names of the facts that ordinary tests ask for as fixtures."""
+    known = all_facts()
+    return frozenset(n for item in items for n in getattr(item, "fixturenames", ()) if n in known)
+
+
+def shipped_modules(session: pytest.Session) -> Iterator[CheckModule]:
+    """Yield a collector for each module of shipped checks."""
+    for path in sorted(CHECKS_FOLDER.glob("*.py")):
+        if path.name != "__init__.py":
+            yield CheckModule.of(session, path)
+
+
+def translate_arguments(config: pytest.Config) -> frozenset[str]:
+    """Make arguments such as ``pytest_droplet/checks/ssh.py::ssh.x[web-1-1]`` into real paths.
+
+    Returns:
+        Base ids of the checks that arguments name: they run whatever the profile.
+    """
+    named = set()
+    for index, argument in enumerate(config.args):
+        path, colons, rest = argument.partition("::")
+        folder, _, file = path.replace("\\", "/").rpartition("/")
+        if folder == NODE_FOLDER and not Path(path).exists():
+            config.args[index] = f"{CHECKS_FOLDER / file}{colons}{rest}"
+        if folder.endswith(NODE_FOLDER) and rest:
+            named.add(rest.partition("[")[0])
+    return frozenset(named)
+
+
+def shipped_of(profiles: frozenset[str]) -> list[Check]:
+    """Return the shipped checks of these profiles."""
+    return [check for check in shipped().values() if profiles.intersection(check.profiles)]

@@ -1,0 +1,188 @@
+"""What a run starts from: options and settings checked, the inventory read, the hosts at hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pytest_droplet.api.client import (
+    DEFAULT_ENDPOINT,
+    ApiClient,
+    ApiError,
+    Reader,
+    ReplayClient,
+    answer_key,
+    recorded,
+)
+from pytest_droplet.api.inventory import read_inventory
+from pytest_droplet.audit import Audit
+from pytest_droplet.connection.pool import Pool, PoolOptions
+from pytest_droplet.hooks import Hosts
+from pytest_droplet.model import Inventory
+from pytest_droplet.options import AuditConfig, read_options
+from pytest_droplet.recording import (
+    Recorder,
+    Recording,
+    RecordingError,
+    ReplayHosts,
+    load_recording,
+)
+from pytest_droplet.redact import Secret
+from pytest_droplet.selection import Selection, SelectionError, explain_no_match, parse_selectors
+from pytest_droplet.settings import Settings, SettingsError, load_settings
+
+options_key: pytest.StashKey[AuditConfig] = pytest.StashKey()
+settings_key: pytest.StashKey[Settings] = pytest.StashKey()
+selection_key: pytest.StashKey[Selection] = pytest.StashKey()
+_recording_key: pytest.StashKey[Recording | None] = pytest.StashKey()
+_recorder_key: pytest.StashKey[Recorder | None] = pytest.StashKey()
+
+
+def prepare(config: pytest.Config) -> AuditConfig:
+    """Check the options, the selectors, the settings and the recording before anything is sent.
+
+    Raises:
+        pytest.UsageError: One line that names what is wrong and what to do.
+    """
+    if getattr(config.option, "hosts", None) is not None:
+        raise pytest.UsageError("--hosts and --droplets exclude each other; drop one of them")
+    options = read_options(config)
+    folder = config.inipath.parent if config.inipath else config.invocation_params.dir
+    try:
+        selection = parse_selectors(options.selectors)
+        config.stash[settings_key] = load_settings(folder)
+        replaying = options.replay is not None or selection.demo
+        recording = load_recording(options.replay) if replaying else None
+    except (SelectionError, SettingsError, RecordingError) as exc:
+        raise pytest.UsageError(str(exc)) from None
+    if recording is not None and options.record is not None:
+        raise pytest.UsageError("--droplets-record needs live Droplets: not demo, not a replay")
+    config.stash[options_key] = options
+    config.stash[selection_key] = selection
+    config.stash[_recording_key] = recording
+    config.stash[_recorder_key] = None
+    return options
+
+
+def begin(config: pytest.Config) -> Audit:
+    """Read the inventory and return the run; nothing was sent to a host yet.
+
+    Raises:
+        pytest.UsageError: The inventory cannot be had whole, or no Droplet matches.
+    """
+    options, recording = config.stash[options_key], config.stash[_recording_key]
+    if options.record is not None:
+        try:
+            config.stash[_recorder_key] = Recorder(options.record)
+        except RecordingError as exc:
+            raise pytest.UsageError(str(exc)) from None
+    selection = config.stash[selection_key]
+    inventory: Inventory = config.hook.pytest_droplet_inventory(
+        config=config, options=options, selection=selection
+    )
+    if not inventory.selected:
+        raise pytest.UsageError(explain_no_match(selection, inventory.droplets))
+    return resume(config, inventory, recording)
+
+
+def resume(
+    config: pytest.Config, inventory: Inventory, recording: Recording | None = None
+) -> Audit:
+    """Return the run for an inventory that is known already (a worker of pytest-xdist)."""
+    options = config.stash[options_key]
+    recording = recording or config.stash[_recording_key]
+    hosts: Hosts = config.hook.pytest_droplet_connect(config=config, options=options)
+    return Audit(
+        options=options,
+        settings=config.stash[settings_key],
+        inventory=inventory,
+        hosts=hosts,
+        now=recording.recorded_at if recording else datetime.now(UTC),
+        started_at=datetime.now(UTC),
+        replay={"recorded_at": recording.recorded_at.isoformat(), "source": recording.name}
+        if recording
+        else None,
+        recorder=config.stash[_recorder_key],
+    )
+
+
+def read_account(config: pytest.Config, options: AuditConfig, selection: Selection) -> Inventory:
+    """Read the inventory from the API, or from the recording of this run.
+
+    Raises:
+        pytest.UsageError: No token, or the API did not answer whole.
+    """
+    recording, recorder = config.stash[_recording_key], config.stash[_recorder_key]
+    now = recording.recorded_at if recording else datetime.now(UTC)
+    try:
+        with _reader(recording) as client:
+            if recorder is not None:
+                client.on_answer = _keeper(recorder)
+            return read_inventory(
+                client, selection, now=now, reserved=options.address == "reserved"
+            )
+    except (ApiError, SelectionError) as exc:
+        raise pytest.UsageError(str(exc)) from None
+
+
+def _reader(recording: Recording | None) -> Reader:
+    if recording is not None:
+        return ReplayClient(recording.answers, recording.endpoint)
+    return ApiClient(token(), endpoint(), notice=_notice)
+
+
+def _notice(text: str) -> None:
+    print(f"droplets: {text}", file=sys.stderr)  # noqa: T201 the user waits, before any report
+
+
+def _keeper(recorder: Recorder) -> Callable[[str, dict[str, Any], Any], None]:
+    def keep(operation: str, params: dict[str, Any], answer: Any) -> None:
+        recorder.add_answer(answer_key(operation, params), recorded(answer))
+
+    return keep
+
+
+def open_hosts(config: pytest.Config, options: AuditConfig) -> Hosts:
+    """Return the pool of SSH connections, or the hosts of the recording of this run."""
+    recording = config.stash[_recording_key]
+    if recording is not None:
+        return ReplayHosts(recording)
+    testinfra = config.option
+    return Pool(
+        PoolOptions(
+            user=options.user,
+            host_key=options.host_key,
+            connections=options.connections,
+            connect_timeout=options.connect_timeout_s,
+            timeout=options.timeout_s,
+            ssh_config=getattr(testinfra, "ssh_config", None),
+            identity_file=getattr(testinfra, "ssh_identity_file", None),
+            sudo_user=getattr(testinfra, "sudo_user", None),
+            probe=options.probe,
+        )
+    )
+
+
+def token() -> Secret:
+    """Return the API token of the environment.
+
+    Raises:
+        pytest.UsageError: There is none.
+    """
+    for name in ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"):
+        if text := os.environ.get(name, "").strip():
+            return Secret(text)
+    raise pytest.UsageError(
+        "--droplets needs an API token: set DIGITALOCEAN_TOKEN (a read-only token is enough), or"
+        " try --droplets=demo, which needs none"
+    )
+
+
+def endpoint() -> str:
+    """Return the API's address: ``DIGITALOCEAN_API_URL``, or DigitalOcean's own."""
+    return os.environ.get("DIGITALOCEAN_API_URL", "").strip() or DEFAULT_ENDPOINT

@@ -1,0 +1,123 @@
+"""pytest-xdist: one discovery, all items of a Droplet on one worker, the account judged last."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_droplet import discovery
+from pytest_droplet.audit import Audit
+from pytest_droplet.collection import CheckItem, CheckModule, droplet_of, shipped_modules
+from pytest_droplet.model import Droplet, Reading
+from pytest_droplet.report.record import Line, rows_of
+
+if TYPE_CHECKING:
+    from pytest_droplet.report.reports import Reports
+
+Rows = dict[int, Mapping[str, Reading[Any]]]
+
+_AUDIT, _SHIPPED, _LINES = "droplet_audit", "droplet_shipped", "droplet_lines"
+_ID = re.compile(r"-(\d+)\]$")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether this process hands its tests to workers of pytest-xdist."""
+    return bool(
+        getattr(config.option, "dist", "no") != "no" and getattr(config.option, "tx", None)
+    )
+
+
+def adds_shipped(config: pytest.Config) -> bool:
+    """Whether the shipped checks run beside what pytest collects: no positional argument."""
+    handed: dict[str, Any] = getattr(config, "workerinput", {})
+    if handed:
+        return bool(handed[_SHIPPED])
+    return config.args_source is not pytest.Config.ArgsSource.ARGS
+
+
+def send(node: Any, audit: Audit, *, shipped: bool) -> None:
+    """Hand the inventory and the time of judgement to a worker."""
+    node.workerinput[_AUDIT] = pickle.dumps((audit.inventory, audit.now))
+    node.workerinput[_SHIPPED] = shipped
+
+
+def receive(config: pytest.Config) -> Audit:
+    """Return the run that the controller handed to this worker."""
+    handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    inventory, now = pickle.loads(handed[_AUDIT])  # noqa: S301 our own controller wrote it
+    audit = discovery.resume(config, inventory)
+    audit.now = now
+    return audit
+
+
+def make_scheduler(config: pytest.Config, log: Any, droplets: Sequence[Droplet]) -> Any:
+    """Return a scheduler that gives each worker whole Droplets, in as many shares as workers."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 xdist is optional
+
+    share_of = {d.id: i for i, d in enumerate(droplets)}
+
+    class DropletScheduling(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            found = _ID.search(nodeid)
+            share = share_of.get(int(found[1]), 0) if found else 0
+            return f"share {share % self.numnodes}"
+
+    return DropletScheduling(config, log)
+
+
+def prefetch(audit: Audit, item: pytest.Item) -> None:
+    """Begin to read all hosts of the share that an item of a worker belongs to."""
+    droplet = droplet_of(item)
+    if droplet is None or droplet.id in audit.started:
+        return
+    workers = int(item.config.workerinput["workercount"])  # type: ignore[attr-defined]
+    share = [d.id for d in audit.droplets].index(droplet.id) % workers
+    audit.start(audit.droplets[share::workers])
+
+
+def finish_worker(config: pytest.Config, audit: Audit) -> None:
+    """Send the lines of Droplets that no report carried."""
+    config.workeroutput[_LINES] = json.dumps(list(audit.lines()))  # type: ignore[attr-defined]
+
+
+def lines_of(node: Any) -> Iterable[Line]:
+    """Return the Droplet lines that a worker sent when it ended."""
+    found: list[Line] = json.loads(getattr(node, "workeroutput", {}).get(_LINES, "[]"))
+    return found
+
+
+def judge_account(session: pytest.Session, audit: Audit, reports: Reports) -> None:
+    """Judge the checks of the account on the controller, from the rows that workers sent."""
+    scheduled = _collected(session.config)
+    rows: Rows = {i: rows_of(line) for i, line in reports.droplets.items()}
+    for module in shipped_modules(session):
+        for item in _account_items(module):
+            if item.nodeid in scheduled:
+                _read_missing(audit, item, rows)
+                audit.rows = rows
+                item.run_protocol()
+
+
+def _account_items(module: CheckModule) -> Iterable[CheckItem]:
+    return (i for i in module.collect() if isinstance(i, CheckItem) and i.droplet is None)
+
+
+def _collected(config: pytest.Config) -> frozenset[str]:
+    scheduler = getattr(config.pluginmanager.getplugin("dsession"), "sched", None)
+    return frozenset(getattr(scheduler, "collection", None) or ())
+
+
+def _read_missing(audit: Audit, item: CheckItem, rows: Rows) -> None:
+    missing = [d for d in audit.droplets if d.id not in rows]
+    if not missing or not item.check.rows:
+        return
+    audit.plan([item.check], ())
+    audit.start(missing)
+    for droplet in missing:
+        rows[droplet.id] = audit.observation(droplet.id).rows(item.check.rows)
+        audit.drop(droplet.id)

@@ -1,0 +1,302 @@
+"""The options table: flag, ini key, environment, default and help of each, and their values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from pytest_droplet.catalogue import PROFILES
+
+REPORT_FORMATS = ("jsonl",)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A row of the table: ``name`` makes ``--droplets-<name>`` and, with ``ini``, an ini key.
+
+    ``kind`` is what the command line takes: one value, a whole number, a flag, or one value each
+    time it is given.
+    """
+
+    name: str
+    help: str
+    default: str | int | None = None
+    kind: Literal["value", "number", "flag", "list"] = "value"
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    ini: bool = False
+    environment: str | None = None
+    gate: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The long option of the command line."""
+        return f"--droplets-{self.name}"
+
+    @property
+    def key(self) -> str:
+        """The ini key, which is also argparse's destination."""
+        return "droplets_" + self.name.replace("-", "_")
+
+
+OPTIONS = (
+    Option(
+        "profile",
+        "checks to run: droplet (what DigitalOcean's guide asks), cis1, cis2, extended, all, none;"
+        " commas join",
+        default="droplet",
+        metavar="P[,P]",
+        ini=True,
+    ),
+    Option(
+        "address",
+        "address of each Droplet to connect to",
+        default="public",
+        choices=("public", "private", "ipv6", "reserved"),
+        ini=True,
+    ),
+    Option("user", "SSH user; default from ssh config, else root", metavar="NAME"),
+    Option(
+        "host-key",
+        "strict: known_hosts decides; accept-new: unknown hosts are added to known_hosts",
+        default="strict",
+        choices=("strict", "accept-new"),
+    ),
+    Option(
+        "connections",
+        "hosts that are read at once",
+        default=200,
+        kind="number",
+        metavar="N",
+        ini=True,
+    ),
+    Option(
+        "connect-timeout",
+        "seconds to connect to a host",
+        default=10,
+        kind="number",
+        metavar="S",
+        ini=True,
+    ),
+    Option(
+        "timeout", "seconds for all of one host", default=60, kind="number", metavar="S", ini=True
+    ),
+    Option(
+        "probe",
+        "look at each Droplet from outside too (SSH methods, TLS, HTTP); off: what needs it is"
+        " unknown",
+        default="on",
+        choices=("on", "off"),
+        ini=True,
+    ),
+    Option(
+        "report",
+        f"write a report, may be given again; formats: {', '.join(REPORT_FORMATS)}"
+        " (HTML is --html)",
+        kind="list",
+        metavar="FORMAT:PATH",
+    ),
+    Option(
+        "min-coverage",
+        "percent of the Droplets that must have been reached",
+        default=100,
+        kind="number",
+        metavar="PERCENT",
+        ini=True,
+        gate=True,
+    ),
+    Option(
+        "unknown",
+        "what a check that could not observe its facts does",
+        default="fail",
+        choices=("fail", "skip"),
+        ini=True,
+        gate=True,
+    ),
+    Option("record", "save every API answer, host reading and probe, redacted", metavar="DIR"),
+    Option("replay", "run from a recording: no network", metavar="DIR"),
+    Option("list", "print the selected Droplets and exit", kind="flag"),
+    Option("explain", "print the page of a check and exit", metavar="ID"),
+    Option("show-script", "print the script that hosts would be sent and exit", kind="flag"),
+)
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """The values of all options of one run, parsed, and where each came from.
+
+    ``sources`` maps an option's name to ``command line``, ``environment``, the ini file's name or
+    ``default``.
+    """
+
+    selectors: tuple[str, ...]
+    profiles: frozenset[str]
+    address: Literal["public", "private", "ipv6", "reserved"]
+    user: str | None
+    host_key: Literal["strict", "accept-new"]
+    connections: int
+    connect_timeout_s: int
+    timeout_s: int
+    probe: bool
+    reports: tuple[tuple[str, Path], ...]
+    min_coverage: int
+    unknown: Literal["fail", "skip"]
+    record: Path | None
+    replay: Path | None
+    html: Path | None
+    sources: Mapping[str, str]
+
+    @property
+    def shown(self) -> dict[str, str | int]:
+        """Options that matter to a reader of the report; never a secret."""
+        return {
+            "profile": ",".join(sorted(self.profiles)) or "none",
+            "address": self.address,
+            "host-key": self.host_key,
+            "probe": "on" if self.probe else "off",
+            "unknown": self.unknown,
+            "min-coverage": self.min_coverage,
+        }
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register ``--droplets`` and every row of the table."""
+    group = parser.getgroup("droplets", "DigitalOcean Droplets (pytest-droplet)")
+    group.addoption(
+        "--droplets",
+        action="append",
+        metavar="SELECTOR",
+        help="audit the Droplets that match: all, tag:T, name:GLOB, id:N, region:R, vpc:ID,"
+        " image:GLOB, size:S, project:NAME, demo; commas mean and, ! negates, given again it"
+        " adds up",
+    )
+    for option in OPTIONS:
+        text = option.help
+        if option.default is not None:
+            text += f" (default: {option.default})"
+        actions: dict[str, dict[str, Any]] = {
+            "value": {"action": "store"},
+            "number": {"action": "store"},
+            "flag": {"action": "store_true", "default": False},
+            "list": {"action": "append"},
+        }
+        extra = actions[option.kind]
+        if option.kind != "flag":
+            extra["metavar"] = option.metavar or "{" + ",".join(option.choices) + "}"
+        group.addoption(option.flag, dest=option.key, help=text, **extra)
+        if option.ini:
+            parser.addini(option.key, f"default of {option.flag}: {option.help}", default=None)
+
+
+def read_options(config: pytest.Config) -> AuditConfig:
+    """Parse the options of a run.
+
+    Raises:
+        pytest.UsageError: A value is not possible; the text names the option, the value, where
+            it came from and the choices.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for option in OPTIONS:
+        values[option.name], sources[option.name] = _value(option, config)
+    html = getattr(config.option, "htmlpath", None)
+    return AuditConfig(
+        selectors=tuple(config.getoption("--droplets") or ()),
+        profiles=_profiles(values["profile"], sources["profile"]),
+        address=values["address"],
+        user=values["user"],
+        host_key=values["host-key"],
+        connections=_at_least(1, "connections", values, sources),
+        connect_timeout_s=_at_least(1, "connect-timeout", values, sources),
+        timeout_s=_at_least(1, "timeout", values, sources),
+        probe=values["probe"] == "on",
+        reports=tuple(_report(text, config.invocation_params.dir) for text in values["report"]),
+        min_coverage=_at_least(0, "min-coverage", values, sources),
+        unknown=values["unknown"],
+        record=_path(values["record"], config.invocation_params.dir),
+        replay=_path(values["replay"], config.invocation_params.dir),
+        html=_path(html, config.invocation_params.dir),
+        sources=sources,
+    )
+
+
+def gates_from_ini(audit: AuditConfig) -> str:
+    """Return one line on the gate options that an ini file set; empty where none was."""
+    found = [
+        f"{o.flag}={getattr(audit, o.name.replace('-', '_'))} ({audit.sources[o.name]})"
+        for o in OPTIONS
+        if o.gate and audit.sources[o.name] not in {"default", "command line", "environment"}
+    ]
+    return ", ".join(found)
+
+
+def _value(option: Option, config: pytest.Config) -> tuple[Any, str]:
+    given = config.getoption(option.key)
+    if given not in (None, False):
+        return _parsed(option, given, "command line"), "command line"
+    if option.environment and (text := os.environ.get(option.environment)):
+        return _parsed(option, text, "environment"), "environment"
+    if option.ini and (text := config.getini(option.key)):
+        where = config.inipath.name if config.inipath else "the ini file"
+        return _parsed(option, text, where), where
+    if option.kind == "list":
+        return [], "default"
+    return (False if option.kind == "flag" else option.default), "default"
+
+
+def _parsed(option: Option, value: Any, where: str) -> Any:
+    if option.choices and value not in option.choices:
+        raise pytest.UsageError(
+            f"{option.flag}={value} ({where}): choose from {', '.join(option.choices)}"
+        )
+    if option.kind == "number":
+        try:
+            return int(value)
+        except ValueError:
+            raise pytest.UsageError(
+                f"{option.flag}={value} ({where}): expected a whole number"
+            ) from None
+    return value
+
+
+def _at_least(least: int, name: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> int:
+    value: int = values[name]
+    if value < least:
+        raise pytest.UsageError(
+            f"--droplets-{name}={value} ({sources[name]}): expected {least} or more"
+        )
+    return value
+
+
+def _profiles(text: str, where: str) -> frozenset[str]:
+    names = {name.strip() for name in text.split(",")}
+    known = {*PROFILES, "all", "none"}
+    if wrong := sorted(names - known):
+        raise pytest.UsageError(
+            f"--droplets-profile={text} ({where}): {wrong[0]!r} is none of"
+            f" {', '.join((*PROFILES, 'all', 'none'))}"
+        )
+    if "all" in names:
+        return frozenset(PROFILES)
+    if "cis2" in names:
+        names.add("cis1")
+    return frozenset(names - {"none"})
+
+
+def _report(text: str, folder: Path) -> tuple[str, Path]:
+    form, colon, path = text.partition(":")
+    if not colon or not path or form not in REPORT_FORMATS:
+        raise pytest.UsageError(
+            f"--droplets-report={text}: expected FORMAT:PATH with one of the formats"
+            f" {', '.join(REPORT_FORMATS)}"
+        )
+    return form, folder / Path(path).expanduser()
+
+
+def _path(text: str | None, folder: Path) -> Path | None:
+    return None if text is None else folder / Path(text).expanduser()

@@ -1,0 +1,88 @@
+"""The plugin's entry: options, and hooks that do nothing unless ``--droplets`` is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_droplet.options import add_options
+
+if TYPE_CHECKING:
+    from pytest_droplet.hooks import Hosts
+    from pytest_droplet.model import Inventory
+    from pytest_droplet.options import AuditConfig
+    from pytest_droplet.selection import Selection
+
+pytest.register_assert_rewrite("pytest_droplet.checks", "pytest_droplet.testing")
+
+_MARK = (
+    "droplet_check(id, family, severity, profile, guide): a check of Droplets; set by"
+    " pytest-droplet, for -m"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--droplets`` and the options of the table."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the hooks by which other inventories and transports plug in."""
+    from pytest_droplet import hooks  # noqa: PLC0415 the annotations of hooks need the model only
+
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Print what ``--droplets-list``, ``-explain`` or ``-show-script`` ask for, and exit."""
+    if not any(
+        config.getoption(f"droplets_{name}") for name in ("list", "explain", "show_script")
+    ):
+        return None
+    from pytest_droplet import printing  # noqa: PLC0415
+
+    return printing.answer(config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark and, with ``--droplets``, the hooks of an audit."""
+    config.addinivalue_line("markers", _MARK)
+    if config.getoption("--droplets"):
+        from pytest_droplet.session import AuditPlugin  # noqa: PLC0415
+
+        config.pluginmanager.register(AuditPlugin(config), "droplet-audit")
+    elif config.getoption("showfixtures", default=False):
+        from pytest_droplet import fixtures  # noqa: PLC0415
+
+        config.pluginmanager.register(fixtures, "droplet-fixtures")
+        config.pluginmanager.register(fixtures.FactFixtures(), "droplet-facts")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests that ask for our fixtures in a run that selects no Droplet."""
+    if config.getoption("--droplets"):
+        return
+    skip = pytest.mark.skip(reason="no --droplets")
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if any(n == "droplet" or n.startswith("droplet_") for n in names):
+            item.add_marker(skip)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_droplet_inventory(
+    config: pytest.Config, options: AuditConfig, selection: Selection
+) -> Inventory:
+    """Read the inventory from DigitalOcean's API, or from a recording."""
+    from pytest_droplet import discovery  # noqa: PLC0415
+
+    return discovery.read_account(config, options, selection)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_droplet_connect(config: pytest.Config, options: AuditConfig) -> Hosts:
+    """Read the hosts over SSH, or from a recording."""
+    from pytest_droplet import discovery  # noqa: PLC0415
+
+    return discovery.open_hosts(config, options)

@@ -1,0 +1,84 @@
+"""What may be shown or kept: secrets masked, control characters made visible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NoReturn, SupportsIndex
+
+MASK = "***"
+
+_SECRETS = (
+    re.compile(r"\bdo[opr]_v1_[0-9A-Za-z]{8,}"),
+    re.compile(r"(?i)(?<=\bbearer )[-._~+/0-9A-Za-z]{8,}=*"),
+    re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
+    re.compile(
+        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
+    ),
+)
+
+
+class Secret:
+    """A text that no message, log, traceback or pickle may show: only :meth:`reveal` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself: for the header of a request and nothing else."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a Secret is neither pickled nor copied: hand it over by reference")
+
+
+def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """Mask what looks like a secret in a text, and the given secrets wherever they stand.
+
+    Known by their look are DigitalOcean tokens (``dop_v1_``, ``doo_v1_``, ``dor_v1_``), bearer
+    headers, user information in URLs and private keys in PEM. A token without such a prefix is
+    masked only where it is given.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret.reveal(), MASK)
+    for pattern in _SECRETS:
+        text = pattern.sub(MASK, text)
+    return text
+
+
+def redact_json(value: Any, secrets: Iterable[Secret] = ()) -> Any:
+    """Return a copy of JSON-able data with :func:`redact` applied to every text, keys too."""
+    known = tuple(secrets)
+    if isinstance(value, str):
+        return redact(value, known)
+    if isinstance(value, dict):
+        return {redact_json(k, known): redact_json(v, known) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_json(v, known) for v in value]
+    return value
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Make foreign text fit for one line of a message.
+
+    Runs of white space become one blank; control, format, unassigned and lone surrogate
+    characters become ``?``; what is longer than ``limit`` characters ends with ``…``.
+    """
+    text = " ".join(text[: 4 * limit].split())
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

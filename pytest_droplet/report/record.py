@@ -1,0 +1,271 @@
+"""The document of record: one JSON object a line, written as verdicts come."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from pytest_droplet.catalogue import Check
+from pytest_droplet.model import Droplet, Evidence, HostReading, Reading, Verdict
+
+SCHEMA = 1
+Line = dict[str, Any]
+
+
+class Record:
+    """Writes the lines of one run, and keeps what the terminal shows at the end.
+
+    Every line is flushed when it is written, so that a run that is killed loses none of them; a
+    record without a ``summary`` line was cut.
+
+    Attributes:
+        findings: Result lines that are neither ``pass`` nor ``notapplicable``.
+        counts: Number of results by verdict.
+        droplets: Droplet lines by id.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the file; without a path the lines go to a temporary file.
+
+        Raises:
+            OSError: The folder of the path cannot be made, or the file cannot be written.
+        """
+        self.path = path
+        self._file: IO[str]
+        if path is None:
+            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", prefix="droplet-")  # noqa: SIM115
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w+", encoding="utf-8")
+        self.findings: list[Line] = []
+        self.counts: Counter[str] = Counter()
+        self.droplets: dict[int, Line] = {}
+
+    def add(self, line: Line) -> None:
+        """Write one line."""
+        self._file.write(json.dumps(line, ensure_ascii=True, separators=(",", ":")) + "\n")
+        self._file.flush()
+        if line["type"] == "result":
+            self.counts[line["verdict"]] += 1
+            if line["verdict"] not in {"pass", "notapplicable"}:
+                self.findings.append(line)
+        elif line["type"] == "droplet":
+            self.droplets[line["id"]] = line
+
+    def lines(self) -> Iterator[Line]:
+        """Read all lines again, from the first."""
+        self._file.flush()
+        self._file.seek(0)
+        for text in self._file:
+            yield json.loads(text)
+        self._file.seek(0, 2)
+
+    def close(self) -> None:
+        """Close the file; a temporary one is gone then."""
+        self._file.close()
+
+
+def header_line(
+    *,
+    versions: Mapping[str, str],
+    selector: Iterable[str],
+    profiles: Iterable[str],
+    started_at: datetime,
+    judged_at: datetime,
+    replay: Mapping[str, str] | None,
+    endpoint: str,
+    options: Mapping[str, str | int],
+    checks: Iterable[Check],
+) -> Line:
+    """Return the first line: what was asked of whom, and the page of every selected check."""
+    return {
+        "type": "header",
+        "schema": SCHEMA,
+        "tool": {"name": "pytest-droplet", "version": versions["pytest-droplet"]},
+        "versions": dict(versions),
+        "selector": list(selector),
+        "profile": sorted(profiles),
+        "started_at": iso(started_at),
+        "judged_at": iso(judged_at),
+        "replay": dict(replay) if replay else None,
+        "endpoint": endpoint,
+        "options": dict(options),
+        "checks": [check_entry(check) for check in checks],
+    }
+
+
+def check_entry(check: Check) -> Line:
+    """Return what the reports show of a check beside its verdicts."""
+    return {
+        "id": check.id,
+        "title": check.doc.title,
+        "severity": check.severity,
+        "family": check.family,
+        "profiles": list(check.profiles),
+        "guide": check.guide,
+        "references": check.references,
+        "rationale": check.doc.rationale,
+        "remediation": check.doc.remediation,
+    }
+
+
+def droplet_line(
+    droplet: Droplet,
+    host: HostReading,
+    distribution: str | None,
+    rows: Mapping[str, Reading[Any]],
+) -> Line:
+    """Return the line of one Droplet: who it is, and whether and how it was read."""
+    return {
+        "type": "droplet",
+        "id": droplet.id,
+        "name": droplet.name,
+        "urn": droplet.urn,
+        "tags": list(droplet.tags),
+        "region": droplet.region,
+        "size": droplet.size,
+        "vpc": droplet.vpc_uuid,
+        "image": droplet.image.slug or droplet.image.name,
+        "addresses": [
+            {"ip": a.ip, "version": a.version, "kind": a.kind} for a in droplet.addresses
+        ],
+        "status": droplet.status,
+        "distribution": distribution,
+        "coverage": host.state,
+        "reason": host.reason,
+        "connection": {
+            "address": host.address,
+            "port": host.port,
+            "user": host.user,
+            "root": host.root,
+        }
+        if host.state == "reached"
+        else None,
+        "rows": {name: _row(reading) for name, reading in rows.items()},
+    }
+
+
+def rows_of(line: Line) -> dict[str, Reading[Any]]:
+    """Return the rows of a Droplet line as Readings."""
+    return {
+        name: Reading(
+            row["source"], datetime.fromisoformat(row["observed_at"]), row["value"], row["missing"]
+        )
+        for name, row in line["rows"].items()
+    }
+
+
+def result_line(verdict: Verdict, nodeid: str, *, title: str | None = None) -> Line:
+    """Return the line of one verdict; ``title`` only for tests that the header does not list."""
+    line: Line = {
+        "type": "result",
+        "check": verdict.check,
+        "droplet_id": verdict.droplet_id,
+        "verdict": verdict.outcome,
+        "severity": verdict.severity,
+        "message": verdict.message,
+        "evidence": [_evidence(e) for e in verdict.evidence],
+        "caused_by": verdict.caused_by,
+        "waiver": None,
+        "duration_s": round(verdict.duration_s, 6),
+        "fingerprint": fingerprint(verdict.check, verdict.droplet_id),
+        "nodeid": nodeid,
+    }
+    if title is not None:
+        line["title"] = title
+    if verdict.traceback is not None:
+        line["traceback"] = verdict.traceback
+    return line
+
+
+def key_lines(droplets: Iterable[Line]) -> Iterator[Line]:
+    """Yield a line for each key that may log in somewhere, from the rows of the Droplets."""
+    places: dict[str, list[Line]] = {}
+    keys: dict[str, Line] = {}
+    for droplet in droplets:
+        row = droplet["rows"].get("droplet_authorized_keys")
+        if row is None or row["missing"] is not None:
+            continue
+        for entry in row["value"]:
+            name = entry["fingerprint"]
+            keys.setdefault(name, entry)
+            where = {k: entry.get(k) for k in ("user", "file", "line", "comment", "options")}
+            places.setdefault(name, []).append({"droplet_id": droplet["id"], **where})
+    for name, entry in sorted(keys.items()):
+        yield {
+            "type": "key",
+            "fingerprint": name,
+            "md5": entry.get("md5"),
+            "key_type": entry.get("key_type"),
+            "bits": entry.get("bits"),
+            "account_key": entry.get("account_key"),
+            "known": entry.get("known"),
+            "where": places[name],
+        }
+
+
+def summary_line(
+    *, counts: Mapping[str, int], coverage: Mapping[str, Any], duration_s: float, exit_code: int
+) -> Line:
+    """Return the last line; a record without it was cut."""
+    return {
+        "type": "summary",
+        "finished_at": iso(datetime.now(UTC)),
+        "duration_s": round(duration_s, 3),
+        "counts": dict(counts),
+        "coverage": dict(coverage),
+        "exit_code": exit_code,
+    }
+
+
+def coverage(droplets: Iterable[Line], required: int) -> dict[str, Any]:
+    """Count the Droplets by whether they were reached.
+
+    ``percent`` is reached ÷ (reached + unreachable), 100 where no Droplet had to be reached.
+    """
+    states = Counter(line["coverage"] for line in droplets)
+    due = states["reached"] + states["unreachable"]
+    return {
+        "in_scope": sum(states.values()),
+        "reached": states["reached"],
+        "unreachable": states["unreachable"],
+        "off": states["off"],
+        "not_ours": states["not-ours"],
+        "percent": round(100 * states["reached"] / due, 1) if due else 100.0,
+        "required": required,
+    }
+
+
+def fingerprint(check: str, droplet_id: int | None) -> str:
+    """Return what identifies a finding from run to run: 16 hex digits of check and Droplet."""
+    text = f"{check} {'account' if droplet_id is None else droplet_id}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def iso(when: datetime) -> str:
+    """Return a time as RFC 3339 in UTC, to the second."""
+    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _evidence(evidence: Evidence) -> Line:
+    return {
+        "fact": evidence.fact,
+        "source": evidence.source,
+        "observed_at": iso(evidence.observed_at),
+        "value": evidence.value,
+    }
+
+
+def _row(reading: Reading[Any]) -> Line:
+    return {
+        "source": reading.source,
+        "observed_at": iso(reading.observed_at),
+        "value": reading.value,
+        "missing": reading.missing,
+    }

@@ -1,0 +1,232 @@
+"""All outputs of a run, drawn from the one record."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_droplet.audit import Audit
+from pytest_droplet.catalogue import Check
+from pytest_droplet.options import AuditConfig, gates_from_ini
+from pytest_droplet.report.html import write_html
+from pytest_droplet.report.record import (
+    Line,
+    Record,
+    check_entry,
+    coverage,
+    header_line,
+    iso,
+    key_lines,
+    summary_line,
+)
+from pytest_droplet.report.terminal import Summary, summary_texts
+
+_HIDDEN = ("failed", "error")
+
+
+class Reports:
+    """The record and what is drawn from it; on the controller alone."""
+
+    def __init__(self, config: pytest.Config, options: AuditConfig, record: Record) -> None:
+        self._config = config
+        self._options = options
+        self._record = record
+        self._checks: dict[str, Line] = {}
+        self._extras: dict[str, list[Any]] = {}
+        self._coverage: Line = {}
+        self._written: list[str] = []
+        self._subject = ""
+
+    @classmethod
+    def open(cls, config: pytest.Config, options: AuditConfig) -> Reports | None:
+        """Open the record before anything is sent; None where nothing will run.
+
+        Raises:
+            pytest.UsageError: A report cannot be written where it was asked for.
+        """
+        if config.option.collectonly:
+            return None
+        paths = [path for form, path in options.reports if form == "jsonl"]
+        if len(paths) > 1:
+            raise pytest.UsageError("--droplets-report=jsonl: was given twice; one record a run")
+        try:
+            record = Record(paths[0] if paths else None)
+            if options.html is not None:
+                options.html.parent.mkdir(parents=True, exist_ok=True)
+                options.html.open("a").close()
+        except OSError as exc:
+            raise pytest.UsageError(
+                f"{exc.filename}: the report cannot be written there: {exc.strerror}"
+            ) from None
+        return cls(config, options, record)
+
+    @staticmethod
+    def take_over_html(config: pytest.Config) -> None:
+        """Turn pytest-html's own writer off: the page is drawn from the record."""
+        from pytest_html.basereport import BaseReport  # noqa: PLC0415 only where --html is given
+
+        for plugin in config.pluginmanager.get_plugins():
+            if isinstance(plugin, BaseReport):
+                config.pluginmanager.unregister(plugin)
+
+    def header(self, audit: Audit) -> list[str]:
+        """Return the lines of pytest's header."""
+        chosen, known = len(audit.droplets), len(audit.inventory.droplets)
+        where = f"{audit.inventory.endpoint}, {audit.inventory.requests} requests"
+        if audit.replay:
+            where = f"recording {audit.replay['source']}, judged at {iso(audit.now)}"
+        selector = " + ".join(self._options.selectors)
+        profile = ",".join(sorted(self._options.profiles)) or "none"
+        lines = [
+            f"droplets: {selector}: {chosen} of {known} Droplets ({where}); profile {profile}"
+        ]
+        if gates := gates_from_ini(self._options):
+            lines.append(f"droplets: gate set by a file of the project: {gates}")
+        return lines
+
+    def begin(self, audit: Audit, checks: Iterable[Check]) -> None:
+        """Write the header of the record."""
+        chosen = list(checks)
+        self._checks = {check.id: check_entry(check) for check in chosen}
+        names = ("pytest-droplet", "pytest", "pytest-testinfra", "asyncssh", "pydo")
+        self._record.add(
+            header_line(
+                versions={n: importlib.metadata.version(n) for n in names}
+                | {"python": platform.python_version()},
+                selector=self._options.selectors,
+                profiles=self._options.profiles,
+                started_at=audit.started_at,
+                judged_at=audit.now,
+                replay=audit.replay,
+                endpoint=audit.inventory.endpoint,
+                options=self._options.shown,
+                checks=chosen,
+            )
+        )
+
+    def show_subject(self, nodeid: str, subject: str) -> None:
+        """Begin a line of progress for each Droplet, where pytest has one for each file."""
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is None or not reporter.showfspath or reporter.verbosity > 0:
+            return
+        if subject != self._subject:
+            reporter.ensure_newline()
+            reporter.write(f"{subject} ")
+            self._subject = subject
+        reporter.currentfspath = self._config.rootpath / nodeid.partition("::")[0]
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Write what a finished phase of a test carries."""
+        carried = vars(report)
+        if line := carried.get("droplet_line"):
+            self._record.add(line)
+        if result := carried.get("droplet_result"):
+            self._record.add(result)
+        if extras := carried.get("extras"):
+            self._extras.setdefault(report.nodeid, []).extend(extras)
+
+    def add_droplets(self, lines: Iterable[Line]) -> None:
+        """Write the lines of Droplets that no test reported on."""
+        for line in lines:
+            if line["id"] not in self._record.droplets:
+                self._record.add(line)
+
+    @property
+    def droplets(self) -> dict[int, Line]:
+        """The Droplet lines so far, by id."""
+        return self._record.droplets
+
+    def finish(self, session: pytest.Session, audit: Audit, exitstatus: int) -> None:
+        """Write the end of the record and every report; a gate that is not met fails the run."""
+        self.add_droplets(audit.lines())
+        for line in key_lines(self._record.droplets.values()):
+            self._record.add(line)
+        self._coverage = coverage(self._record.droplets.values(), self._options.min_coverage)
+        if exitstatus == pytest.ExitCode.OK and (
+            self._coverage["percent"] < self._options.min_coverage
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._record.add(
+            summary_line(
+                counts=self._record.counts,
+                coverage=self._coverage,
+                duration_s=(datetime.now(UTC) - audit.started_at).total_seconds(),
+                exit_code=int(session.exitstatus),
+            )
+        )
+        if audit.recorder is not None:
+            audit.recorder.finish(
+                recorded_at=audit.now,
+                endpoint=audit.inventory.endpoint,
+                selector=self._options.selectors,
+            )
+            self._written.append(str(self._options.record))
+        if self._options.html is not None:
+            self._write_html(session)
+            self._written.append(str(self._options.html))
+        if self._record.path is not None:
+            self._written.append(str(self._record.path))
+
+    def _write_html(self, session: pytest.Session) -> None:
+        path = self._options.html
+        assert path is not None
+        page = SimpleNamespace(title=path.name)
+        hook = self._config.hook
+        hook.pytest_html_report_title(report=page)
+        prefix: list[str] = []
+        summary: list[str] = []
+        postfix: list[str] = []
+        hook.pytest_html_results_summary(
+            prefix=prefix, summary=summary, postfix=postfix, session=session
+        )
+        write_html(
+            self._record.lines(),
+            path,
+            title=page.title,
+            extras=self._extras,
+            summary=(prefix, summary, postfix),
+        )
+
+    @contextmanager
+    def findings_apart(self, reporter: pytest.TerminalReporter) -> Generator[None]:
+        """Keep our findings out of pytest's own list of failures while it is written."""
+        kept = {name: reporter.stats.get(name, []) for name in _HIDDEN}
+        for name, reports in kept.items():
+            if reports:
+                reporter.stats[name] = [r for r in reports if "droplet_check" not in vars(r)]
+        try:
+            yield
+        finally:
+            for name, reports in kept.items():
+                if reports:
+                    reporter.stats[name] = reports
+
+    def summarize(self, reporter: pytest.TerminalReporter) -> None:
+        """Write the findings by check, the coverage and the summary line."""
+        if not self._coverage:
+            return
+        reporter.section("droplets", sep="=")
+        summary = Summary(
+            findings=tuple(self._record.findings),
+            checks=self._checks,
+            droplets=self._record.droplets,
+            coverage=self._coverage,
+            counts=self._record.counts,
+        )
+        width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width
+        for line in summary_texts(summary, width):
+            reporter.write_line(line.text, **line.markup)
+        for path in self._written:
+            reporter.write_line(f"written: {path}")
+
+    def close(self) -> None:
+        """Close the record."""
+        with suppress(OSError):
+            self._record.close()

@@ -1,0 +1,212 @@
+"""The hooks of a run with ``--droplets``: each calls one function of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_droplet import collection, discovery, distribution, fixtures, usertests
+from pytest_droplet.audit import Audit
+from pytest_droplet.catalogue import checks_of
+from pytest_droplet.report.reports import Reports
+
+
+class AuditPlugin:
+    """One audit: made on the controller and, with pytest-xdist, on every worker."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.options = discovery.prepare(config)
+        self.worker = hasattr(config, "workerinput")
+        self.controller = not self.worker and distribution.is_controller(config)
+        self.shipped = distribution.adds_shipped(config)
+        self.named = collection.translate_arguments(config)
+        self.deselected = 0
+        self.reports: Reports | None = None
+        config.pluginmanager.register(fixtures, "droplet-fixtures")
+
+    @property
+    def audit(self) -> Audit:
+        """The state of the run."""
+        return self.config.stash[collection.audit_key]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Read the inventory (a worker is handed it), and begin to connect."""
+        config = self.config
+        if self.worker:
+            audit = distribution.receive(config)
+        else:
+            if self.options.html is not None:
+                Reports.take_over_html(config)
+            self.reports = Reports.open(config, self.options)
+            audit = discovery.begin(config)
+        config.stash[collection.audit_key] = audit
+        usertests.activate(audit)
+        config.pluginmanager.register(fixtures.FactFixtures(), "droplet-facts")
+        if self.controller and self.reports:
+            self.reports.begin(audit, collection.shipped_of(self.options.profiles))
+        elif self.reports:
+            audit.start(audit.droplets)
+
+    def pytest_report_header(self) -> list[str]:
+        """Say what is audited, where it was read from, and which options an ini file set."""
+        return self.reports.header(self.audit) if self.reports else []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hand the inventory to a worker of pytest-xdist."""
+        distribution.send(node, self.audit, shipped=self.shipped)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Give all items of a Droplet to one worker, whatever ``--dist`` says."""
+        return distribution.make_scheduler(config, log, self.audit.droplets)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Add the shipped checks beside what pytest collects without positional arguments."""
+        report = yield
+        if self.shipped and isinstance(collector, pytest.Session) and report.passed:
+            report.result = [*report.result, *collection.shipped_modules(collector)]
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> Generator[None, list[Any], list[Any]]:
+        """Collect the shipped modules by our own collector."""
+        found = yield
+        if file_path.parent != collection.CHECKS_FOLDER:
+            return found
+        if file_path.name == "__init__.py":
+            return []
+        module = collection.CheckModule.of(parent, file_path)
+        module.named = self.named
+        return [module]
+
+    def pytest_pycollect_makeitem(
+        self, collector: pytest.Collector, obj: object
+    ) -> list[pytest.Item] | None:
+        """Run users' checks that ask for facts alone through our own Item."""
+        checks = checks_of(obj)
+        if not checks or not all(collection.runs_as_check(c) for c in checks):
+            return None
+        return [item for check in checks for item in collection.items_of(collector, check)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a test that asks for a Droplet once for each selected one."""
+        usertests.parametrize(metafunc, self.audit)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Deselect tests that ask for no Droplet; put the rest in the order of Droplet ids."""
+        other = [item for item in items if not collection.asks_for_droplets(item)]
+        if other:
+            config.hook.pytest_deselected(items=other)
+            self.deselected = len(other)
+        items[:] = collection.in_order(i for i in items if collection.asks_for_droplets(i))
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say how many tests were left out for they ask for no Droplet."""
+        if not self.deselected:
+            return []
+        noun = "test asks" if self.deselected == 1 else "tests ask"
+        return [f"droplets: {self.deselected} {noun} for no Droplet: deselected"]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the hosts what to read, now that the selection of checks is known."""
+        if self.controller or self.config.option.collectonly:
+            return
+        checks = collection.selected_checks(session.items)
+        self.audit.plan(checks.values(), collection.selected_facts(session.items))
+        self.audit.hosts.keep(usertests.need_connection(session.items))
+        if self.reports:
+            self.reports.begin(self.audit, checks.values())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """After the workers of pytest-xdist, judge the account from the rows they sent."""
+        result = yield
+        if self.controller and self.reports and not session.config.option.collectonly:
+            distribution.judge_account(session, self.audit, self.reports)
+        return result
+
+    @pytest.hookimpl(specname="pytest_runtestloop", tryfirst=True)
+    def pytest_runtestloop_as_hosts_answer(self, session: pytest.Session) -> bool | None:
+        """Run each Droplet's items as its host answers; leave the rest to pytest."""
+        if self.worker or self.controller or session.config.option.collectonly:
+            return None
+        if session.testsfailed and not session.config.option.continue_on_collection_errors:
+            return None
+        collection.run_loop(session, self.audit)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Run our own Items; ordinary tests are pytest's."""
+        if self.worker:
+            distribution.prefetch(self.audit, item)
+        if not isinstance(item, collection.CheckItem):
+            return None
+        if self.reports:
+            self.reports.show_subject(item.nodeid, item.subject)
+        if not (self.worker and item.droplet is None):
+            item.run_protocol()
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Give the report of an ordinary test on a Droplet its verdict."""
+        report = yield
+        return usertests.with_verdict(item, call, report, self.options.unknown)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write the verdict of a finished test into the record."""
+        if self.reports:
+            self.reports.add(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Keep the Droplet lines of a worker that has finished."""
+        if self.reports:
+            self.reports.add_droplets(distribution.lines_of(node))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the summary, the gate's exit code and every report."""
+        if self.worker:
+            distribution.finish_worker(self.config, self.audit)
+        elif self.reports and collection.audit_key in self.config.stash:
+            self.reports.finish(session, self.audit, exitstatus)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None]:
+        """Group findings by check instead of a traceback for each."""
+        if self.reports is None:
+            return (yield)
+        with self.reports.findings_apart(terminalreporter):
+            result = yield
+        self.reports.summarize(terminalreporter)
+        return result
+
+    def pytest_unconfigure(self) -> None:
+        """Close every connection."""
+        audit = self.config.stash.get(collection.audit_key, None)
+        if audit is not None:
+            audit.hosts.close()
+        usertests.deactivate()
+        if self.reports:
+            self.reports.close()

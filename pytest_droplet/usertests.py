@@ -1,0 +1,132 @@
+"""Ordinary tests on Droplets: whom they run on, and the verdicts that their reports carry."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Literal, cast
+
+import pytest
+
+from pytest_droplet.audit import Audit
+from pytest_droplet.catalogue import CheckDoc, checks_of
+from pytest_droplet.collection import (
+    CheckItem,
+    asks_for_droplets,
+    audit_key,
+    carry,
+    droplet_of,
+)
+from pytest_droplet.connection import testinfra as backend
+from pytest_droplet.model import NotObservedError, Outcome, Verdict
+from pytest_droplet.report.record import Line, result_line
+from pytest_droplet.verdict import fact_evidence
+
+_HOST = "_testinfra_host"
+
+
+def activate(audit: Audit) -> None:
+    """Let testinfra's ``droplet://`` hosts be those of this run."""
+    backend.register()
+    backend.activate(audit.hosts, audit.droplets)
+
+
+def deactivate() -> None:
+    """Forget the hosts of the run."""
+    backend.deactivate()
+
+
+def parametrize(metafunc: pytest.Metafunc, audit: Audit) -> None:
+    """Name the selected Droplets as testinfra's hosts of the module, unless it names its own.
+
+    testinfra's own hook, which comes after, makes a test of each; ``droplet`` and the facts
+    follow ``host``.
+    """
+    module = metafunc.module
+    if _HOST in metafunc.fixturenames and not hasattr(module, "testinfra_hosts"):
+        module.testinfra_hosts = [f"droplet://{d.pytest_id}" for d in audit.droplets]
+
+
+def need_connection(items: Iterable[pytest.Item]) -> frozenset[int]:
+    """Return the ids of the Droplets that some test has ``host`` of."""
+    return frozenset(
+        droplet.id
+        for item in items
+        if "host" in getattr(item, "fixturenames", ()) and (droplet := droplet_of(item))
+    )
+
+
+def with_verdict(
+    item: pytest.Item,
+    call: pytest.CallInfo[None],
+    report: pytest.TestReport,
+    unknown: Literal["fail", "skip"],
+) -> pytest.TestReport:
+    """Attach a verdict to the phase of an ordinary test that decides it.
+
+    A fact that was not observed makes the test ``unknown``: an ERROR of one line.
+    """
+    if isinstance(item, CheckItem) or not asks_for_droplets(item):
+        return report
+    missing = call.excinfo is not None and call.excinfo.errisinstance(NotObservedError)
+    if missing:
+        text = f"UNKNOWN {cast('pytest.ExceptionInfo[BaseException]', call.excinfo).value}"
+        report.when = "setup"
+        report.longrepr = text
+        report.sections = []
+        if unknown == "skip":
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: {text}")
+    outcome = _outcome(report, missing=missing)
+    if outcome is not None:
+        carry(report, item.config.stash[audit_key], _result(item, report, outcome))
+    return report
+
+
+def _outcome(report: pytest.TestReport, *, missing: bool) -> Outcome | None:
+    if missing:
+        return "unknown"
+    if report.when == "call" and not report.failed:
+        return "pass" if report.passed else "notapplicable"
+    if report.failed:
+        return "fail" if report.when == "call" else "error"
+    if report.when == "setup" and report.skipped:
+        return "notapplicable"
+    return None
+
+
+def _result(item: pytest.Item, report: pytest.TestReport, outcome: Outcome) -> Line:
+    droplet = droplet_of(item)
+    function = getattr(item, "function", None)
+    checks = checks_of(function)
+    name = item.nodeid
+    if droplet is not None:
+        name = name.replace(f"-{droplet.pytest_id}]", "]").replace(f"[{droplet.pytest_id}]", "")
+        name = name.replace(f"[{droplet.pytest_id}-", "[")
+    verdict = Verdict(
+        check=checks[0].id if checks else name,
+        droplet_id=droplet.id if droplet else None,
+        outcome=outcome,
+        severity=checks[0].severity if checks else "medium",
+        message=_message(report),
+        evidence=fact_evidence(
+            item.config.stash[audit_key].observation(droplet.id),
+            getattr(item, "fixturenames", ()),
+        )
+        if droplet
+        else (),
+        duration_s=report.duration,
+        traceback=report.longreprtext if report.failed and outcome != "unknown" else None,
+    )
+    doc = CheckDoc.parse(inspect.getdoc(function) or item.name.partition("[")[0])
+    return result_line(verdict, item.nodeid, title=doc.title)
+
+
+def _message(report: pytest.TestReport) -> str:
+    if report.passed:
+        return ""
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash else report.longreprtext
+    return str(text).removeprefix("UNKNOWN ")

@@ -1,0 +1,207 @@
+"""The rules that turn what happened into a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pytest_droplet import catalogue, facts
+from pytest_droplet.catalogue import Check, check, checks_of
+from pytest_droplet.facts import Fact, Observation
+from pytest_droplet.model import (
+    Claims,
+    Droplet,
+    HostReading,
+    HostState,
+    Inventory,
+    NotObservedError,
+    Reading,
+    Section,
+    SectionOutput,
+    not_applicable,
+)
+from pytest_droplet.settings import Settings
+from pytest_droplet.verdict import judge
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def observation(state: HostState = "reached", **sections: str) -> Observation:
+    """An observation of a Droplet whose host printed these sections."""
+    nothing: Reading[Any] = Reading("GET /v2", NOW, missing="not asked")
+    inventory = Inventory(NOW, "", (), (), nothing, nothing, nothing, nothing)
+    host = HostReading(
+        1,
+        state,
+        NOW,
+        reason="" if state == "reached" else f"web-1 is {state}",
+        root=True,
+        sections={n: SectionOutput(n, stdout=text, rc=0) for n, text in sections.items()},
+    )
+    return Observation(Droplet(1, "web-1"), inventory, host, Settings(), NOW)
+
+
+@pytest.fixture(autouse=True)
+def toy_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two facts of the host, each the text of a section."""
+
+    def read(name: str) -> Callable[[Observation], str]:
+        return lambda o: o.section(name).stdout
+
+    known = dict(facts.all_facts())
+    for name in ("a", "b"):
+        section = Section(name, "true")
+        known[f"droplet_{name}"] = Fact(f"droplet_{name}", name, read(name), "", (section,))
+    monkeypatch.setattr(facts, "_facts", known)
+
+
+def checked(function: Callable[..., None], **options: Any) -> Check:
+    """The function as a check."""
+    return checks_of(check("toy.check", **options)(function))[0]
+
+
+def test_a_pass_needs_every_fact_observed() -> None:
+    """A check that looks at one fact and passes is unknown while another is missing."""
+
+    def looks_at_a(droplet_a: str, droplet_b: str) -> None:
+        assert droplet_a == "1", "a is wrong"
+
+    assert judge(checked(looks_at_a), observation(a="1", b="2")).outcome == "pass"
+    verdict = judge(checked(looks_at_a), observation(a="1"))
+    assert verdict.outcome == "unknown"
+    assert "no such section" in verdict.message
+
+
+def test_a_proven_failure_beats_a_missing_fact() -> None:
+    """A failure that an observed fact proves stands, whichever claim comes first."""
+
+    def needs_both(droplet_a: str, droplet_b: str) -> None:
+        with Claims() as claim:
+            with claim:
+                assert droplet_a == "1", "a is wrong"
+            with claim:
+                assert droplet_b == "2", "b is wrong"
+
+    assert judge(checked(needs_both), observation(b="3")).outcome == "fail"
+    assert judge(checked(needs_both), observation(a="0")).outcome == "fail"
+    assert judge(checked(needs_both), observation(b="2")).outcome == "unknown"
+    assert (
+        judge(checked(needs_both), observation(a="0", b="0")).message == "a is wrong; b is wrong"
+    )
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [bool, len, iter, str, float, int, lambda x: x == 1, lambda x: x.no, lambda x: x[0]],
+    ids=["bool", "len", "iter", "str", "float", "int", "equality", "attribute", "item"],
+)
+def test_a_missing_fact_raises_however_it_is_touched(touch: Callable[[Any], Any]) -> None:
+    """Whatever a check does with a missing fact, it does not get a value."""
+
+    def touches(droplet_b: Any) -> None:
+        touch(droplet_b)
+
+    assert judge(checked(touches), observation(a="1")).outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [("unreachable", "unknown"), ("off", "notapplicable"), ("not-ours", "notapplicable")],
+)
+def test_a_host_that_was_not_read(state: HostState, outcome: str) -> None:
+    """Checks of a host say why it was not read; none passes."""
+
+    def passes(droplet_a: str) -> None:
+        """Assert nothing."""
+
+    verdict = judge(checked(passes), observation(state))
+    assert (verdict.outcome, verdict.message) == (outcome, f"web-1 is {state}")
+
+
+def test_a_check_that_breaks_is_an_error_with_its_traceback() -> None:
+    """An exception in a check is its own verdict, and ends nothing."""
+
+    def breaks(droplet_a: str) -> None:
+        raise RuntimeError(droplet_a)
+
+    verdict = judge(checked(breaks), observation(a="boom"))
+    assert (verdict.outcome, verdict.message) == ("error", "RuntimeError: boom")
+    assert "in breaks" in (verdict.traceback or "")
+
+
+def test_a_subject_that_does_not_exist_is_not_applicable() -> None:
+    """not_applicable ends the check with its reason."""
+
+    def skips(droplet_a: str) -> None:
+        not_applicable("no nginx")
+
+    verdict = judge(checked(skips), observation(a="1"))
+    assert (verdict.outcome, verdict.message) == ("notapplicable", "no nginx")
+
+
+def test_a_parser_that_breaks_makes_the_fact_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a parser raises on hostile input, the fact is not observed."""
+
+    def parse(_: Observation) -> None:
+        raise ValueError("garbage")
+
+    broken = Fact("droplet_a", "a", parse, "", (Section("a", "true"),))
+    monkeypatch.setitem(facts._facts, "droplet_a", broken)
+
+    def passes(droplet_a: str) -> None:
+        """Assert nothing."""
+
+    verdict = judge(checked(passes), observation(a="1"))
+    assert verdict.outcome == "unknown"
+    assert "could not be parsed (ValueError: garbage)" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("a", "outcome", "caused_by"),
+    [("1", "pass", None), ("0", "fail", "toy.root"), ("", "unknown", None)],
+)
+def test_a_dependent_check_follows_its_cause(
+    monkeypatch: pytest.MonkeyPatch, a: str, outcome: str, caused_by: str | None
+) -> None:
+    """It fails caused-by the first cause, through a chain; where that is unknown, so is it."""
+
+    def root(droplet_a: str) -> None:
+        if not droplet_a:
+            raise NotObservedError("a is empty")
+        assert droplet_a == "1", "a is wrong"
+
+    def passes(droplet_b: str) -> None:
+        """Assert nothing."""
+
+    known = {
+        "toy.root": checks_of(check("toy.root")(root))[0],
+        "toy.middle": checks_of(check("toy.middle", depends_on=["toy.root"])(passes))[0],
+    }
+    monkeypatch.setattr("pytest_droplet.verdict.shipped", lambda: known)
+    verdict = judge(checked(passes, depends_on=["toy.middle"]), observation(a=a, b="2"))
+    assert (verdict.outcome, verdict.caused_by) == (outcome, caused_by)
+
+
+def test_evidence_is_the_reading_of_every_fact() -> None:
+    """Each fact that the check asked for is named with source, time and value, or why not."""
+
+    def passes(droplet: Droplet, droplet_a: str, droplet_b: str) -> None:
+        """Assert nothing."""
+
+    evidence = judge(checked(passes), observation(a="x" * 1000)).evidence
+    assert [e.fact for e in evidence] == ["droplet_a", "droplet_b"]
+    assert len(evidence[0].value) == 400
+    assert evidence[1].value.startswith("not observed: ")
+
+
+def test_a_malformed_check_is_refused() -> None:
+    """An id, a severity or a profile that does not exist is an error of the author."""
+    with pytest.raises(ValueError, match="family.kebab-case"):
+        catalogue.check("Nope")
+    with pytest.raises(ValueError, match="none of critical"):
+        catalogue.check("a.b", severity="urgent")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="none of droplet"):
+        catalogue.check("a.b", profile="mine")
