@@ -75,13 +75,27 @@ class Audit:
             ]
         )
 
-    def plan(self, checks: Iterable[Check], facts: Iterable[str]) -> None:
-        """Tell the hosts what to read: what these checks and facts need, and no more."""
+    def plan(
+        self, checks: Iterable[Check], facts: Iterable[str], *, host: bool, start: bool
+    ) -> None:
+        """Tell the hosts what to read: what these checks and facts need, and no more.
+
+        Args:
+            checks: The selected checks.
+            facts: Names of the facts that ordinary tests ask for.
+            host: Whether some test has testinfra's ``host``.
+            start: Connect to all that are not connected to yet.
+        """
         chosen = tuple(checks)
         self._row_facts = tuple(dict.fromkeys(n for c in chosen for n in c.rows))
-        names = (*_ALWAYS, *facts, *self._row_facts, *needed_facts(chosen))
-        sections, probes = reading_plan(names, probe=self.options.probe)
+        names = (*facts, *self._row_facts, *needed_facts(chosen))
+        if not any(n in all_facts() and all_facts()[n].of_host for n in names) and not host:
+            self._due.clear()
+            return
+        sections, probes = reading_plan((*_ALWAYS, *names), probe=self.options.probe)
         self.hosts.read(sections, probes)
+        if start:
+            self.start(self.droplets)
 
     def next_arrived(self, wanted: Iterable[int]) -> int:
         """Wait until one of these Droplets can be judged, and return its id."""
@@ -94,7 +108,11 @@ class Audit:
         known = self._observations.get(droplet_id)
         if known is None:
             droplet = self.droplet(droplet_id)
-            host = self._not_due(droplet) or self.hosts.get(droplet_id)
+            host = self._not_due(droplet)
+            if host is None and droplet_id not in self._due:
+                reason = "no selected check reads the host"
+                host = HostReading(droplet_id, "not-read", self.inventory.read_at, reason=reason)
+            host = host or self.hosts.get(droplet_id)
             if self.recorder is not None and droplet_id not in self.rows:
                 self.recorder.add_host(host)
             known = Observation(droplet, self.inventory, host, self.settings, self.now)
@@ -126,7 +144,8 @@ class Audit:
 
     def drop(self, droplet_id: int) -> None:
         """Forget a Droplet's facts; its rows stay."""
-        self._observations.pop(droplet_id, None)
+        if self._observations.pop(droplet_id, None) is not None and droplet_id in self._due:
+            self.hosts.drop(droplet_id)
 
     def account(self, rows: Mapping[int, Mapping[str, Reading[Any]]]) -> Account:
         """Return the account as a whole, with the rows of the Droplets that are ours to read."""

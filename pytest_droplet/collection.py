@@ -94,9 +94,9 @@ class CheckItem(pytest.Item):
 
     @cached_property
     def location(self) -> tuple[str, int | None, str]:
-        """The file of the node id, so that no machine path is shown."""
+        """The file of the node id, so that no machine path is shown; pytest adds the name."""
         line = self.check.function.__code__.co_firstlineno - 1
-        return self.nodeid.partition("::")[0], line, self.name
+        return self.nodeid.partition("::")[0], line, ""
 
     def run_protocol(self) -> None:
         """Judge, and report setup, call and teardown as pytest does for any test."""
@@ -131,7 +131,8 @@ class CheckItem(pytest.Item):
             duration=verdict.duration_s,
             properties=properties,
         )
-        carry(decisive, self.audit, result_line(verdict, self.nodeid))
+        page = None if self.check.id in shipped() else self.check.doc
+        carry(decisive, self.audit, result_line(verdict, self.nodeid, page))
         vars(decisive)["droplet_check"] = True
         yield decisive
         yield self._report("teardown", start=start, properties=properties)
@@ -282,7 +283,7 @@ def run_loop(session: pytest.Session, audit: Audit) -> None:
 
 
 def _run(session: pytest.Session, items: Sequence[pytest.Item], after: pytest.Item | None) -> None:
-    for item, following in zip(items, [*items[1:], after], strict=True):
+    for item, following in zip(items, [*items[1:], after], strict=False):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
@@ -328,3 +329,10 @@ def translate_arguments(config: pytest.Config) -> frozenset[str]:
 def shipped_of(profiles: frozenset[str]) -> list[Check]:
     """Return the shipped checks of these profiles."""
     return [check for check in shipped().values() if profiles.intersection(check.profiles)]
+
+
+def takes_all(config: pytest.Config) -> bool:
+    """Whether nothing on the command line narrows the checks, so that all hosts are read."""
+    option = config.option
+    narrowed = ("keyword", "markexpr", "lf", "stepwise", "deselect")
+    return not any(getattr(option, name, None) for name in narrowed)

@@ -162,7 +162,6 @@ def open_hosts(config: pytest.Config, options: AuditConfig) -> Hosts:
             timeout=options.timeout_s,
             ssh_config=getattr(testinfra, "ssh_config", None),
             identity_file=getattr(testinfra, "ssh_identity_file", None),
-            sudo_user=getattr(testinfra, "sudo_user", None),
             probe=options.probe,
         )
     )

@@ -116,7 +116,7 @@ def _read_missing(audit: Audit, item: CheckItem, rows: Rows) -> None:
     missing = [d for d in audit.droplets if d.id not in rows]
     if not missing or not item.check.rows:
         return
-    audit.plan([item.check], ())
+    audit.plan([item.check], (), host=False, start=False)
     audit.start(missing)
     for droplet in missing:
         rows[droplet.id] = audit.observation(droplet.id).rows(item.check.rows)

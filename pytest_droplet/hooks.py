@@ -42,6 +42,9 @@ class Hosts(Protocol):
             NotObservedError: The host cannot be reached or did not answer in time.
         """
 
+    def drop(self, droplet_id: int) -> None:
+        """Forget what was read of a host."""
+
     def close(self) -> None:
         """Close every connection; nothing is left running."""
 

@@ -314,7 +314,7 @@ class Probe:
     sections: tuple[Section, ...] = ()
 
 
-HostState = Literal["reached", "unreachable", "off", "not-ours"]
+HostState = Literal["reached", "unreachable", "off", "not-ours", "not-read"]
 
 
 @dataclass(frozen=True, slots=True)

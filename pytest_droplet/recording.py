@@ -176,6 +176,9 @@ class ReplayHosts:
             " needs the real host"
         )
 
+    def drop(self, droplet_id: int) -> None:
+        """Do nothing: the recording is one file a host."""
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -49,7 +49,7 @@ class AuditPlugin:
         config.pluginmanager.register(fixtures.FactFixtures(), "droplet-facts")
         if self.controller and self.reports:
             self.reports.begin(audit, collection.shipped_of(self.options.profiles))
-        elif self.reports:
+        elif self.reports and collection.takes_all(config):
             audit.start(audit.droplets)
 
     def pytest_report_header(self) -> list[str]:
@@ -127,8 +127,14 @@ class AuditPlugin:
         if self.controller or self.config.option.collectonly:
             return
         checks = collection.selected_checks(session.items)
-        self.audit.plan(checks.values(), collection.selected_facts(session.items))
-        self.audit.hosts.keep(usertests.need_connection(session.items))
+        kept = usertests.need_connection(session.items)
+        self.audit.hosts.keep(kept)
+        self.audit.plan(
+            checks.values(),
+            collection.selected_facts(session.items),
+            host=bool(kept),
+            start=not self.worker,
+        )
         if self.reports:
             self.reports.begin(self.audit, checks.values())
 

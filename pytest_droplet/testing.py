@@ -99,6 +99,7 @@ class Cloud:
         self._faults: dict[str, list[Fault]] = {}
         self._lock = threading.RLock()
         self._last_id = 1000
+        self._last_serial = 500_000
 
     def add(
         self,
@@ -215,7 +216,7 @@ class Cloud:
         """
         everywhere = {"destinations": {"addresses": list(_ANYWHERE)}}
         firewall: dict[str, Any] = {
-            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name}-{self._next_id()}")),
+            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name}-{self._serial()}")),
             "name": name,
             "status": "succeeded",
             "created_at": _text(self.now - timedelta(days=50)),
@@ -245,7 +246,7 @@ class Cloud:
             base64.b64decode(public_key.split()[1]), usedforsecurity=False
         ).hexdigest()
         key = {
-            "id": self._next_id(),
+            "id": self._serial(),
             "name": name,
             "public_key": public_key,
             "fingerprint": ":".join(digest[i : i + 2] for i in range(0, 32, 2)),
@@ -256,7 +257,7 @@ class Cloud:
     def add_project(self, name: str, droplets: Iterable[int] = ()) -> dict[str, Any]:
         """Add a project that has these Droplets, by id, and return it."""
         project = {
-            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"project-{name}-{self._next_id()}")),
+            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"project-{name}-{self._serial()}")),
             "name": name,
             "is_default": not self.projects,
             "created_at": _text(self.now - timedelta(days=200)),
@@ -362,6 +363,10 @@ class Cloud:
         self._last_id += 1
         return self._last_id
 
+    def _serial(self) -> int:
+        self._last_serial += 1
+        return self._last_serial
+
     def _backups(
         self, name: str, droplet_id: int, count: int, region: str
     ) -> list[dict[str, Any]]:
@@ -403,7 +408,7 @@ class Cloud:
     def _action(self, kind: str, droplet_id: int, *, days: int) -> dict[str, Any]:
         when = _text(self.now - timedelta(days=days))
         return {
-            "id": self._next_id(),
+            "id": self._serial(),
             "status": "completed",
             "type": kind,
             "started_at": when,

@@ -119,7 +119,7 @@ def _result(item: pytest.Item, report: pytest.TestReport, outcome: Outcome) -> L
         traceback=report.longreprtext if report.failed and outcome != "unknown" else None,
     )
     doc = CheckDoc.parse(inspect.getdoc(function) or item.name.partition("[")[0])
-    return result_line(verdict, item.nodeid, title=doc.title)
+    return result_line(verdict, item.nodeid, doc)
 
 
 def _message(report: pytest.TestReport) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from pytest_droplet.catalogue import Check
+from pytest_droplet.catalogue import Check, CheckDoc
 from pytest_droplet.model import Droplet, Evidence, HostReading, Reading, Verdict
 
 SCHEMA = 1
@@ -161,8 +161,8 @@ def rows_of(line: Line) -> dict[str, Reading[Any]]:
     }
 
 
-def result_line(verdict: Verdict, nodeid: str, *, title: str | None = None) -> Line:
-    """Return the line of one verdict; ``title`` only for tests that the header does not list."""
+def result_line(verdict: Verdict, nodeid: str, page: CheckDoc | None = None) -> Line:
+    """Return the line of one verdict; with its page where the check is the user's own."""
     line: Line = {
         "type": "result",
         "check": verdict.check,
@@ -177,8 +177,9 @@ def result_line(verdict: Verdict, nodeid: str, *, title: str | None = None) -> L
         "fingerprint": fingerprint(verdict.check, verdict.droplet_id),
         "nodeid": nodeid,
     }
-    if title is not None:
-        line["title"] = title
+    if page is not None:
+        line["title"] = page.title
+        line["remediation"] = page.remediation
     if verdict.traceback is not None:
         line["traceback"] = verdict.traceback
     return line
@@ -237,6 +238,7 @@ def coverage(droplets: Iterable[Line], required: int) -> dict[str, Any]:
         "unreachable": states["unreachable"],
         "off": states["off"],
         "not_ours": states["not-ours"],
+        "not_read": states["not-read"],
         "percent": round(100 * states["reached"] / due, 1) if due else 100.0,
         "required": required,
     }

@@ -212,6 +212,7 @@ class Reports:
         """Write the findings by check, the coverage and the summary line."""
         if not self._coverage:
             return
+        reporter.currentfspath = None
         reporter.section("droplets", sep="=")
         summary = Summary(
             findings=tuple(self._record.findings),

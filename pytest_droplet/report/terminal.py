@@ -69,9 +69,8 @@ def _by_check(failures: Iterable[Line]) -> list[tuple[str, list[Line]]]:
 def _group(
     summary: Summary, check: str, found: list[Line], failures: list[Line], width: int
 ) -> Iterator[Text]:
-    page = summary.checks.get(check, {})
-    title = page.get("title") or found[0].get("title", "")
-    yield Text(_cut(f"{found[0]['severity'].upper()} {check}: {title}", width), _RED)
+    page = summary.checks.get(check, found[0])
+    yield Text(_cut(f"{found[0]['severity'].upper()} {check}: {page.get('title')}", width), _RED)
     followers = _followers(check, failures)
     for line in sorted(found, key=lambda f: f["droplet_id"] or 0)[:_LISTED_DROPLETS]:
         who = _name(summary, line["droplet_id"])
@@ -128,6 +127,9 @@ def _coverage(summary: Summary, width: int) -> Iterator[Text]:
             noun = "check" if count == 1 else "checks"
             yield Text(_cut(f"UNREACHABLE {line['reason']} ({count} {noun} unknown)", width), _RED)
     seen = summary.coverage
+    if seen["not_read"]:
+        yield Text("coverage: no selected check reads a host")
+        return
     parts = [f"{seen['reached']} of {seen['reached'] + seen['unreachable']} Droplets reached"]
     parts += [f"{seen[k]} {w}" for k, w in (("off", "off"), ("not_ours", "not ours")) if seen[k]]
     short = seen["percent"] < seen["required"]

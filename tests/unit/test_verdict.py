@@ -199,7 +199,7 @@ def test_evidence_is_the_reading_of_every_fact() -> None:
 
 def test_a_malformed_check_is_refused() -> None:
     """An id, a severity or a profile that does not exist is an error of the author."""
-    with pytest.raises(ValueError, match="family.kebab-case"):
+    with pytest.raises(ValueError, match=r"family\.kebab-case"):
         catalogue.check("Nope")
     with pytest.raises(ValueError, match="none of critical"):
         catalogue.check("a.b", severity="urgent")  # type: ignore[arg-type]
