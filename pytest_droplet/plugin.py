@@ -45,10 +45,12 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return printing.answer(config)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark and, with ``--droplets``, the hooks of an audit."""
     config.addinivalue_line("markers", _MARK)
     if config.getoption("--droplets"):
+        config.option.self_contained_html = True  # pytest-html would make a folder of assets
         from pytest_droplet.session import AuditPlugin  # noqa: PLC0415
 
         config.pluginmanager.register(AuditPlugin(config), "droplet-audit")

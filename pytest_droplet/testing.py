@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from pytest_droplet.api.client import (
     DEFAULT_ENDPOINT,
@@ -289,7 +289,7 @@ class Cloud:
         """Answer the next requests for a path with an error.
 
         Args:
-            path: ``/v2/droplets``; ``*`` for any.
+            path: ``/v2/droplets``, ``/v2/droplets?page=2``; ``*`` for any.
             status: HTTP status; 200 with a body of one's own is a fault, too.
             times: How often.
             headers: Beside the usual ones; ``retry-after`` stands here.
@@ -305,11 +305,16 @@ class Cloud:
         """Stall after some bytes of the next answers' bodies."""
         self._add_faults(path, times, Fault(None, after=after, stall_s=seconds))
 
-    def fault(self, path: str) -> Fault | None:
-        """Take the next fault that was planned for a path."""
+    def heal(self) -> None:
+        """Forget the faults that were planned and did not happen."""
+        self._faults.clear()
+
+    def fault(self, path: str, query: Mapping[str, str]) -> Fault | None:
+        """Take the next fault that was planned for a request."""
         with self._lock:
-            for key in (path, "*"):
-                if planned := self._faults.get(key):
+            for place, planned in self._faults.items():
+                where, _, wanted = place.partition("?")
+                if planned and where in {path, "*"} and set(parse_qsl(wanted)) <= query.items():
                     return planned.pop(0)
         return None
 
@@ -505,12 +510,12 @@ class CloudClient(SendingReader):
 
     def _send(self, operation: str, params: dict[str, Any]) -> Answer:
         path, rest = OPERATIONS[operation].split(params)
-        fault = self._cloud.fault(path)
+        query = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in rest.items()}
+        fault = self._cloud.fault(path, query)
         if fault is not None and fault.status is None:
             raise NoAnswerError("the answer broke off before its end")
         if fault is not None:
             return decode(*self._cloud.error(fault))
-        query = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in rest.items()}
         return decode(*self._cloud.answer(path, query, self._scopes))
 
 

@@ -123,10 +123,13 @@ def _result(item: pytest.Item, report: pytest.TestReport, outcome: Outcome) -> L
 
 
 def _message(report: pytest.TestReport) -> str:
+    """Return the first line of what pytest says of a test that did not pass."""
+    longrepr = report.longrepr
     if report.passed:
         return ""
-    if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
-    crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash else report.longreprtext
-    return str(text).removeprefix("UNKNOWN ")
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    text = crash.message if crash else getattr(longrepr, "errorstring", report.longreprtext)
+    first = str(text).strip().partition("\n")[0]
+    return first.removeprefix("AssertionError: ").removeprefix("UNKNOWN ")

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -79,7 +80,7 @@ class Reports:
     def header(self, audit: Audit) -> list[str]:
         """Return the lines of pytest's header."""
         chosen, known = len(audit.droplets), len(audit.inventory.droplets)
-        where = f"{audit.inventory.endpoint}, {audit.inventory.requests} requests"
+        where = f"{_host(audit.inventory.endpoint)}, {audit.inventory.requests} requests"
         if audit.replay:
             where = f"recording {audit.replay['source']}, judged at {iso(audit.now)}"
         selector = " + ".join(self._options.selectors)
@@ -105,7 +106,7 @@ class Reports:
                 started_at=audit.started_at,
                 judged_at=audit.now,
                 replay=audit.replay,
-                endpoint=audit.inventory.endpoint,
+                endpoint=_host(audit.inventory.endpoint),
                 options=self._options.shown,
                 checks=chosen,
             )
@@ -231,3 +232,8 @@ class Reports:
         """Close the record."""
         with suppress(OSError):
             self._record.close()
+
+
+def _host(endpoint: str) -> str:
+    """Return the host of an address, with its port where it names one."""
+    return urlsplit(endpoint).netloc or endpoint

@@ -80,7 +80,7 @@ def _group(
     if len(found) > _LISTED_DROPLETS:
         yield Text(f"  and {len(found) - _LISTED_DROPLETS} more Droplets: see the report")
     if remedy := page.get("remediation"):
-        text = _one_line(remedy)
+        text = _one_line(remedy).replace("``", "`")
         yield from (
             Text(line, {"cyan": True})
             for line in textwrap.wrap(
