@@ -34,7 +34,8 @@ from pytest_droplet.recording import (
 )
 from pytest_droplet.redact import Secret
 from pytest_droplet.selection import Selection, SelectionError, explain_no_match, parse_selectors
-from pytest_droplet.settings import Settings, SettingsError, load_settings
+from pytest_droplet.settings import Settings, load_settings
+from pytest_droplet.tables import TableError
 
 options_key: pytest.StashKey[AuditConfig] = pytest.StashKey()
 settings_key: pytest.StashKey[Settings] = pytest.StashKey()
@@ -58,7 +59,7 @@ def prepare(config: pytest.Config) -> AuditConfig:
         config.stash[settings_key] = load_settings(folder)
         replaying = options.replay is not None or selection.demo
         recording = load_recording(options.replay) if replaying else None
-    except (SelectionError, SettingsError, RecordingError) as exc:
+    except (SelectionError, TableError, RecordingError) as exc:
         raise pytest.UsageError(str(exc)) from None
     if recording is not None and options.record is not None:
         raise pytest.UsageError("--droplets-record needs live Droplets: not demo, not a replay")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_droplet.settings import Settings, SettingsError, load_settings
+from pytest_droplet.settings import Settings, load_settings
+from pytest_droplet.tables import TableError
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -31,13 +32,13 @@ def test_droplet_toml_wins_over_pyproject(tmp_path: Path) -> None:
         ("accept_host_firewall = 1", "droplet.toml: accept_host_firewall = 1: expected bool"),
         ("tls_names = 'a'", "droplet.toml: tls_names = 'a': expected a list of str"),
         ("tls_names = [1]", "droplet.toml: tls_names = 1: expected str"),
-        ("tls_names = ", "droplet.toml: cannot be read: "),
+        ("tls_names = ", "droplet.toml: is not TOML: "),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     """The line names the file, the key and the value."""
     (tmp_path / "droplet.toml").write_text(text)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(TableError) as caught:
         load_settings(tmp_path)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
