@@ -11,6 +11,7 @@ from pytest_droplet.api.inventory import address_for
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection.pool import Target
 from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import (
     Droplet,
@@ -45,6 +46,7 @@ class Audit:
     hosts: Hosts
     now: datetime
     started_at: datetime
+    gate: Gate
     replay: Mapping[str, str] | None = None
     recorder: Recorder | None = None
     rows: dict[int, Mapping[str, Reading[Any]]] = field(default_factory=dict)

@@ -72,10 +72,12 @@ class CheckItem(pytest.Item):
         return self.config.stash[audit_key]
 
     def judge(self) -> Verdict:
-        """Wait for the Droplet and judge the check."""
+        """Wait for the Droplet, judge the check, and let the gate have its say."""
         if self.droplet is None:
-            return judge_account(self.check, self.audit.account(self.audit.rows))
-        return judge(self.check, self.audit.observation(self.droplet.id))
+            verdict = judge_account(self.check, self.audit.account(self.audit.rows))
+        else:
+            verdict = judge(self.check, self.audit.observation(self.droplet.id))
+        return self.audit.gate.settle(verdict, self.droplet)
 
     def runtest(self) -> None:
         """Run the check as pytest runs any item; the run protocol below does not come here."""
@@ -111,7 +113,7 @@ class CheckItem(pytest.Item):
     def _reports(self, verdict: Verdict, start: float) -> Iterator[pytest.TestReport]:
         outcome, phase, text = as_pytest(verdict, self.audit.options.unknown)
         longrepr: Any = text
-        if outcome == "skipped":
+        if outcome == "skipped" and text is not None:
             path, line, _ = self.location
             longrepr = (path, (line or 0) + 1, f"Skipped: {text}")
         properties = [
@@ -131,6 +133,8 @@ class CheckItem(pytest.Item):
             duration=verdict.duration_s,
             properties=properties,
         )
+        if accepted := accepted_for(verdict):
+            decisive.wasxfail = accepted
         page = None if self.check.id in shipped() else self.check.doc
         carry(decisive, self.audit, result_line(verdict, self.nodeid, page))
         vars(decisive)["droplet_check"] = True
@@ -165,6 +169,8 @@ def as_pytest(
     verdict: Verdict, unknown: Literal["fail", "skip"]
 ) -> tuple[Literal["passed", "failed", "skipped"], Phase, str | None]:
     """Return pytest's outcome, phase and text for a verdict; unknown is an ERROR, in setup."""
+    if accepted_for(verdict):
+        return "skipped", "call", None
     match verdict.outcome:
         case "pass":
             return "passed", "call", None
@@ -178,6 +184,13 @@ def as_pytest(
             return "failed", "setup", f"UNKNOWN {verdict.message}"
         case _:
             return "failed", "setup", verdict.traceback or verdict.message
+
+
+def accepted_for(verdict: Verdict) -> str | None:
+    """Return why pytest shows a finding as *xfailed*; None where it does not."""
+    if verdict.outcome == "waived" and verdict.waiver is not None:
+        return f"waived until {verdict.waiver['expires']}: {verdict.waiver['reason']}"
+    return verdict.below
 
 
 def carry(report: pytest.TestReport, audit: Audit, result: Line) -> None:

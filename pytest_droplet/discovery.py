@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_droplet import waivers
 from pytest_droplet.api.client import (
     DEFAULT_ENDPOINT,
     ApiClient,
@@ -21,7 +22,9 @@ from pytest_droplet.api.client import (
 )
 from pytest_droplet.api.inventory import read_inventory
 from pytest_droplet.audit import Audit
+from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
 from pytest_droplet.connection.pool import Pool, PoolOptions
+from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import Inventory
 from pytest_droplet.options import AuditConfig, read_options
@@ -40,6 +43,8 @@ from pytest_droplet.tables import TableError
 options_key: pytest.StashKey[AuditConfig] = pytest.StashKey()
 settings_key: pytest.StashKey[Settings] = pytest.StashKey()
 selection_key: pytest.StashKey[Selection] = pytest.StashKey()
+_waivers_key: pytest.StashKey[tuple[waivers.Waiver, ...]] = pytest.StashKey()
+_baseline_key: pytest.StashKey[Baseline | None] = pytest.StashKey()
 _recording_key: pytest.StashKey[Recording | None] = pytest.StashKey()
 _recorder_key: pytest.StashKey[Recorder | None] = pytest.StashKey()
 
@@ -59,7 +64,11 @@ def prepare(config: pytest.Config) -> AuditConfig:
         config.stash[settings_key] = load_settings(folder)
         replaying = options.replay is not None or selection.demo
         recording = load_recording(options.replay) if replaying else None
-    except (SelectionError, TableError, RecordingError) as exc:
+        default = folder / waivers.FILE
+        accepted = options.waivers or (default if default.is_file() else None)
+        config.stash[_waivers_key] = waivers.load_waivers(accepted) if accepted else ()
+        config.stash[_baseline_key] = load_baseline(options.baseline) if options.baseline else None
+    except (SelectionError, TableError, RecordingError, BaselineError) as exc:
         raise pytest.UsageError(str(exc)) from None
     if recording is not None and options.record is not None:
         raise pytest.UsageError("--droplets-record needs live Droplets: not demo, not a replay")
@@ -97,14 +106,22 @@ def resume(
     """Return the run for an inventory that is known already (a worker of pytest-xdist)."""
     options = config.stash[options_key]
     recording = recording or config.stash[_recording_key]
+    now = recording.recorded_at if recording else datetime.now(UTC)
     hosts: Hosts = config.hook.pytest_droplet_connect(config=config, options=options)
     return Audit(
         options=options,
         settings=config.stash[settings_key],
         inventory=inventory,
         hosts=hosts,
-        now=recording.recorded_at if recording else datetime.now(UTC),
+        now=now,
         started_at=datetime.now(UTC),
+        gate=Gate(
+            today=now.date(),
+            waivers=config.stash[_waivers_key],
+            least=options.fail_on,
+            new_only=options.fail_on_new,
+            baseline=config.stash[_baseline_key],
+        ),
         replay={"recorded_at": recording.recorded_at.isoformat(), "source": recording.name}
         if recording
         else None,

@@ -382,7 +382,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement of one check on one Droplet (``droplet_id`` None: on the account)."""
+    """The judgement of one check on one Droplet (``droplet_id`` None: on the account).
+
+    ``waiver`` is the waiver that accepts the finding, or has expired; ``below`` why a finding
+    does not fail the run. Both come from the gate.
+    """
 
     check: str
     droplet_id: int | None
@@ -393,3 +397,5 @@ class Verdict:
     caused_by: str | None = None
     duration_s: float = 0.0
     traceback: str | None = None
+    waiver: Mapping[str, Any] | None = None
+    below: str | None = None

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from pytest_droplet.catalogue import PROFILES
+from pytest_droplet.model import SEVERITIES, Severity
 
 REPORT_FORMATS = ("jsonl",)
 
@@ -118,6 +119,30 @@ OPTIONS = (
         ini=True,
         gate=True,
     ),
+    Option(
+        "waivers",
+        "accepted findings, with reason and expiry (default: droplet-waivers.toml beside the ini"
+        " file, if there)",
+        metavar="FILE",
+        ini=True,
+        gate=True,
+    ),
+    Option(
+        "baseline",
+        "an earlier jsonl record: say what is new, fixed, still failing",
+        metavar="FILE",
+        ini=True,
+        gate=True,
+    ),
+    Option(
+        "fail-on",
+        "least severity of findings that fail the run; with ,new only those that the baseline"
+        " had not",
+        default="low",
+        metavar="SEVERITY[,new]",
+        ini=True,
+        gate=True,
+    ),
     Option("record", "save every API answer, host reading and probe, redacted", metavar="DIR"),
     Option("replay", "run from a recording: no network", metavar="DIR"),
     Option("list", "print the selected Droplets and exit", kind="flag"),
@@ -146,6 +171,10 @@ class AuditConfig:
     reports: tuple[tuple[str, Path], ...]
     min_coverage: int
     unknown: Literal["fail", "skip"]
+    waivers: Path | None
+    baseline: Path | None
+    fail_on: Severity
+    fail_on_new: bool
     record: Path | None
     replay: Path | None
     html: Path | None
@@ -161,6 +190,7 @@ class AuditConfig:
             "probe": "on" if self.probe else "off",
             "unknown": self.unknown,
             "min-coverage": self.min_coverage,
+            "fail-on": self.fail_on + (",new" if self.fail_on_new else ""),
         }
 
 
@@ -205,6 +235,11 @@ def read_options(config: pytest.Config) -> AuditConfig:
     for option in OPTIONS:
         values[option.name], sources[option.name] = _value(option, config)
     html = getattr(config.option, "htmlpath", None)
+    least, new = _fail_on(values["fail-on"], sources["fail-on"])
+    if new and not values["baseline"]:
+        raise pytest.UsageError(
+            f"--droplets-fail-on={values['fail-on']}: `new` needs --droplets-baseline=FILE"
+        )
     return AuditConfig(
         selectors=tuple(config.getoption("--droplets") or ()),
         profiles=_profiles(values["profile"], sources["profile"]),
@@ -218,6 +253,10 @@ def read_options(config: pytest.Config) -> AuditConfig:
         reports=tuple(_report(text, config.invocation_params.dir) for text in values["report"]),
         min_coverage=_at_least(0, "min-coverage", values, sources),
         unknown=values["unknown"],
+        waivers=_file("waivers", values, sources, config),
+        baseline=_file("baseline", values, sources, config),
+        fail_on=least,
+        fail_on_new=new,
         record=_path(values["record"], config.invocation_params.dir),
         replay=_path(values["replay"], config.invocation_params.dir),
         html=_path(html, config.invocation_params.dir),
@@ -286,6 +325,33 @@ def _profiles(text: str, where: str) -> frozenset[str]:
     if "cis2" in names:
         names.add("cis1")
     return frozenset(names - {"none"})
+
+
+def _fail_on(text: str, where: str) -> tuple[Severity, bool]:
+    name, comma, new = text.partition(",")
+    for severity in SEVERITIES:
+        if name == severity and (not comma or new == "new"):
+            return severity, bool(comma)
+    raise pytest.UsageError(
+        f"--droplets-fail-on={text} ({where}): expected one of {', '.join(SEVERITIES)},"
+        " and `,new` behind it for new findings alone"
+    )
+
+
+def _file(
+    name: str, values: Mapping[str, Any], sources: Mapping[str, str], config: pytest.Config
+) -> Path | None:
+    """Return a path; one from an ini file is below its folder."""
+    if values[name] is None or config.inipath is None or sources[name] != config.inipath.name:
+        return _path(values[name], config.invocation_params.dir)
+    folder = config.inipath.parent.resolve()
+    path: Path = (folder / values[name]).resolve()
+    if not path.is_relative_to(folder):
+        raise pytest.UsageError(
+            f"{config.inipath.name}: droplets_{name} = {values[name]}: the file must be below the"
+            f" folder of {config.inipath.name}; name another with --droplets-{name}"
+        )
+    return path
 
 
 def _report(text: str, folder: Path) -> tuple[str, Path]:

@@ -132,7 +132,7 @@ class Cloud:
             public: Public IPv4 address, None for none.
             private: Address in the VPC, None for none.
             ipv6: Public IPv6 address, None for none.
-            backups: Whether backups are on, and how many there are (True: 3), a day apart.
+            backups: False: off; else on with so many, a day apart (0: none yet, True: 3).
             status: ``new``, ``active``, ``off`` or ``archive``.
             gpu: A GPU Droplet: only the second listing has it.
             raw: Fields of the API object, as they are.

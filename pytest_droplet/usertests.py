@@ -12,6 +12,7 @@ from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import CheckDoc, checks_of
 from pytest_droplet.collection import (
     CheckItem,
+    accepted_for,
     asks_for_droplets,
     audit_key,
     carry,
@@ -19,7 +20,7 @@ from pytest_droplet.collection import (
 )
 from pytest_droplet.connection import testinfra as backend
 from pytest_droplet.model import NotObservedError, Outcome, Verdict
-from pytest_droplet.report.record import Line, result_line
+from pytest_droplet.report.record import result_line
 from pytest_droplet.verdict import fact_evidence
 
 _HOST = "_testinfra_host"
@@ -79,7 +80,12 @@ def with_verdict(
             report.longrepr = (str(item.path), 0, f"Skipped: {text}")
     outcome = _outcome(report, missing=missing)
     if outcome is not None:
-        carry(report, item.config.stash[audit_key], _result(item, report, outcome))
+        audit = item.config.stash[audit_key]
+        verdict, page = _judged(item, report, outcome)
+        verdict = audit.gate.settle(verdict, droplet_of(item))
+        if accepted := accepted_for(verdict):
+            report.outcome, report.wasxfail = "skipped", accepted
+        carry(report, audit, result_line(verdict, item.nodeid, page))
     return report
 
 
@@ -95,7 +101,9 @@ def _outcome(report: pytest.TestReport, *, missing: bool) -> Outcome | None:
     return None
 
 
-def _result(item: pytest.Item, report: pytest.TestReport, outcome: Outcome) -> Line:
+def _judged(
+    item: pytest.Item, report: pytest.TestReport, outcome: Outcome
+) -> tuple[Verdict, CheckDoc]:
     droplet = droplet_of(item)
     function = getattr(item, "function", None)
     checks = checks_of(function)
@@ -119,7 +127,7 @@ def _result(item: pytest.Item, report: pytest.TestReport, outcome: Outcome) -> L
         traceback=report.longreprtext if report.failed and outcome != "unknown" else None,
     )
     doc = CheckDoc.parse(inspect.getdoc(function) or item.name.partition("[")[0])
-    return result_line(verdict, item.nodeid, doc)
+    return verdict, doc
 
 
 def _message(report: pytest.TestReport) -> str:

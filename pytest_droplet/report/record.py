@@ -172,7 +172,8 @@ def result_line(verdict: Verdict, nodeid: str, page: CheckDoc | None = None) -> 
         "message": verdict.message,
         "evidence": [_evidence(e) for e in verdict.evidence],
         "caused_by": verdict.caused_by,
-        "waiver": None,
+        "waiver": None if verdict.waiver is None else dict(verdict.waiver),
+        "gated": verdict.below is None,
         "duration_s": round(verdict.duration_s, 6),
         "fingerprint": fingerprint(verdict.check, verdict.droplet_id),
         "nodeid": nodeid,
@@ -212,9 +213,17 @@ def key_lines(droplets: Iterable[Line]) -> Iterator[Line]:
 
 
 def summary_line(
-    *, counts: Mapping[str, int], coverage: Mapping[str, Any], duration_s: float, exit_code: int
+    *,
+    counts: Mapping[str, int],
+    coverage: Mapping[str, Any],
+    duration_s: float,
+    exit_code: int,
+    more: Mapping[str, Any],
 ) -> Line:
-    """Return the last line; a record without it was cut."""
+    """Return the last line; a record without it was cut.
+
+    ``more`` holds ``waivers`` and, where there is a baseline, ``baseline``.
+    """
     return {
         "type": "summary",
         "finished_at": iso(datetime.now(UTC)),
@@ -222,6 +231,7 @@ def summary_line(
         "counts": dict(counts),
         "coverage": dict(coverage),
         "exit_code": exit_code,
+        **more,
     }
 
 

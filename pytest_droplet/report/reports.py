@@ -44,6 +44,8 @@ class Reports:
         self._coverage: Line = {}
         self._written: list[str] = []
         self._subject = ""
+        self._waivers: list[Line] = []
+        self._changes: Line | None = None
 
     @classmethod
     def open(cls, config: pytest.Config, options: AuditConfig) -> Reports | None:
@@ -160,6 +162,7 @@ class Reports:
                 coverage=self._coverage,
                 duration_s=(datetime.now(UTC) - audit.started_at).total_seconds(),
                 exit_code=int(session.exitstatus),
+                more=self._more(audit),
             )
         )
         if audit.recorder is not None:
@@ -174,6 +177,14 @@ class Reports:
             self._written.append(str(self._options.html))
         if self._record.path is not None:
             self._written.append(str(self._record.path))
+
+    def _more(self, audit: Audit) -> dict[str, Any]:
+        self._waivers = audit.gate.waiver_states(self._record.findings)
+        if audit.gate.baseline is None:
+            return {"waivers": self._waivers}
+        results = (line for line in self._record.lines() if line["type"] == "result")
+        self._changes = audit.gate.baseline.compare(results, self._record.droplets)
+        return {"waivers": self._waivers, "baseline": self._changes}
 
     def _write_html(self, session: pytest.Session) -> None:
         path = self._options.html
@@ -221,6 +232,8 @@ class Reports:
             droplets=self._record.droplets,
             coverage=self._coverage,
             counts=self._record.counts,
+            waivers=self._waivers,
+            changes=self._changes,
         )
         width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width
         for line in summary_texts(summary, width):

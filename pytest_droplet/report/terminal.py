@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_droplet.model import SEVERITIES
@@ -34,6 +34,8 @@ class Summary:
     droplets: Mapping[int, Line]
     coverage: Line
     counts: Mapping[str, int]
+    waivers: Sequence[Line] = ()
+    changes: Line | None = None
 
 
 def summary_texts(summary: Summary, width: int) -> Iterator[Text]:
@@ -47,7 +49,9 @@ def summary_texts(summary: Summary, width: int) -> Iterator[Text]:
             yield Text(_cut(f"ERROR {line['check']} {who}: {line['message']}", width), _RED)
             yield Text("  the check itself broke; its traceback is in the record")
     yield from _unknown(summary, width)
+    yield from _waivers(summary, width)
     yield from _coverage(summary, width)
+    yield from _changes(summary, width)
     yield Text(_last_line(summary), {"bold": True})
 
 
@@ -135,6 +139,35 @@ def _coverage(summary: Summary, width: int) -> Iterator[Text]:
     short = seen["percent"] < seen["required"]
     need = f" (at least {seen['required']} % is asked for)" if short else ""
     yield Text(f"coverage: {', '.join(parts)}: {seen['percent']:g} %{need}", _RED if short else {})
+
+
+def _waivers(summary: Summary, width: int) -> Iterator[Text]:
+    for waiver in summary.waivers:
+        what = f"waiver of {waiver['check']} for {waiver['select']}"
+        if waiver["state"] == "expired":
+            text = f"EXPIRED {what}: it ended on {waiver['expires']} ({waiver['reason']})"
+            yield Text(_cut(_one_line(text), width), _YELLOW)
+        elif waiver["state"] == "unused":
+            text = f"UNUSED {what}: it matches no finding any more; remove it"
+            yield Text(_cut(_one_line(text), width))
+
+
+def _changes(summary: Summary, width: int) -> Iterator[Text]:
+    if (changes := summary.changes) is None:
+        return
+    parts = [
+        f"{len(changes[key])} {word}"
+        for key, word in (
+            ("new", "new"),
+            ("fixed", "fixed"),
+            ("still", "still failing"),
+            ("newly_waived", "newly waived"),
+        )
+    ]
+    for key, word in (("droplets_added", "came"), ("droplets_gone", "gone")):
+        if names := changes[key]:
+            parts.append(f"{word}: {_listed(names)}")
+    yield Text(_cut(_one_line(f"since {changes['recorded_at']}: {', '.join(parts)}"), width))
 
 
 def _last_line(summary: Summary) -> str:

@@ -1,0 +1,98 @@
+"""What a finding does to the run: accepted by a waiver, below the gate, or failing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from pytest_droplet.baseline import Baseline
+from pytest_droplet.model import SEVERITIES, Droplet, Severity, Verdict
+from pytest_droplet.report.record import Line, fingerprint
+from pytest_droplet.waivers import Waiver, find
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a site accepts.
+
+    Attributes:
+        today: The day that waivers are judged at.
+        waivers: In the order of the file.
+        least: Findings of a lesser severity do not fail the run.
+        new_only: Nor do findings that the baseline had.
+        baseline: The earlier record.
+    """
+
+    today: date
+    waivers: tuple[Waiver, ...] = ()
+    least: Severity = "low"
+    new_only: bool = False
+    baseline: Baseline | None = None
+
+    def settle(self, verdict: Verdict, droplet: Droplet | None) -> Verdict:
+        """Return the verdict with its waiver, and whether it fails the run.
+
+        A waiver in force makes a failure (or, where it says so, an unknown) ``waived``. One that
+        has expired leaves it, and the message says since when.
+        """
+        if verdict.outcome not in {"fail", "unknown"}:
+            return verdict
+        matching = [
+            i
+            for i in find(self.waivers, verdict.check, droplet)
+            if verdict.outcome == "fail" or self.waivers[i].unknown
+        ]
+        for number in matching:
+            if self.today <= self.waivers[number].expires:
+                shown = self._shown(number, expired=False)
+                return replace(verdict, outcome="waived", waiver=shown)
+        if matching:
+            waiver = self.waivers[matching[0]]
+            message = f"{verdict.message} (the waiver expired on {waiver.expires})"
+            verdict = replace(
+                verdict, message=message, waiver=self._shown(matching[0], expired=True)
+            )
+        if verdict.outcome == "fail" and (why := self._below(verdict)):
+            return replace(verdict, below=why)
+        return verdict
+
+    def _below(self, verdict: Verdict) -> str | None:
+        """Return why a finding does not fail the run; None where it does."""
+        if SEVERITIES.index(verdict.severity) > SEVERITIES.index(self.least):
+            return f"{verdict.severity} is below the gate, which is {self.least}"
+        if self.new_only and self.baseline is not None:
+            known = self.baseline.findings
+            if fingerprint(verdict.check, verdict.droplet_id) in known:
+                return f"known since the baseline of {self.baseline.judged_at.date()}"
+        return None
+
+    def _shown(self, number: int, *, expired: bool) -> Mapping[str, Any]:
+        waiver = self.waivers[number]
+        return {
+            "number": number + 1,
+            "reason": waiver.reason,
+            "expires": waiver.expires.isoformat(),
+            "owner": waiver.owner,
+            "ticket": waiver.ticket,
+            "expired": expired,
+        }
+
+    def waiver_states(self, results: Iterable[Line]) -> list[Line]:
+        """Return each waiver and whether it was used, has expired, or matches nothing any more."""
+        used = {line["waiver"]["number"] for line in results if line.get("waiver")}
+        return [
+            {
+                "check": waiver.check,
+                "select": waiver.droplets,
+                "reason": waiver.reason,
+                "expires": waiver.expires.isoformat(),
+                "owner": waiver.owner,
+                "ticket": waiver.ticket,
+                "state": "unused"
+                if number not in used
+                else ("expired" if waiver.expires < self.today else "used"),
+            }
+            for number, waiver in enumerate(self.waivers, 1)
+        ]
