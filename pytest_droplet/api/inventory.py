@@ -1,0 +1,612 @@
+"""The inventory: from the API's answers to the frozen data of :mod:`pytest_droplet.model`.
+
+The parsers are pure. What has not the type that the API promises is an
+:class:`~pytest_droplet.api.client.ApiError` that names endpoint and field, never a traceback.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+
+from pytest_droplet.api.client import IN_FLIGHT, OPERATIONS, PER_PAGE, ApiError, Reader
+from pytest_droplet.model import (
+    AccountKey,
+    Address,
+    Backup,
+    BackupPolicy,
+    Droplet,
+    Firewall,
+    Image,
+    Inventory,
+    PendingChange,
+    Reading,
+    Rule,
+)
+from pytest_droplet.redact import one_line
+from pytest_droplet.selection import Selection
+
+T = TypeVar("T")
+
+AddressKind = Literal["public", "private", "ipv6", "reserved"]
+
+_HIDEABLE = ("tags", "vpc_uuid", "image", "backup_ids", "snapshot_ids", "volume_ids", "features")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KUBERNETES = re.compile(f"k8s:{_UUID.pattern}")
+
+
+class _Row:
+    """An object of an answer, read field by field with the type that is expected of it."""
+
+    def __init__(self, data: Any, where: str) -> None:
+        if not isinstance(data, dict):
+            raise _wrong(where, data, "an object")
+        self._data = data
+        self._where = where
+
+    def has(self, name: str) -> bool:
+        return self._data.get(name) is not None
+
+    def _at(self, name: str) -> str:
+        return f"{self._where}.{name}"
+
+    def text(self, name: str) -> str:
+        value = self._data.get(name)
+        if not isinstance(value, str):
+            raise _wrong(self._at(name), value, "a text")
+        return _clean(value)
+
+    def text_or_none(self, name: str) -> str | None:
+        return self.text(name) if self.has(name) else None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        items = self._list(name)
+        for value in items:
+            if not isinstance(value, str):
+                raise _wrong(self._at(name), value, "a text")
+        return tuple(_clean(value) for value in items)
+
+    def number(self, name: str) -> int:
+        return _integer(self._data.get(name), self._at(name))
+
+    def number_or_none(self, name: str) -> int | None:
+        return self.number(name) if self.has(name) else None
+
+    def numbers(self, name: str) -> tuple[int, ...]:
+        return tuple(_integer(value, self._at(name)) for value in self._list(name))
+
+    def measure_or_none(self, name: str) -> float | None:
+        value = self._data.get(name)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                measure = float(value)
+                if math.isfinite(measure):
+                    return measure
+        except OverflowError:
+            pass
+        raise _wrong(self._at(name), value, "a number")
+
+    def truth(self, name: str) -> bool:
+        value = self._data.get(name)
+        if not isinstance(value, bool):
+            raise _wrong(self._at(name), value, "true or false")
+        return value
+
+    def time(self, name: str) -> datetime:
+        value = self._data.get(name)
+        if isinstance(value, str):
+            try:
+                moment = datetime.fromisoformat(value)
+                return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+            except (ValueError, OverflowError):
+                pass
+        raise _wrong(self._at(name), value, "a date and time")
+
+    def time_or_none(self, name: str) -> datetime | None:
+        return self.time(name) if self.has(name) else None
+
+    def row(self, name: str) -> _Row:
+        """Return the object of this name, empty where it is absent."""
+        return _Row(self._data.get(name) if self.has(name) else {}, self._at(name))
+
+    def rows(self, name: str) -> tuple[_Row, ...]:
+        return tuple(_Row(value, self._at(name)) for value in self._list(name))
+
+    def _list(self, name: str) -> list[Any]:
+        value = self._data.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise _wrong(self._at(name), value, "a list")
+        return value
+
+
+def _wrong(where: str, value: Any, expected: str) -> ApiError:
+    if value is None:
+        shown = "absent"
+    else:
+        kind = type(value).__name__
+        shown = f"{kind} {one_line(repr(value)[:400], 60)}" if _is_plain(value) else f"a {kind}"
+    return ApiError(
+        f"{where} is {shown}, expected {expected}; "
+        "is this DigitalOcean's API? Check DIGITALOCEAN_API_URL"
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, int) and value.bit_length() > 128:
+        return False
+    return isinstance(value, str | int | float)
+
+
+def _integer(value: Any, where: str) -> int:
+    """Ids come as number or as text, by endpoint."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise _wrong(where, value, "a whole number")
+    return value
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates: JSON may hold them, no encoder takes them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def parse_droplet(data: Any) -> Droplet:
+    """Parse a Droplet of ``GET /v2/droplets``.
+
+    Fields that a narrow token does not see, absent or null, are named in ``hidden``. ``vpc_uuid``
+    is also absent for a Droplet without a VPC: only the account as a whole tells which it is, so
+    :func:`read_inventory` takes it out of ``hidden`` where another Droplet shows one. Reserved
+    IPs are ``public`` here: the Droplet's own entry does not tell.
+
+    Raises:
+        ApiError: A field has not the type that the API promises.
+    """
+    row = _Row(data, "GET /v2/droplets: droplets[]")
+    hidden = frozenset(name for name in _HIDEABLE if not row.has(name))
+    image_row = row.row("image")
+    if not image_row.has("id") and not image_row.has("distribution"):
+        hidden |= {"image"}
+    if row.text_or_none("vpc_uuid") == "":
+        hidden |= {"vpc_uuid"}
+    image = Image(
+        id=image_row.number_or_none("id"),
+        distribution=image_row.text_or_none("distribution"),
+        name=image_row.text_or_none("name"),
+        slug=image_row.text_or_none("slug"),
+        type=image_row.text_or_none("type"),
+    )
+    networks = row.row("networks")
+    tags = row.texts("tags")
+    return Droplet(
+        id=row.number("id"),
+        name=row.text("name"),
+        status=row.text("status"),
+        created_at=row.time_or_none("created_at"),
+        region=row.row("region").text_or_none("slug") or "",
+        size=row.text_or_none("size_slug") or "",
+        tags=tags,
+        vpc_uuid=row.text_or_none("vpc_uuid") or None,
+        image=image,
+        features=row.texts("features"),
+        addresses=tuple(_address(entry) for name in ("v4", "v6") for entry in networks.rows(name)),
+        backup_ids=row.numbers("backup_ids"),
+        volume_ids=row.texts("volume_ids"),
+        disk_gigabytes=row.number_or_none("disk") or 0,
+        kernel=row.row("kernel").text_or_none("name"),
+        managed_by=_managed_by(tags, image),
+        hidden=hidden,
+    )
+
+
+def _address(entry: _Row) -> Address:
+    parsed = _ip(entry.text("ip_address"), "GET /v2/droplets: droplets[].networks")
+    kind = entry.text_or_none("type")
+    return Address(str(parsed), parsed.version, "private" if kind == "private" else "public")
+
+
+def _ip(text: str, where: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        if "%" not in text:
+            return ipaddress.ip_address(text)
+    except ValueError:
+        pass
+    raise _wrong(where, text, "an IP address")
+
+
+def _managed_by(tags: tuple[str, ...], image: Image) -> str | None:
+    """Only what DigitalOcean itself sets: a bare tag ``k8s`` may be anybody's own cluster."""
+    if any(_KUBERNETES.fullmatch(tag) for tag in tags):
+        return "DigitalOcean Kubernetes"
+    return "DigitalOcean" if image.type == "admin" else None
+
+
+def parse_firewall(data: Any) -> Firewall:
+    """Parse a Cloud Firewall of ``GET /v2/firewalls`` or ``/v2/droplets/{id}/firewalls``.
+
+    Lists that are absent or null are empty; a narrow token does not see all of them.
+
+    Raises:
+        ApiError: A field has not the type that the API promises.
+    """
+    row = _Row(data, "GET /v2/firewalls: firewalls[]")
+    return Firewall(
+        id=row.text("id"),
+        name=row.text_or_none("name") or "",
+        status=row.text_or_none("status") or "",
+        droplet_ids=row.numbers("droplet_ids"),
+        tags=row.texts("tags"),
+        inbound=tuple(_rule(rule, "sources") for rule in row.rows("inbound_rules")),
+        outbound=tuple(_rule(rule, "destinations") for rule in row.rows("outbound_rules")),
+        pending=tuple(
+            PendingChange(
+                droplet_id=change.number("droplet_id"),
+                removing=change.truth("removing") if change.has("removing") else False,
+                status=change.text_or_none("status") or "",
+            )
+            for change in row.rows("pending_changes")
+        ),
+    )
+
+
+def _rule(row: _Row, peers: str) -> Rule:
+    peer = row.row(peers)
+    return Rule(
+        protocol=row.text("protocol"),
+        ports=row.text_or_none("ports") or "0",
+        addresses=peer.texts("addresses"),
+        tags=peer.texts("tags"),
+        droplet_ids=peer.numbers("droplet_ids"),
+        load_balancer_uids=peer.texts("load_balancer_uids"),
+        kubernetes_ids=peer.texts("kubernetes_ids"),
+    )
+
+
+def parse_key(data: Any) -> AccountKey:
+    """Parse an SSH key of ``GET /v2/account/keys`` (ApiError: a field has the wrong type)."""
+    row = _Row(data, "GET /v2/account/keys: ssh_keys[]")
+    return AccountKey(
+        id=row.number("id"),
+        name=row.text("name"),
+        fingerprint=row.text_or_none("fingerprint") or "",
+        public_key=row.text("public_key"),
+    )
+
+
+def parse_backup_policy(data: Any) -> BackupPolicy:
+    """Parse a record of ``GET /v2/droplets/backups/policies``.
+
+    Raises:
+        ApiError: ``backup_enabled`` is not true or false, or a field has the wrong type.
+    """
+    row = _Row(data, "GET /v2/droplets/backups/policies: policies{}")
+    policy = row.row("backup_policy")
+    return BackupPolicy(
+        enabled=row.truth("backup_enabled"),
+        plan=policy.text_or_none("plan"),
+        weekday=policy.text_or_none("weekday"),
+        hour=policy.number_or_none("hour"),
+        window_hours=policy.number_or_none("window_length_hours"),
+        retention_days=policy.number_or_none("retention_period_days"),
+        next_window_start=row.row("next_backup_window").time_or_none("start"),
+    )
+
+
+def parse_backup(data: Any) -> Backup:
+    """Parse an image of ``GET /v2/images`` or a backup of ``/v2/droplets/{id}/backups``.
+
+    Raises:
+        ApiError: It has no id or no creation date, or a field has the wrong type.
+    """
+    row = _Row(data, "GET /v2/images: images[]")
+    return Backup(
+        id=row.number("id"),
+        created_at=row.time("created_at"),
+        size_gigabytes=row.measure_or_none("size_gigabytes"),
+        min_disk_size=row.number_or_none("min_disk_size"),
+        regions=row.texts("regions"),
+    )
+
+
+def address_for(droplet: Droplet, kind: AddressKind) -> str | None:
+    """Return the address of a Droplet to connect to, None where it has none of that kind.
+
+    Chosen by type, never by place in the list. A reserved IP is told from the Droplet's own
+    public address only in an inventory that was read with ``reserved=True``.
+    """
+    for address in droplet.addresses:
+        if kind == "ipv6":
+            if address.version == 6 and address.kind == "public":
+                return address.ip
+        elif address.version == 4 and address.kind == kind:
+            return address.ip
+    return None
+
+
+def read_inventory(
+    client: Reader, selection: Selection, *, now: datetime, reserved: bool = False
+) -> Inventory:
+    """Read the whole account, with the fewest requests that answer what the checks ask.
+
+    The lists are read at the same time. What is asked Droplet by Droplet is asked of selected
+    ones alone, and only where the lists of the account decide nothing.
+
+    Args:
+        client: Where the answers come from.
+        selection: Which Droplets the run is about.
+        now: The time of the readings.
+        reserved: Also list the reserved IPs, which makes them ``reserved`` among the addresses.
+
+    Returns:
+        The inventory. A list that could not be read is missing with its reason. ``backups`` has
+        an entry for each Droplet whose backups are known, an empty one where it is known that
+        there are none: no entry means not observed.
+
+    Raises:
+        ApiError: The Droplets could not be listed; or the projects, or the reserved IPs, where
+            they are needed to tell which Droplets are meant or where they are reached.
+        SelectionError: The token does not see what a selector asks for.
+    """
+    with ThreadPoolExecutor(2 * IN_FLIGHT) as pool:
+        try:
+            return _Inquiry(client, selection, now, pool).run(reserved=reserved)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Inquiry:
+    """One reading of the account."""
+
+    def __init__(
+        self, client: Reader, selection: Selection, now: datetime, pool: ThreadPoolExecutor
+    ) -> None:
+        self._client = client
+        self._selection = selection
+        self._now = now
+        self._pool = pool
+
+    def run(self, *, reserved: bool) -> Inventory:
+        start = self._pool.submit
+        plain = start(self._client.pages, "droplets.list")
+        gpus = start(self._client.pages, "droplets.list", type="gpus")
+        listing_firewalls = start(self._list, "firewalls.list", parse_firewall)
+        listing_policies = start(self._policies)
+        keys = start(self._list, "ssh_keys.list", parse_key)
+        ips = start(self._client.pages, "reserved_ips.list") if reserved else None
+        projects = start(self._projects) if self._selection.needs_projects else None
+
+        droplets = self._visible([*plain.result(), *gpus.result()])
+        if ips is not None:
+            droplets = _with_reserved(droplets, ips.result())
+        if projects is not None:
+            names = projects.result()
+            droplets = [replace(d, project=names.get(d.urn)) for d in droplets]
+        chosen = [d for d in droplets if self._selection.matches(d)]
+        ours = [d for d in chosen if d.managed_by is None]
+
+        policies = listing_policies.result()
+        backups = self._backups(droplets, ours, policies)
+        firewalls = listing_firewalls.result()
+        attached = self._attached(ours, firewalls)
+        enabled_at = self._enabled_at(ours, policies, backups)
+        return Inventory(
+            read_at=self._now,
+            endpoint=self._client.endpoint,
+            droplets=tuple(droplets),
+            selected=tuple(d.id for d in chosen),
+            firewalls=firewalls,
+            keys=keys.result(),
+            backup_policies=policies,
+            backups=backups,
+            attached=attached,
+            enabled_at=enabled_at,
+            requests=self._client.requests,
+        )
+
+    def _reading(self, source: str, read: Callable[[], T]) -> Reading[T]:
+        try:
+            return Reading(source, self._now, read())
+        except ApiError as exc:
+            return Reading(source, self._now, missing=str(exc).removeprefix(f"{source}: "))
+
+    def _list(
+        self, operation: str, parse: Callable[[Any], T], **params: Any
+    ) -> Reading[tuple[T, ...]]:
+        source = f"GET {OPERATIONS[operation].split(params)[0]}"
+        return self._reading(
+            source, lambda: tuple(map(parse, self._client.pages(operation, **params)))
+        )
+
+    def _each(
+        self, droplets: Iterable[Droplet], operation: str, parse: Callable[[Any], T]
+    ) -> dict[int, Reading[tuple[T, ...]]]:
+        """Ask about each of some Droplets."""
+        asked = {
+            d.id: self._pool.submit(self._list, operation, parse, droplet_id=d.id)
+            for d in droplets
+        }
+        if len(asked) > PER_PAGE:
+            path = OPERATIONS[operation].path
+            self._client.notice(f"asking GET {path} for each of {len(asked)} droplets")
+        return {droplet_id: future.result() for droplet_id, future in asked.items()}
+
+    def _visible(self, rows: list[Any]) -> list[Droplet]:
+        """Parse the Droplets and settle what the token does not see of them, by id."""
+        droplets = sorted({d.id: d for d in map(parse_droplet, rows)}.values(), key=lambda d: d.id)
+        hidden = frozenset[str]()
+        shown = frozenset[str]()
+        if any(d.vpc_uuid for d in droplets):
+            shown = frozenset({"vpc_uuid"})
+        if droplets and not any(d.tags for d in droplets) and not self._tags_are_visible():
+            hidden = frozenset({"tags"})
+        return [replace(d, hidden=(d.hidden - shown) | hidden) for d in droplets]
+
+    def _tags_are_visible(self) -> bool:
+        """Tell an account without tags from a token that does not see them."""
+        try:
+            self._client.get("tags.list", page=1, per_page=1)
+        except ApiError:
+            return False
+        return True
+
+    def _policies(self) -> Reading[Mapping[int, BackupPolicy]]:
+        operation = "droplets.list_backup_policies"
+        return self._reading(
+            f"GET {OPERATIONS[operation].path}",
+            lambda: {
+                _integer(key, "GET /v2/droplets/backups/policies: policies"): (
+                    parse_backup_policy(record)
+                )
+                for key, record in self._client.pages(operation)
+            },
+        )
+
+    def _projects(self) -> dict[str, str]:
+        """Return the name of the project by the URN of the resource."""
+        where = "GET /v2/projects: projects[]"
+        projects = [_Row(row, where) for row in self._client.pages("projects.list")]
+        listed = [
+            (
+                project.text("name"),
+                self._pool.submit(
+                    self._client.pages, "projects.list_resources", project_id=_uuid(project)
+                ),
+            )
+            for project in projects
+        ]
+        return {row["urn"]: name for name, rows in listed for row in rows.result()}
+
+    def _attached(
+        self, droplets: list[Droplet], firewalls: Reading[tuple[Firewall, ...]]
+    ) -> dict[int, Reading[tuple[Firewall, ...]]]:
+        if firewalls.value is None:
+            return {}
+        ids = {i for firewall in firewalls.value for i in firewall.droplet_ids}
+        tags = {tag for firewall in firewalls.value for tag in firewall.tags}
+        open_ones = [
+            d
+            for d in droplets
+            if "tags" in d.hidden or (d.id not in ids and tags.isdisjoint(d.tags))
+        ]
+        if not firewalls.value:
+            return {d.id: firewalls for d in open_ones}
+        return self._each(open_ones, "droplets.list_firewalls", parse_firewall)
+
+    def _backups(
+        self,
+        droplets: list[Droplet],
+        ours: list[Droplet],
+        policies: Reading[Mapping[int, BackupPolicy]],
+    ) -> Reading[Mapping[int, tuple[Backup, ...]]]:
+        """Join the images of the account, or ask Droplet by Droplet where that is less."""
+        images = sum(len(d.backup_ids) for d in droplets)
+        listing = sum(1 for d in ours if d.backup_ids) > math.ceil(images / PER_PAGE)
+        source = _IMAGES if listing else "GET /v2/droplets/{id}/backups"
+        known, missing = self._join_images(droplets) if listing else ({}, None)
+        asked = []
+        for d in ours:
+            if d.backup_ids or _backups_are_on(d, policies) or "backup_ids" in d.hidden:
+                asked += [d] if d.id not in known else []
+            else:
+                known[d.id] = ()
+        for droplet_id, reading in self._each(asked, _BACKUPS, parse_backup).items():
+            if reading.value is None:
+                missing = missing or reading.missing
+            else:
+                known[droplet_id] = reading.value
+        if not listing and any(d.backup_ids and d.id not in known for d in asked):
+            known = self._join_images(droplets)[0] | known
+        if missing is not None and not any(d.id in known for d in asked):
+            return Reading(source, self._now, missing=missing)
+        return Reading(source, self._now, known)
+
+    def _join_images(
+        self, droplets: list[Droplet]
+    ) -> tuple[dict[int, tuple[Backup, ...]], str | None]:
+        """Return the backups of each Droplet whose ``backup_ids`` are all there, or the reason."""
+        listed = self._list("images.list", _parse_image, private=True)
+        images = {image.id: image for image in listed.value or () if image is not None}
+        return {
+            d.id: tuple(images[i] for i in d.backup_ids)
+            for d in droplets
+            if d.backup_ids and all(i in images for i in d.backup_ids)
+        }, listed.missing
+
+    def _enabled_at(
+        self,
+        droplets: list[Droplet],
+        policies: Reading[Mapping[int, BackupPolicy]],
+        backups: Reading[Mapping[int, tuple[Backup, ...]]],
+    ) -> dict[int, Reading[datetime | None]]:
+        young = [
+            d
+            for d in droplets
+            if _backups_are_on(d, policies)
+            and backups.value is not None
+            and backups.value.get(d.id) == ()
+        ]
+        asked = self._each(young, "droplet_actions.list", _parse_enabled)
+        return {
+            droplet_id: Reading(r.source, r.observed_at, _latest(r.value or ()), r.missing)
+            for droplet_id, r in asked.items()
+        }
+
+
+_BACKUPS = "droplets.list_backups"
+_IMAGES = "GET /v2/images?private=true"
+
+
+def _backups_are_on(droplet: Droplet, policies: Reading[Mapping[int, BackupPolicy]]) -> bool:
+    policy = (policies.value or {}).get(droplet.id)
+    return "backups" in droplet.features or (policy is not None and policy.enabled)
+
+
+def _parse_image(data: Any) -> Backup | None:
+    """Return a private image, None for one that is no backup and may lack what one has."""
+    row = _Row(data, "GET /v2/images: images[]")
+    return parse_backup(data) if row.has("created_at") and row.has("id") else None
+
+
+def _parse_enabled(data: Any) -> datetime | None:
+    """Return when an action enabled the backups, None for another action."""
+    row = _Row(data, "GET /v2/droplets/{id}/actions: actions[]")
+    if row.text_or_none("type") != "enable_backups" or row.text_or_none("status") != "completed":
+        return None
+    return row.time_or_none("completed_at")
+
+
+def _latest(moments: Iterable[datetime | None]) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _uuid(project: _Row) -> str:
+    text = project.text("id")
+    if not _UUID.fullmatch(text):
+        raise _wrong("GET /v2/projects: projects[].id", text, "a UUID")
+    return text
+
+
+def _with_reserved(droplets: list[Droplet], rows: list[Any]) -> list[Droplet]:
+    owners: dict[str, int | None] = {}
+    for row in (_Row(data, "GET /v2/reserved_ips: reserved_ips[]") for data in rows):
+        ip = _ip(row.text("ip"), "GET /v2/reserved_ips: reserved_ips[].ip")
+        owners[str(ip)] = row.row("droplet").number_or_none("id")
+    marked = []
+    for droplet in droplets:
+        own = [a for a in droplet.addresses if a.ip not in owners]
+        theirs = {a.ip for a in droplet.addresses if a.ip in owners}
+        theirs |= {ip for ip, owner in owners.items() if owner == droplet.id}
+        reserved = (Address(ip, 4, "reserved") for ip in sorted(theirs))
+        marked.append(replace(droplet, addresses=(*own, *reserved)))
+    return marked

@@ -1,0 +1,569 @@
+"""The inventory: fewest requests, unknown where a list is missing, hostile answers named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.api.client import ApiError, ReplayClient, answer_key, recorded
+from pytest_droplet.api.inventory import (
+    parse_backup,
+    parse_backup_policy,
+    parse_droplet,
+    parse_firewall,
+    parse_key,
+    read_inventory,
+)
+from pytest_droplet.model import (
+    Address,
+    Backup,
+    BackupPolicy,
+    Image,
+    Inventory,
+    NotObservedError,
+    PendingChange,
+    Rule,
+)
+from pytest_droplet.selection import parse_selectors
+from pytest_droplet.testing import SCOPES, Cloud
+from tests.support.clock import FakeTime
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+CLUSTER = "k8s:4de7ac8b-495b-4884-9a69-1050c6793cd6"
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud(now=NOW)
+
+
+def read(cloud: Cloud, *selectors: str, scopes: Any = None, **options: Any) -> Inventory:
+    time = FakeTime()
+    reader = cloud.client(scopes, sleep=time.sleep, clock=time.clock)
+    return read_inventory(reader, parse_selectors(selectors or ["all"]), now=NOW, **options)
+
+
+def asked(cloud: Cloud, *selectors: str, **options: Any) -> list[str]:
+    """Return the paths that an inventory asks for."""
+    paths: list[str] = []
+    cloud.on_request = lambda path, _: paths.append(path)
+    inventory = read(cloud, *selectors, **options)
+    assert inventory.requests == len(paths)
+    return sorted(paths)
+
+
+class TestParse:
+    """From an API object to frozen data."""
+
+    def test_a_droplet(self, cloud: Cloud) -> None:
+        """Every field that is kept."""
+        raw = cloud.add(
+            "web-1",
+            tags=["a", "b"],
+            public="203.0.113.5",
+            private="10.0.0.5",
+            ipv6="2001:DB8:0::5",
+            backups=2,
+            kernel={"id": 1, "name": "vmlinuz-6", "version": "6"},
+            volume_ids=["506f78a4-e098-11e5-ad9f-000f53306ae1"],
+        )
+        droplet = parse_droplet(raw)
+        assert (droplet.id, droplet.name, droplet.status) == (1001, "web-1", "active")
+        assert droplet.created_at == NOW - timedelta(days=100)
+        assert (droplet.region, droplet.size, droplet.disk_gigabytes) == (
+            "fra1",
+            "s-1vcpu-1gb",
+            25,
+        )
+        assert (droplet.tags, droplet.features) == (("a", "b"), ("backups", "droplet_agent"))
+        assert droplet.addresses == (
+            Address("10.0.0.5", 4, "private"),
+            Address("203.0.113.5", 4, "public"),
+            Address("2001:db8::5", 6, "public"),
+        )
+        assert droplet.image == Image(
+            raw["image"]["id"], "Debian", "debian-13-x64", "debian-13-x64", "base"
+        )
+        assert droplet.backup_ids == (1001000, 1001001)
+        assert droplet.volume_ids == ("506f78a4-e098-11e5-ad9f-000f53306ae1",)
+        assert droplet.vpc_uuid == "760e09ef-dc84-11e8-981e-3cfdfeaae000"
+        assert (droplet.kernel, droplet.managed_by) == ("vmlinuz-6", None)
+        assert droplet.hidden == frozenset()
+
+    def test_a_bare_droplet_hides_what_it_lacks(self) -> None:
+        """Absent fields are named: their emptiness says nothing."""
+        droplet = parse_droplet({"id": "7", "name": "x", "status": "quarantined"})
+        assert (droplet.id, droplet.status) == (7, "quarantined")
+        assert droplet.hidden == {
+            *("tags", "vpc_uuid", "image", "backup_ids", "snapshot_ids", "volume_ids"),
+            "features",
+        }
+
+    @pytest.mark.parametrize(
+        ("tags", "kind", "owner"),
+        [
+            (["k8s", CLUSTER, "k8s:worker"], "base", "DigitalOcean Kubernetes"),
+            ([], "admin", "DigitalOcean"),
+            (["k8s"], "snapshot", None),
+            (["k8s:worker"], "base", None),
+            (["my-" + CLUSTER], "custom", None),
+        ],
+    )
+    def test_a_managed_droplet(
+        self, cloud: Cloud, tags: list[str], kind: str, owner: str | None
+    ) -> None:
+        """Workers of DOKS are not ours to harden; a tag ``k8s`` alone is anybody's."""
+        raw = cloud.add("node", tags=tags)
+        raw["image"]["type"] = kind
+        assert parse_droplet(raw).managed_by == owner
+
+    def test_a_firewall(self) -> None:
+        """Rules with all kinds of peers; ids of any type; changes that are pending."""
+        firewall = parse_firewall(
+            {
+                "id": "fw-1",
+                "name": "web",
+                "status": "waiting",
+                "droplet_ids": [1, "2"],
+                "tags": ["web"],
+                "inbound_rules": [
+                    {
+                        "protocol": "tcp",
+                        "ports": "8000-9000",
+                        "sources": {
+                            "addresses": ["0.0.0.0/0"],
+                            "droplet_ids": [3],
+                            "load_balancer_uids": ["lb"],
+                            "kubernetes_ids": ["k"],
+                            "tags": ["office"],
+                        },
+                    },
+                    {"protocol": "icmp", "sources": {"addresses": None}},
+                ],
+                "outbound_rules": [
+                    {"protocol": "udp", "ports": "0", "destinations": {"addresses": ["::/0"]}}
+                ],
+                "pending_changes": [{"droplet_id": 1, "removing": True, "status": "waiting"}],
+            }
+        )
+        assert firewall.inbound == (
+            Rule("tcp", "8000-9000", ("0.0.0.0/0",), ("office",), (3,), ("lb",), ("k",)),
+            Rule("icmp", "0"),
+        )
+        assert firewall.outbound == (Rule("udp", "0", ("::/0",)),)
+        assert (firewall.droplet_ids, firewall.status) == ((1, 2), "waiting")
+        assert firewall.pending == (PendingChange(1, removing=True, status="waiting"),)
+
+    def test_a_firewall_of_nulls(self) -> None:
+        """Null is legal for every list."""
+        names = ("droplet_ids", "tags", "inbound_rules", "outbound_rules", "pending_changes")
+        firewall = parse_firewall({"id": "x", "name": "x", **dict.fromkeys(names)})
+        assert (firewall.inbound, firewall.outbound, firewall.pending) == ((), (), ())
+        assert (firewall.droplet_ids, firewall.tags) == ((), ())
+
+    def test_a_policy(self) -> None:
+        """On with an unknown plan; off without a policy; neither is an error."""
+        policy = {
+            "plan": "intra_daily_4h",
+            "weekday": "SUN",
+            "hour": 0,
+            "window_length_hours": 4,
+            "retention_period_days": 30,
+        }
+        window = {"start": "2026-11-23T02:00:00+02:00", "end": None}
+        assert parse_backup_policy(
+            {"backup_enabled": True, "backup_policy": policy, "next_backup_window": window}
+        ) == BackupPolicy(
+            True,  # noqa: FBT003 in the order of the fields
+            "intra_daily_4h",
+            "SUN",
+            0,
+            4,
+            30,
+            datetime(2026, 11, 23, tzinfo=UTC),
+        )
+        assert parse_backup_policy(
+            {"backup_enabled": False, "next_backup_window": None}
+        ) == BackupPolicy(enabled=False)
+        for answer in ({}, {"backup_enabled": None}, {"backup_enabled": "no"}, {"id": "x"}):
+            with pytest.raises(ApiError, match=r"policies\{\}.backup_enabled"):
+                parse_backup_policy(answer)
+
+    def test_a_backup(self) -> None:
+        """A date without zone is UTC; a size may be null, whole or broken."""
+        assert parse_backup({"id": 1, "created_at": "2026-11-22T01:00:00"}) == Backup(
+            1, datetime(2026, 11, 22, 1, tzinfo=UTC)
+        )
+        backup = {"id": 1, "created_at": "2026-11-22T01:00:00Z", "size_gigabytes": 3}
+        assert parse_backup(backup).size_gigabytes == 3.0
+
+    @pytest.mark.parametrize(
+        ("parse", "change", "message"),
+        [
+            (parse_droplet, {"id": "web"}, "GET /v2/droplets: droplets[].id is str 'web', "),
+            (parse_droplet, {"id": True}, "droplets[].id is bool True, expected a whole number"),
+            (parse_droplet, {"id": 1.5}, "droplets[].id is float 1.5, expected"),
+            (parse_droplet, {"id": 10**400}, "droplets[].id is a int, expected"),
+            (parse_droplet, {"name": None}, "droplets[].name is absent, expected a text"),
+            (parse_droplet, {"name": ["x"]}, "droplets[].name is a list, expected a text"),
+            (parse_droplet, {"tags": "web"}, "droplets[].tags is str 'web', expected a list"),
+            (parse_droplet, {"tags": [1]}, "droplets[].tags is int 1, expected a text"),
+            (parse_droplet, {"image": []}, "droplets[].image is a list, expected an object"),
+            (parse_droplet, {"created_at": "soon"}, "created_at is str 'soon', expected a date"),
+            (parse_droplet, {"created_at": "0001-01-01T00:00:00+14:00"}, "expected a date"),
+            (
+                parse_droplet,
+                {"networks": {"v4": [{"ip_address": "-oProxyCommand=x"}]}},
+                "droplets[].networks is str '-oProxyCommand=x', expected an IP address",
+            ),
+            (
+                parse_droplet,
+                {"networks": {"v6": [{"ip_address": "fe80::1%$(id)"}]}},
+                "expected an IP address",
+            ),
+            (parse_droplet, {"networks": {"v4": {"0": {}}}}, "networks.v4 is a dict, expected"),
+            (parse_droplet, {"backup_ids": [None]}, "backup_ids is absent, expected a whole"),
+            (parse_key, {"public_key": 1}, "GET /v2/account/keys: ssh_keys[].public_key is int"),
+            (parse_firewall, {"id": 1}, "GET /v2/firewalls: firewalls[].id is int 1, expected"),
+            (
+                parse_firewall,
+                {"id": "x", "inbound_rules": [{}]},
+                "inbound_rules.protocol is absent",
+            ),
+            (
+                parse_firewall,
+                {"id": "x", "droplet_ids": ["do:1"]},
+                "firewalls[].droplet_ids is str",
+            ),
+            (parse_backup, {"size_gigabytes": math.nan}, "size_gigabytes is float nan, expected"),
+            (parse_backup, {"size_gigabytes": 10**400}, "size_gigabytes is a int, expected"),
+            (parse_backup, {"created_at": None}, "images[].created_at is absent, expected a date"),
+        ],
+    )
+    def test_a_wrong_type_names_endpoint_and_field(
+        self, parse: Callable[[Any], Any], change: dict[str, Any], message: str
+    ) -> None:
+        """One line, no traceback."""
+        with pytest.raises(ApiError) as caught:
+            parse({"id": 1, "name": "x", "status": "active", "created_at": "2026-01-01", **change})
+        assert message in str(caught.value)
+        assert str(caught.value).isprintable()
+
+    @given(
+        data=st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        [
+                            "id",
+                            "name",
+                            "status",
+                            "tags",
+                            "image",
+                            "networks",
+                            "v4",
+                            "ip_address",
+                            "type",
+                            "region",
+                            "slug",
+                            "disk",
+                            "created_at",
+                            "backup_ids",
+                            "kernel",
+                            "inbound_rules",
+                            "sources",
+                            "addresses",
+                            "protocol",
+                            "ports",
+                            "pending_changes",
+                            "droplet_id",
+                            "removing",
+                            "backup_enabled",
+                            "backup_policy",
+                            "next_backup_window",
+                            "start",
+                            "size_gigabytes",
+                            "public_key",
+                            "features",
+                        ]
+                    ),
+                    inner,
+                    max_size=6,
+                )
+            ),
+            max_leaves=12,
+        )
+    )
+    def test_any_json_is_parsed_or_refused(self, data: Any) -> None:
+        """Nothing but ApiError, in one printable line."""
+        for parse in (parse_droplet, parse_firewall, parse_key, parse_backup, parse_backup_policy):
+            try:
+                parse(data)
+            except ApiError as exc:
+                assert str(exc).isprintable()  # noqa: PT017 most data is no object of the API
+
+    def test_a_lone_surrogate_can_be_printed(self) -> None:
+        """JSON may hold one; no encoder takes it."""
+        data = json.loads('{"id": 1, "name": "a\\ud800b", "status": "active"}')
+        assert parse_droplet(data).name == "a?b"
+
+
+class TestRequests:
+    """The fewest that answer what the checks ask."""
+
+    @pytest.mark.parametrize("count", [1, 10, 201, 1000])
+    def test_an_account_costs_few_requests(self, cloud: Cloud, count: int) -> None:
+        """Droplets twice, policies, firewalls, keys, images: no request for each Droplet."""
+        for number in range(count):
+            cloud.add(f"web-{number}", tags=["web"], backups=4)
+        cloud.add_firewall("web", tags=["web"])
+        cloud.add_key("ops")
+        pages = math.ceil(count / 200)
+        images = 1 if count == 1 else math.ceil(4 * count / 200)
+        paths = asked(cloud)
+        assert len(paths) == (pages + 1) + pages + 1 + 1 + images
+        assert sum("/images" in path for path in paths) == (0 if count == 1 else images)
+
+    def test_projects_and_reserved_ips_only_where_needed(self, cloud: Cloud) -> None:
+        """A request for each project, one for the IPs."""
+        web = cloud.add("web", tags=["web"])["id"]
+        cloud.add("db", tags=["db"])
+        cloud.add_project("shop", [web])
+        cloud.add_project("empty")
+        plain = asked(cloud)
+        more = asked(cloud, "project:shop", reserved=True)
+        extra = [path for path in more if path not in plain]
+        assert len(extra) == 4
+        assert sum("/projects" in path for path in extra) == 3
+        inventory = read(cloud, "project:sh*")
+        assert [(d.name, d.project) for d in inventory.selection] == [("web", "shop")]
+
+    def test_firewalls_of_a_droplet_only_where_the_join_finds_none(self, cloud: Cloud) -> None:
+        """And only of selected Droplets; of none where the account has no firewall."""
+        bare = cloud.add("bare", tags=["x"])["id"]
+        cloud.add("unselected", tags=["y"])
+        none = read(cloud, "tag:x")
+        assert none.attached[bare].get() == ()
+        assert not any("firewalls" in p and "/droplets/" in p for p in asked(cloud, "tag:x"))
+        direct = cloud.add("direct", tags=["x"])["id"]
+        cloud.add("by-tag", tags=["x", "web"])
+        cloud.add_firewall("web", tags=["web"], droplets=[direct])
+        per_droplet = [p for p in asked(cloud, "tag:x") if p.endswith("/firewalls")]
+        assert per_droplet == [f"/v2/droplets/{bare}/firewalls", "/v2/firewalls"]
+        assert read(cloud, "tag:x").attached[bare].get() == ()
+
+    def test_one_droplet_of_many_is_asked_by_itself(self, cloud: Cloud) -> None:
+        """Its backups cost one request, the images of the account a dozen."""
+        for number in range(300):
+            cloud.add(f"web-{number}", tags=["web"], backups=7)
+        paths = asked(cloud, "web-7")
+        assert [p for p in paths if "images" in p or p.endswith("/backups")] == [
+            "/v2/droplets/1008/backups"
+        ]
+
+    def test_actions_only_of_droplets_that_have_no_backup_yet(self, cloud: Cloud) -> None:
+        """Backups on and none there: when were they enabled?"""
+        young = cloud.add("young", tags=["a"], backups=0)["id"]
+        cloud.add("old", tags=["a"], backups=2)
+        cloud.add("off", tags=["a"])
+        cloud.actions[young].insert(
+            0, {**cloud.actions[young][0], "id": 1, "completed_at": None, "status": "errored"}
+        )
+        inventory = read(cloud)
+        assert inventory.enabled_at.keys() == {young}
+        assert inventory.enabled_at[young].get() == NOW
+        cloud.actions[young] = []
+        assert read(cloud).enabled_at[young].get() is None
+
+    def test_nothing_is_asked_of_managed_droplets(self, cloud: Cloud) -> None:
+        """They are not judged."""
+        node = cloud.add("node", tags=[CLUSTER], backups=0)["id"]
+        cloud.add_firewall("other", tags=["web"])
+        assert not any(str(node) in path for path in asked(cloud))
+
+
+class TestBackups:
+    """Joined from images, or asked Droplet by Droplet: the same backups."""
+
+    def test_images_and_droplets_say_the_same(self, cloud: Cloud) -> None:
+        """Whichever way was cheaper."""
+        web = cloud.add("web", tags=["a"], backups=3)["id"]
+        cloud.add("web", tags=["b"], backups=3)
+        by_images, by_droplet = read(cloud), read(cloud, "tag:a")
+        assert by_images.backups.source == "GET /v2/images?private=true"
+        assert by_droplet.backups.source == "GET /v2/droplets/{id}/backups"
+        assert by_images.backups.get()[web] == by_droplet.backups.get()[web]
+        assert [b.created_at for b in by_images.backups.get()[web]] == [
+            NOW - timedelta(days=n, hours=6) for n in range(3)
+        ]
+
+    @pytest.mark.parametrize("damage", ["missing", "refused", "broken"])
+    def test_where_images_do_not_answer_the_droplet_is_asked(
+        self, cloud: Cloud, damage: str
+    ) -> None:
+        """No Droplet's backups depend on how the image list sees them."""
+        for _ in range(3):
+            cloud.add("web", tags=["a"], backups=2)
+        if damage == "missing":
+            cloud.images.pop()
+        elif damage == "refused":
+            cloud.fail("/v2/images", 403)
+        else:
+            cloud.images[-1]["created_at"] = 5
+        found = read(cloud).backups.get()
+        assert {i: len(kept) for i, kept in found.items()} == {1001: 2, 1002: 2, 1003: 2}
+
+    def test_where_the_droplet_does_not_answer_images_are_asked(self, cloud: Cloud) -> None:
+        """Also what makes a part of a recording replay alone."""
+        web = cloud.add("web", tags=["a"], backups=2)["id"]
+        cloud.add("web", tags=["b"], backups=2)
+        cloud.fail(f"/v2/droplets/{web}/backups", 500, times=3)
+        assert len(read(cloud, "tag:a").backups.get()[web]) == 2
+
+    def test_no_answer_is_no_empty_list(self, cloud: Cloud) -> None:
+        """A Droplet whose backups could not be read has no entry; all of them: no value."""
+        first = cloud.add("web", tags=["a"], backups=2)["id"]
+        second = cloud.add("web", tags=["a"], backups=2)["id"]
+        cloud.fail("/v2/images", 500, times=9)
+        cloud.fail(f"/v2/droplets/{second}/backups", 500, times=9)
+        assert read(cloud).backups.get().keys() == {first}
+        cloud.heal()
+        for path in ("/v2/images", *(f"/v2/droplets/{i}/backups" for i in (first, second))):
+            cloud.fail(path, 500, times=9)
+        with pytest.raises(NotObservedError, match=r"GET /v2/images\?private=true: 500"):
+            read(cloud).backups.get()
+
+
+class TestUnknown:
+    """A list that failed is missing with its reason; without the Droplets there is no run."""
+
+    @pytest.mark.parametrize(
+        ("scope", "field", "message"),
+        [
+            ("firewall:read", "firewalls", "GET /v2/firewalls: 403 You are not .* firewall:read"),
+            ("ssh_key:read", "keys", "GET /v2/account/keys: 403 You are not .* ssh_key:read"),
+        ],
+    )
+    def test_a_missing_scope_makes_a_list_unknown(
+        self, cloud: Cloud, scope: str, field: str, message: str
+    ) -> None:
+        """Never an empty list; the source is named once."""
+        cloud.add("web", tags=["web"])
+        reading = getattr(read(cloud, scopes=SCOPES - {scope}), field)
+        with pytest.raises(NotObservedError, match=f"^{message}$"):
+            reading.get()
+
+    @pytest.mark.parametrize(
+        ("path", "field"),
+        [
+            ("/v2/firewalls", "firewalls"),
+            ("/v2/account/keys", "keys"),
+            ("/v2/droplets/backups/policies", "backup_policies"),
+        ],
+    )
+    def test_a_broken_list_is_unknown(self, cloud: Cloud, path: str, field: str) -> None:
+        """Status 500, a hostile row, another form."""
+        cloud.add("web", tags=["web"])
+        cloud.fail(path, 500, times=3)
+        assert "500" in getattr(read(cloud), field).missing
+        key = path.rsplit("/", 1)[-1].replace("keys", "ssh_keys")
+        for rows in ([{"id": 1}], {"1": {"x": 1}}, ["x"], "x"):
+            cloud.fail(path, 200, times=2, body={key: rows, "meta": {"total": 1}})
+            assert getattr(read(cloud), field).missing
+            cloud.heal()
+
+    def test_a_firewall_of_a_droplet_may_be_unknown(self, cloud: Cloud) -> None:
+        """The others are known."""
+        first, second = (cloud.add("web", tags=["a"])["id"] for _ in range(2))
+        cloud.add_firewall("x", tags=["b"])
+        cloud.fail(f"/v2/droplets/{first}/firewalls", 500, times=3)
+        attached = read(cloud).attached
+        assert attached[second].get() == ()
+        with pytest.raises(NotObservedError, match="500"):
+            attached[first].get()
+
+    @pytest.mark.parametrize("path", ["/v2/droplets", "/v2/projects", "/v2/reserved_ips"])
+    def test_what_decides_the_run_must_answer(self, cloud: Cloud, path: str) -> None:
+        """Which Droplets, and where they are: else the run cannot start."""
+        cloud.add_project("shop", [cloud.add("web", tags=["web"])["id"]])
+        cloud.fail(path, 500, times=6)
+        with pytest.raises(ApiError, match=f"GET {path}: 500"):
+            read(cloud, "project:shop", reserved=True)
+
+    def test_a_hostile_droplet_ends_the_run(self, cloud: Cloud) -> None:
+        """No Droplet is left out because it cannot be parsed."""
+        cloud.add("web")
+        cloud.add("evil")["status"] = None
+        with pytest.raises(ApiError, match=r"droplets\[\].status is absent"):
+            read(cloud)
+
+    @pytest.mark.parametrize("project", ["../../v2/account", "", 5, None])
+    def test_a_hostile_project_id_is_refused(self, cloud: Cloud, project: Any) -> None:
+        """It would become part of a path."""
+        cloud.add("web", tags=["a"])
+        cloud.add_project("x")
+        cloud.projects[0]["id"] = project
+        with pytest.raises(ApiError, match="GET /v2/projects"):
+            read(cloud, "project:x")
+
+    def test_a_vpc_that_some_droplets_lack_is_seen(self, cloud: Cloud) -> None:
+        """Only where no Droplet shows one is the field hidden."""
+        cloud.add("new", tags=["a"])
+        cloud.add("ancient", tags=["a"], vpc_uuid=None)
+        inventory = read(cloud, "!vpc:*")
+        assert [d.name for d in inventory.selection] == ["ancient"]
+        assert all(d.hidden == frozenset() for d in inventory.droplets)
+
+
+class TestWhole:
+    """The account as a whole."""
+
+    def test_an_empty_account(self, cloud: Cloud) -> None:
+        """Known to be empty, not unknown."""
+        inventory = read(cloud)
+        assert (inventory.droplets, inventory.selected) == ((), ())
+        assert (inventory.firewalls.get(), inventory.keys.get()) == ((), ())
+        assert inventory.backups.get() == {}
+
+    def test_every_droplet_is_kept_whatever_is_selected(self, cloud: Cloud) -> None:
+        """Sorted by id; firewalls and keys are joined with the whole account."""
+        for droplet_id in (30, 10, 20):
+            cloud.add("web", id=droplet_id, tags=["even" if droplet_id % 20 == 0 else "odd"])
+        inventory = read(cloud, "tag:odd")
+        assert [d.id for d in inventory.droplets] == [10, 20, 30]
+        assert inventory.selected == (10, 30)
+        assert not inventory.covers_account
+        assert (inventory.read_at, inventory.endpoint) == (NOW, "https://api.digitalocean.com")
+
+    def test_a_recording_gives_the_same_inventory(self, cloud: Cloud) -> None:
+        """Also for a part of what was selected when it was made."""
+        for number in range(30):
+            cloud.add(f"web-{number}", tags=["a" if number % 2 else "b"], backups=number % 3)
+        cloud.add_firewall("x", tags=["a"])
+        cloud.add_key("ops")
+        answers: dict[str, Any] = {}
+
+        def keep(operation: str, params: Mapping[str, Any], answer: Any) -> None:
+            answers[answer_key(operation, params)] = recorded(answer)
+
+        reader = cloud.client(SCOPES - {"ssh_key:read"})
+        reader.on_answer = keep
+        live = read_inventory(reader, parse_selectors(["all"]), now=NOW)
+        replay = ReplayClient(json.loads(json.dumps(answers)))
+        again = read_inventory(replay, parse_selectors(["all"]), now=NOW)
+        assert again.keys.missing == live.keys.missing
+        for field in ("droplets", "selected", "firewalls", "backups", "attached", "enabled_at"):
+            assert getattr(again, field) == getattr(live, field)
+        part = read_inventory(replay, parse_selectors(["web-2"]), now=NOW)
+        (web,) = part.selection
+        assert part.backups.get()[web.id] == live.backups.get()[web.id]
+        assert part.attached[web.id].get() == live.attached[web.id].get()
