@@ -14,11 +14,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pytest_droplet.model import SEVERITIES, Severity
+from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
 F = TypeVar("F", bound=Callable[..., None])
 
-PROFILES = ("droplet", "cis1", "cis2", "extended")
 ACCOUNT = "droplet_account"
 _ID = re.compile(r"[a-z0-9]+\.[a-z0-9]+(-[a-z0-9]+)*")
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+):$", re.MULTILINE)

@@ -8,9 +8,10 @@ from datetime import date
 from typing import Any
 
 from pytest_droplet.baseline import Baseline
-from pytest_droplet.model import SEVERITIES, Droplet, Severity, Verdict
+from pytest_droplet.model import Droplet, Verdict
 from pytest_droplet.report.record import Line, fingerprint
 from pytest_droplet.waivers import Waiver, find
+from pytest_droplet.words import SEVERITIES, Severity
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from typing import Any, Generic, Literal, NoReturn, Self, TypeVar
 
 import pytest
 
+from pytest_droplet.words import Outcome, Severity
+
 T = TypeVar("T")
 
-Outcome = Literal["pass", "fail", "unknown", "error", "notapplicable", "waived"]
-Severity = Literal["critical", "high", "medium", "low"]
-SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
 
 
 class NotObservedError(Exception):

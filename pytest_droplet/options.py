@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from pytest_droplet.catalogue import PROFILES
-from pytest_droplet.model import SEVERITIES, Severity
+from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
 REPORT_FORMATS = ("jsonl",)
 

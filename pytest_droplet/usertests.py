@@ -19,9 +19,10 @@ from pytest_droplet.collection import (
     droplet_of,
 )
 from pytest_droplet.connection import testinfra as backend
-from pytest_droplet.model import NotObservedError, Outcome, Verdict
+from pytest_droplet.model import NotObservedError, Verdict
 from pytest_droplet.report.record import result_line
 from pytest_droplet.verdict import fact_evidence
+from pytest_droplet.words import Outcome
 
 _HOST = "_testinfra_host"
 

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_droplet.catalogue import ACCOUNT, Check, shipped
 from pytest_droplet.facts import Account, Observation, all_facts
-from pytest_droplet.model import Evidence, NotObservedError, Outcome, Reading, Verdict
+from pytest_droplet.model import Evidence, NotObservedError, Reading, Verdict
+from pytest_droplet.words import Outcome
 
 _EVIDENCE_LIMIT = 400
 _MESSAGE_LIMIT = 2000

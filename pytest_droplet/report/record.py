@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from pytest_droplet.catalogue import Check, CheckDoc
-from pytest_droplet.model import Droplet, Evidence, HostReading, Reading, Verdict
+from pytest_droplet.model import (
+    AccountKey,
+    Droplet,
+    Evidence,
+    HostReading,
+    Reading,
+    Verdict,
+)
 
 SCHEMA = 1
 Line = dict[str, Any]
@@ -186,30 +193,38 @@ def result_line(verdict: Verdict, nodeid: str, page: CheckDoc | None = None) -> 
     return line
 
 
-def key_lines(droplets: Iterable[Line]) -> Iterator[Line]:
-    """Yield a line for each key that may log in somewhere, from the rows of the Droplets."""
-    places: dict[str, list[Line]] = {}
+def key_lines(
+    droplets: Iterable[Line], account: Reading[tuple[AccountKey, ...]]
+) -> Iterator[Line]:
+    """Yield a line for each key that may log in somewhere, from the rows of the Droplets.
+
+    ``account_key`` names the account's key of the same blob; ``known`` is None where the
+    account's keys were not observed.
+    """
+    listed = {} if account.missing is not None else {k.fingerprint: k for k in account.get()}
     keys: dict[str, Line] = {}
     for droplet in droplets:
-        row = droplet["rows"].get("droplet_authorized_keys")
-        if row is None or row["missing"] is not None:
-            continue
-        for entry in row["value"]:
-            name = entry["fingerprint"]
-            keys.setdefault(name, entry)
-            where = {k: entry.get(k) for k in ("user", "file", "line", "comment", "options")}
-            places.setdefault(name, []).append({"droplet_id": droplet["id"], **where})
-    for name, entry in sorted(keys.items()):
-        yield {
-            "type": "key",
-            "fingerprint": name,
-            "md5": entry.get("md5"),
-            "key_type": entry.get("key_type"),
-            "bits": entry.get("bits"),
-            "account_key": entry.get("account_key"),
-            "known": entry.get("known"),
-            "where": places[name],
-        }
+        row = droplet["rows"].get("droplet_authorized_keys", {})
+        for entry in row.get("value") or ():
+            if "sha256" not in entry:
+                continue
+            line = keys.get(entry["sha256"])
+            if line is None:
+                owner = listed.get(entry["md5"])
+                line = keys[entry["sha256"]] = {
+                    "type": "key",
+                    "fingerprint": entry["sha256"],
+                    "md5": entry["md5"],
+                    "key_type": entry["type"],
+                    "bits": entry["bits"],
+                    "account_key": {"id": owner.id, "name": owner.name} if owner else None,
+                    "known": None if account.missing is not None else owner is not None,
+                    "where": [],
+                }
+            place = {k: entry[k] for k in ("user", "file", "line", "comment")}
+            options = ",".join(entry["options"])
+            line["where"].append({"droplet_id": droplet["id"], **place, "options": options})
+    yield from (keys[name] for name in sorted(keys))
 
 
 def summary_line(

@@ -149,7 +149,7 @@ class Reports:
     def finish(self, session: pytest.Session, audit: Audit, exitstatus: int) -> None:
         """Write the end of the record and every report; a gate that is not met fails the run."""
         self.add_droplets(audit.lines())
-        for line in key_lines(self._record.droplets.values()):
+        for line in key_lines(self._record.droplets.values(), audit.inventory.keys):
             self._record.add(line)
         self._coverage = coverage(self._record.droplets.values(), self._options.min_coverage)
         if exitstatus == pytest.ExitCode.OK and (

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_droplet.model import SEVERITIES
 from pytest_droplet.report.record import Line
+from pytest_droplet.words import SEVERITIES
 
 _LISTED_DROPLETS = 20
 _LISTED_CHECKS = 6

@@ -44,8 +44,12 @@ def test_a_waiver_makes_a_finding_xfailed(audit: pytest.Pytester, workers: Any) 
     assert verdicts(audit)["site.release", 13] == "unknown"
     waived = next(r for r in lines(audit, "result") if r["verdict"] == "waived")
     assert waived["waiver"] == {
-        **{"number": 1, "reason": "the upgrade is planned", "expires": "2099-12-31"},
-        **{"owner": "", "ticket": "OPS-1", "expired": False},
+        "number": 1,
+        "reason": "the upgrade is planned",
+        "expires": "2099-12-31",
+        "owner": "",
+        "ticket": "OPS-1",
+        "expired": False,
     }
     assert lines(audit, "summary")[0]["waivers"][0]["state"] == "used"
 
