@@ -272,7 +272,7 @@ def coverage(droplets: Iterable[Line], required: int) -> dict[str, Any]:
 def fingerprint(check: str, droplet_id: int | None) -> str:
     """Return what identifies a finding from run to run: 16 hex digits of check and Droplet."""
     text = f"{check} {'account' if droplet_id is None else droplet_id}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def iso(when: datetime) -> str:

@@ -1,0 +1,230 @@
+"""The record as every writer sees it: what is asked often in memory, the results read anew."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pytest_droplet.catalogue import shipped
+from pytest_droplet.model import SEVERITIES
+from pytest_droplet.report.record import Line
+
+TEXT_LIMIT = 2_000
+_UNSAFE = dict.fromkeys(
+    (
+        *(code for code in range(0x20) if chr(code) not in "\t\n"),
+        *range(0x7F, 0xA0),
+        *(0x061C, 0x200E, 0x200F, 0x2028, 0x2029),
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+        *range(0xD800, 0xE000),
+        *(0xFEFF, 0xFFFE, 0xFFFF),
+    ),
+    "\ufffd",
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A record, drawn once for all writers.
+
+    Attributes:
+        header: The header line; empty where the record has none.
+        checks: The page of each check by id; of users' own tests too, from their results.
+        droplets: Droplet lines by id.
+        keys: Key lines.
+        summary: The summary line; None where the run was cut.
+        counts: Number of results by verdict.
+        sizes: Number of results by Droplet id; None is the account.
+        read: Reads all lines of the record again, from the first.
+    """
+
+    header: Line
+    checks: Mapping[str, Line]
+    droplets: Mapping[int, Line]
+    keys: Sequence[Line]
+    summary: Line | None
+    counts: Mapping[str, int]
+    sizes: Mapping[int | None, int]
+    read: Callable[[], Iterable[Line]] = field(repr=False)
+
+    @classmethod
+    def draw(cls, read: Callable[[], Iterable[Line]]) -> Document:
+        """Draw a record that can be read more than once; no result is kept."""
+        header: Line = {}
+        summary: Line | None = None
+        checks: dict[str, Line] = {}
+        droplets: dict[int, Line] = {}
+        keys: list[Line] = []
+        counts: Counter[str] = Counter()
+        sizes: Counter[int | None] = Counter()
+        for line in read():
+            match line["type"]:
+                case "result":
+                    counts[line["verdict"]] += 1
+                    sizes[line["droplet_id"]] += 1
+                    if line["check"] not in checks:
+                        checks[line["check"]] = _own_page(line)
+                case "droplet":
+                    droplets[line["id"]] = line
+                case "key":
+                    keys.append(line)
+                case "header":
+                    header = line
+                    checks.update((entry["id"], entry) for entry in line["checks"])
+                case "summary":
+                    summary = line
+        return cls(header, checks, droplets, keys, summary, counts, sizes, read)
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[Line]) -> Document:
+        """Draw a record that is in memory."""
+        kept = list(lines)
+        return cls.draw(lambda: kept)
+
+    def results(self) -> Iterator[Line]:
+        """Read the results again, in the order of the record."""
+        return (line for line in self.read() if line["type"] == "result")
+
+    def worst(self, verdicts: Container[str], limit: int) -> list[Line]:
+        """Return results of these verdicts: those that fail the run first, by severity."""
+        chosen = (line for line in self.results() if line["verdict"] in verdicts)
+        return heapq.nsmallest(limit, chosen, key=badness)
+
+    def name(self, droplet_id: int | None) -> str:
+        """Return whom a result is about: the Droplet's name, or ``account``."""
+        if droplet_id is None:
+            return "account"
+        line = self.droplets.get(droplet_id)
+        return one_line(line["name"], 255) if line else f"Droplet {droplet_id}"
+
+    def urn(self, droplet_id: int | None) -> str:
+        """Return the uniform resource name of a Droplet, or ``do:account``."""
+        return "do:account" if droplet_id is None else f"do:droplet:{droplet_id}"
+
+    def unreachable(self) -> list[Line]:
+        """Return the lines of the Droplets that did not answer."""
+        return [line for line in self.droplets.values() if line["coverage"] == "unreachable"]
+
+    def is_unreachable(self, droplet_id: int | None) -> bool:
+        """Whether a Droplet did not answer, so that one line says it for all its checks."""
+        line = self.droplets.get(droplet_id) if droplet_id is not None else None
+        return line is not None and line["coverage"] == "unreachable"
+
+    @cached_property
+    def changes(self) -> Mapping[str, str]:
+        """What a baseline says of a result, by fingerprint: new, still, newly_waived or fixed."""
+        base = (self.summary or {}).get("baseline") or {}
+        found = {mark: k for k in ("still", "newly_waived", "new") for mark in base.get(k) or ()}
+        fixed = base.get("fixed") or ()
+        return found | {(f["check"], f["droplet_id"]): "fixed" for f in fixed}
+
+    def change(self, line: Line) -> str | None:
+        """Return what has changed of a result since the baseline; None: nothing, or none given."""
+        if not self.changes:
+            return None
+        known = self.changes.get(line["fingerprint"])
+        return known or self.changes.get((line["check"], line["droplet_id"]))
+
+    def observed_at(self, line: Line) -> str:
+        """Return when the facts of a result were read, as RFC 3339."""
+        evidence = line["evidence"]
+        return str(evidence[0]["observed_at"] if evidence else self.header.get("judged_at", ""))
+
+    def tool_version(self) -> str:
+        """Return the version that wrote the record."""
+        return str((self.header.get("tool") or {}).get("version", ""))
+
+
+@dataclass
+class Group:
+    """The results of one check that are told together.
+
+    ``lines`` are the first few of ``count``; ``caused`` says that all have another check as cause.
+    """
+
+    check: str
+    severity: str
+    count: int = 0
+    caused: bool = True
+    lines: list[Line] = field(default_factory=list)
+
+
+def grouped(lines: Iterable[Line], keep: int = 5) -> list[Group]:
+    """Group results by check, worst first; what another check causes comes last."""
+    groups: dict[str, Group] = {}
+    for line in lines:
+        group = groups.get(line["check"])
+        if group is None:
+            group = groups[line["check"]] = Group(line["check"], line["severity"])
+        group.count += 1
+        group.caused = group.caused and line["caused_by"] is not None
+        if len(group.lines) < keep:
+            group.lines.append(line)
+    return sorted(
+        groups.values(), key=lambda g: (g.caused, rank(g.severity), -g.count, g.check)
+    )
+
+
+def rank(severity: str) -> int:
+    """Return the place of a severity: 0 is critical."""
+    return SEVERITIES.index(severity) if severity in SEVERITIES else 2
+
+
+_ORDER = {"fail": 0, "error": 1, "unknown": 2, "waived": 4}
+
+
+def badness(line: Line) -> tuple[int, int]:
+    """Return the key that sorts results: failing the run, broken, unknown, below, waived."""
+    below = line["verdict"] == "fail" and not line["gated"]
+    return 3 if below else _ORDER.get(line["verdict"], 5), rank(line["severity"])
+
+
+def source_of(line: Line) -> tuple[str, int]:
+    """Return file and line number of a result's check; 1 where the line is not known."""
+    path = one_line(str(line["nodeid"]).partition("::")[0], 1_000)
+    check = shipped().get(line["check"])
+    return path, check.function.__code__.co_firstlineno if check else 1
+
+
+def clean(value: Any, limit: int = TEXT_LIMIT) -> str:
+    """Return text that every reader takes: no character that acts, no lone surrogate, bounded.
+
+    Tabs and line feeds stay; control characters, the characters that turn the direction of
+    writing, and what no encoding can hold become U+FFFD.
+    """
+    text = "" if value is None else str(value)
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return text if text.isascii() and text.isprintable() else text.translate(_UNSAFE)
+
+
+def one_line(value: Any, limit: int = TEXT_LIMIT) -> str:
+    """Return :func:`clean` text with each run of white space as one blank."""
+    text = clean(value, limit)
+    return text if text.isascii() and text.isprintable() else " ".join(text.split())
+
+
+def evidence_text(line: Line) -> str:
+    """Return the evidence of a result in one line: ``source: value; ...``."""
+    facts = line["evidence"][:10]
+    return "; ".join(f"{one_line(e['source'], 200)}: {one_line(e['value'], 400)}" for e in facts)
+
+
+def _own_page(line: Line) -> Line:
+    check = line["check"]
+    return {
+        "id": check,
+        "title": line.get("title") or check,
+        "severity": line["severity"],
+        "family": "tests" if "::" in check else check.partition(".")[0],
+        "profiles": [],
+        "guide": None,
+        "references": "",
+        "rationale": "",
+        "remediation": line.get("remediation") or "",
+    }

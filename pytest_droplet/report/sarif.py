@@ -1,0 +1,231 @@
+"""SARIF 2.1.0: findings for code scanning, in one run for the whole fleet.
+
+A ``fail`` is a result, a ``waived`` one with a suppression; a finding below the gate has the level
+``note``. What is ``unknown`` or ``error`` is a notification of the tool, an unreachable Droplet
+one for all its checks, and the invocation was then not successful. ``pass`` and ``notapplicable``
+are left out: code scanning would show them as alerts.
+
+Limits: GitHub's "SARIF support for code scanning". It tells results apart by
+``primaryLocationLineHash`` within a file, and all Droplets share the file of a check: the hash is
+the finding's fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pytest_droplet.report.document import Document, clean, grouped, one_line, rank, source_of
+from pytest_droplet.report.record import Line
+
+_RESULTS = 25_000
+_NOTIFICATIONS = 1_000
+_LEVELS = ("error", "error", "warning", "note")
+_SCORES = ("9.0", "7.0", "4.0", "2.0")
+_STATES = {"new": "new", "still": "unchanged"}
+_URL = re.compile(r"https?://[^\s;,()<>]+")
+
+
+def write(document: Document, path: Path) -> None:
+    """Write the findings, at most 25,000 of them, the worst first.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    run = {
+        "tool": {"driver": _driver(document)},
+        "columnKind": "unicodeCodePoints",
+        "invocations": [_invocation(document)],
+    }
+    with path.open("w", encoding="utf-8") as file:
+        file.write('{"$schema":"https://json.schemastore.org/sarif-2.1.0.json",')
+        file.write(f'"version":"2.1.0","runs":[{_json(run)[:-1]},"results":[')
+        separator = "\n"
+        for line in document.worst({"fail", "waived"}, _RESULTS):
+            file.write(separator + _json(_result(document, line)))
+            separator = ",\n"
+        file.write("\n]}]}\n")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _driver(document: Document) -> dict[str, Any]:
+    return {
+        "name": "pytest-droplet",
+        "version": clean(document.tool_version(), 100) or "0",
+        "informationUri": "https://pypi.org/project/pytest-droplet/",
+        "rules": [_rule(page) for page in list(document.checks.values())[:_RESULTS]],
+        "notifications": [
+            {"id": "unknown", "shortDescription": {"text": "A fact was not observed."}},
+            {"id": "unreachable", "shortDescription": {"text": "A Droplet did not answer."}},
+            {"id": "check-broke", "shortDescription": {"text": "A check itself broke."}},
+            {"id": "incomplete", "shortDescription": {"text": "The report is not complete."}},
+        ],
+    }
+
+
+def _rule(page: Line) -> dict[str, Any]:
+    title = one_line(page["title"], 1_000)
+    remedy = clean(page.get("remediation"), 10_000)
+    place = rank(page["severity"])
+    guide = [f"guide-{page['guide']}"] if page.get("guide") else []
+    rule: dict[str, Any] = {
+        "id": _rule_id(page["id"]),
+        "shortDescription": {"text": title},
+        "fullDescription": {"text": one_line(page.get("rationale"), 1_000) or title},
+        "help": {"text": remedy or title, "markdown": _page(page, remedy)},
+        "defaultConfiguration": {"level": _LEVELS[place]},
+        "properties": {
+            "security-severity": _SCORES[place],
+            "tags": ["security", one_line(page["family"], 100), *page.get("profiles", ()), *guide],
+        },
+    }
+    if found := _URL.search(page.get("references") or ""):
+        rule["helpUri"] = found[0]
+    return rule
+
+
+def _page(page: Line, remedy: str) -> str:
+    parts = [clean(page.get("rationale"), 10_000)]
+    if remedy:
+        parts.append(f"**Remedy**\n\n{remedy.replace('``', '`')}")
+    if references := page.get("references"):
+        parts.append(f"**References**\n\n{clean(references)}")
+    return "\n\n".join(filter(None, parts)) or one_line(page["title"])
+
+
+def _rule_id(check: str) -> str:
+    return one_line(check, 255)
+
+
+def _message(text: str) -> dict[str, str]:
+    """Return a message in which no ``[text](target)`` is a link."""
+    return {"text": text.replace("](", "] (") or "no message"}
+
+
+def _result(document: Document, line: Line) -> dict[str, Any]:
+    droplet_id, mark = line["droplet_id"], line["fingerprint"]
+    droplet = document.droplets.get(droplet_id, {})
+    name = document.name(droplet_id)
+    path, number = source_of(line)
+    known = {
+        "verdict": line["verdict"],
+        "severity": line["severity"],
+        "gated": line["gated"],
+        "causedBy": line["caused_by"],
+        "region": one_line(droplet.get("region"), 100) or None,
+        "dropletTags": [one_line(tag, 255) for tag in droplet.get("tags", ())] or None,
+        "evidence": [
+            {"source": one_line(e["source"], 200), "value": one_line(e["value"], 400)}
+            for e in line["evidence"][:10]
+        ]
+        or None,
+    }
+    result: dict[str, Any] = {
+        "ruleId": _rule_id(line["check"]),
+        "level": _LEVELS[rank(line["severity"])] if line["gated"] else "note",
+        "message": _message(f"{name}: {one_line(line['message'])}"),
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(path, errors="replace")},
+                    "region": {"startLine": number},
+                },
+                "logicalLocations": [
+                    {
+                        "fullyQualifiedName": document.urn(droplet_id),
+                        "name": name,
+                        "kind": "resource",
+                    }
+                ],
+            }
+        ],
+        "partialFingerprints": {
+            "primaryLocationLineHash": f"{mark}:1",
+            "pytestDroplet/v1": mark,
+        },
+        "properties": {key: value for key, value in known.items() if value is not None},
+    }
+    if line["verdict"] == "waived" and (waiver := line["waiver"]):
+        text = f"{one_line(waiver['reason'])} (until {waiver['expires']})"
+        result["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": text}
+        ]
+    if state := _STATES.get(document.change(line) or ""):
+        result["baselineState"] = state
+    return result
+
+
+def _invocation(document: Document) -> dict[str, Any]:
+    notes = list(_notifications(document))
+    if len(notes) > _NOTIFICATIONS:
+        more = len(notes) - _NOTIFICATIONS + 1
+        text = f"{more} more notifications are left out: see the record"
+        notes[_NOTIFICATIONS - 1 :] = [_note("incomplete", "error", text)]
+    summary = document.summary or {}
+    whole = not (document.counts.get("unknown") or document.counts.get("error"))
+    invocation: dict[str, Any] = {
+        "executionSuccessful": whole and document.summary is not None,
+        "toolExecutionNotifications": notes,
+    }
+    times = {
+        "startTimeUtc": document.header.get("started_at"),
+        "endTimeUtc": summary.get("finished_at"),
+        "exitCode": summary.get("exit_code"),
+    }
+    return invocation | {key: value for key, value in times.items() if value is not None}
+
+
+def _notifications(document: Document) -> Iterator[dict[str, Any]]:
+    if document.summary is None:
+        text = "The run was cut: what is not listed was not looked at."
+        yield _note("incomplete", "error", text)
+    found = document.counts.get("fail", 0) + document.counts.get("waived", 0)
+    if found > _RESULTS:
+        text = f"{found - _RESULTS} of {found} findings are left out, the least severe ones."
+        yield _note("incomplete", "warning", text)
+    for droplet in document.unreachable():
+        reason = one_line(droplet["reason"]) or document.name(droplet["id"])
+        yield _note("unreachable", "error", reason, urn=document.urn(droplet["id"]))
+    open_results = (
+        line
+        for line in document.results()
+        if line["verdict"] in {"unknown", "error"} and not document.is_unreachable(line["droplet_id"])
+    )
+    for group in grouped(open_results):
+        first = group.lines[0]
+        broke = first["verdict"] == "error"
+        text = "; ".join(
+            f"{document.name(line['droplet_id'])}: {one_line(line['message'], 300)}"
+            for line in group.lines
+        )
+        more = f"; and {group.count - len(group.lines)} more" * (group.count > len(group.lines))
+        yield _note(
+            "check-broke" if broke else "unknown",
+            "error" if broke else "warning",
+            f"{group.check}: {text}{more}",
+            rule=_rule_id(group.check),
+        )
+
+
+def _note(
+    kind: str, level: str, text: str, *, rule: str | None = None, urn: str | None = None
+) -> dict[str, Any]:
+    note: dict[str, Any] = {
+        "descriptor": {"id": kind},
+        "level": level,
+        "message": _message(text),
+    }
+    if rule is not None:
+        note["associatedRule"] = {"id": rule}
+    if urn is not None:
+        note["locations"] = [
+            {"logicalLocations": [{"fullyQualifiedName": urn, "kind": "resource"}]}
+        ]
+    return note
