@@ -10,7 +10,7 @@ from pytest_droplet.report.record import Line
 from pytest_droplet.words import SEVERITIES
 
 _LISTED_DROPLETS = 20
-_LISTED_CHECKS = 6
+_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def summary_texts(summary: Summary, width: int) -> Iterator[Text]:
 
 _RED = {"red": True}
 _YELLOW = {"yellow": True}
-_BOLD = {"bold": True}
+_CYAN = {"cyan": True}
 
 
 def _by_check(failures: Iterable[Line]) -> list[tuple[str, list[Line]]]:
@@ -84,18 +84,20 @@ def _group(
     if len(found) > _LISTED_DROPLETS:
         yield Text(f"  and {len(found) - _LISTED_DROPLETS} more Droplets: see the report")
     if remedy := page.get("remediation"):
-        text = _one_line(remedy).replace("``", "`")
-        yield from (
-            Text(line, {"cyan": True})
-            for line in textwrap.wrap(
-                text,
-                max(40, width - 2),
-                initial_indent="  fix: ",
-                subsequent_indent="       ",
-                break_on_hyphens=False,
-            )[:5]
-        )
+        yield from (Text(line, _CYAN) for line in _remedy(remedy, width))
     yield Text("")
+
+
+def _remedy(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        _one_line(text).replace("``", "`"),
+        max(40, width - 2),
+        initial_indent="  fix: ",
+        subsequent_indent="       ",
+        break_on_hyphens=False,
+        max_lines=5,
+        placeholder=" … (--droplets-explain has it all)",
+    )
 
 
 def _followers(check: str, failures: Iterable[Line]) -> dict[int | None, list[str]]:
@@ -107,18 +109,22 @@ def _followers(check: str, failures: Iterable[Line]) -> dict[int | None, list[st
 
 
 def _unknown(summary: Summary, width: int) -> Iterator[Text]:
-    reasons: dict[tuple[int | None, str], list[str]] = {}
+    """Yield each reason once, with the checks and the Droplets that it keeps in the dark."""
+    checks_of: dict[tuple[str, int | None], list[str]] = {}
     for line in summary.findings:
-        if line["verdict"] != "unknown":
-            continue
         droplet = summary.droplets.get(line["droplet_id"] or 0)
-        if droplet is None or droplet["coverage"] != "unreachable":
-            key = line["droplet_id"], _one_line(line["message"])
-            reasons.setdefault(key, []).append(line["check"])
-    for (droplet_id, reason), checks in reasons.items():
+        if line["verdict"] == "unknown" and (
+            droplet is None or droplet["coverage"] != "unreachable"
+        ):
+            key = _one_line(line["message"]), line["droplet_id"]
+            checks_of.setdefault(key, []).append(line["check"])
+    droplets_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (reason, droplet_id), checks in checks_of.items():
         who = _name(summary, droplet_id)
-        yield Text(_cut(f"UNKNOWN {who}: {reason}", width), _YELLOW)
-        yield Text(_cut(f"  {_listed(checks)}", width))
+        droplets_of.setdefault((reason, tuple(sorted(checks))), []).append(who)
+    for (reason, names), droplets in droplets_of.items():
+        yield Text(_cut(f"UNKNOWN {_listed(names)}: {reason}", width), _YELLOW)
+        yield Text(_cut(f"  {_listed(sorted(droplets))}", width))
 
 
 def _coverage(summary: Summary, width: int) -> Iterator[Text]:
@@ -201,10 +207,10 @@ def _name(summary: Summary, droplet_id: int | None) -> str:
     return printable(f"{line['name']}-{droplet_id}" if line else str(droplet_id))
 
 
-def _listed(checks: list[str]) -> str:
-    if len(checks) <= _LISTED_CHECKS:
-        return ", ".join(checks)
-    return f"{', '.join(checks[:_LISTED_CHECKS])} and {len(checks) - _LISTED_CHECKS} more"
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_LISTED])} and {len(names) - _LISTED} more"
 
 
 def _one_line(text: str) -> str:

@@ -87,7 +87,7 @@ def test_what_one_cause_hides_is_said_once() -> None:
         droplet(1),
     )
     assert "    and so: auditd.b" in shown.splitlines()
-    assert "UNKNOWN web-1-1: needs root\n  ssh.b, ssh.c" in shown
+    assert "UNKNOWN ssh.b, ssh.c: needs root\n  web-1-1" in shown
     assert shown.count("auditd.b") == 1
 
 
