@@ -36,6 +36,7 @@ class Audit:
 
     Attributes:
         now: The time that ages and dates are judged at: the recording's in a replay.
+        sections: What is read of every host.
         replay: ``recorded_at`` and ``source`` of the recording; None in a live run.
         rows: Rows of the Droplets that were read, for the checks of the account.
     """
@@ -51,6 +52,7 @@ class Audit:
     recorder: Recorder | None = None
     rows: dict[int, Mapping[str, Reading[Any]]] = field(default_factory=dict)
     started: set[int] = field(default_factory=set)
+    sections: tuple[Section, ...] = ()
     _lines: dict[int, Line] = field(default_factory=dict)
     _row_facts: tuple[str, ...] = ()
     _observations: dict[int, Observation] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class Audit:
             self._due.clear()
             return
         sections, probes = reading_plan((*_ALWAYS, *names), probe=self.options.probe)
+        self.sections = sections
         self.hosts.read(sections, probes)
         if start:
             self.start(self.droplets)

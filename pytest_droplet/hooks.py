@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 
 class Hosts(Protocol):
-    """A transport: reads all hosts at once; the pool of SSH connections is one."""
+    """A transport: reads all hosts at once; the pool of SSH connections is one.
+
+    Attributes:
+        notes: What the user should know of it before the run, a line each.
+        accepted: Host keys that were new and were taken, a line each.
+    """
+
+    notes: list[str]
+    accepted: list[str]
 
     def start(self, targets: Sequence[Target]) -> None:
         """Begin to connect to these hosts; may be called again with others."""

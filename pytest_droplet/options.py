@@ -12,7 +12,7 @@ import pytest
 
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
-REPORT_FORMATS = ("jsonl",)
+REPORT_FORMATS = ("jsonl", "sarif", "ocsf", "hdf", "csv", "markdown", "github")
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def read_options(config: pytest.Config) -> AuditConfig:
     for option in OPTIONS:
         values[option.name], sources[option.name] = _value(option, config)
     html = getattr(config.option, "htmlpath", None)
-    least, new = _fail_on(values["fail-on"], sources["fail-on"])
+    least, new = parse_fail_on(values["fail-on"], sources["fail-on"])
     if new and not values["baseline"]:
         raise pytest.UsageError(
             f"--droplets-fail-on={values['fail-on']}: `new` needs --droplets-baseline=FILE"
@@ -249,7 +249,9 @@ def read_options(config: pytest.Config) -> AuditConfig:
         connect_timeout_s=_at_least(1, "connect-timeout", values, sources),
         timeout_s=_at_least(1, "timeout", values, sources),
         probe=values["probe"] == "on",
-        reports=tuple(_report(text, config.invocation_params.dir) for text in values["report"]),
+        reports=tuple(
+            parse_report(text, config.invocation_params.dir) for text in values["report"]
+        ),
         min_coverage=_at_least(0, "min-coverage", values, sources),
         unknown=values["unknown"],
         waivers=_file("waivers", values, sources, config),
@@ -326,7 +328,12 @@ def _profiles(text: str, where: str) -> frozenset[str]:
     return frozenset(names - {"none"})
 
 
-def _fail_on(text: str, where: str) -> tuple[Severity, bool]:
+def parse_fail_on(text: str, where: str) -> tuple[Severity, bool]:
+    """Return the least severity that fails a run, and whether new findings alone do.
+
+    Raises:
+        pytest.UsageError: The severity is not known.
+    """
     name, comma, new = text.partition(",")
     for severity in SEVERITIES:
         if name == severity and (not comma or new == "new"):
@@ -353,13 +360,31 @@ def _file(
     return path
 
 
-def _report(text: str, folder: Path) -> tuple[str, Path]:
+def parse_report(text: str, folder: Path) -> tuple[str, Path]:
+    """Return format and path of a report.
+
+    ``github:-`` is standard output; ``markdown:auto`` the file that ``$GITHUB_STEP_SUMMARY``
+    names, with the format ``markdown:auto``: the page is appended to it.
+
+    Raises:
+        pytest.UsageError: The format is not known, or the variable is not set.
+    """
     form, colon, path = text.partition(":")
     if not colon or not path or form not in REPORT_FORMATS:
         raise pytest.UsageError(
             f"--droplets-report={text}: expected FORMAT:PATH with one of the formats"
             f" {', '.join(REPORT_FORMATS)}"
         )
+    if text == "github:-":
+        return form, Path(path)
+    if text == "markdown:auto":
+        path = os.environ.get("GITHUB_STEP_SUMMARY", "")
+        if not path:
+            raise pytest.UsageError(
+                f"--droplets-report={text}: GITHUB_STEP_SUMMARY is not set; outside GitHub Actions"
+                " name a file: markdown:PATH"
+            )
+        form = text
     return form, folder / Path(path).expanduser()
 
 

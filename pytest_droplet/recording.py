@@ -136,6 +136,8 @@ class ReplayHosts:
     """Hosts that answer from a recording: the same interface as the pool, no network."""
 
     def __init__(self, recording: Recording) -> None:
+        self.notes: list[str] = []
+        self.accepted: list[str] = []
         self._hosts = recording.hosts
         self._recorded_at = recording.recorded_at
 

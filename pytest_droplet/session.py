@@ -135,6 +135,7 @@ class AuditPlugin:
             host=bool(kept),
             start=not self.worker,
         )
+        usertests.activate(self.audit)
         if self.reports:
             self.reports.begin(self.audit, checks.values())
 

@@ -28,9 +28,8 @@ _HOST = "_testinfra_host"
 
 
 def activate(audit: Audit) -> None:
-    """Let testinfra's ``droplet://`` hosts be those of this run."""
-    backend.register()
-    backend.activate(audit.hosts, audit.droplets)
+    """Let testinfra's ``droplet://`` hosts be those of this run, with what is read of them."""
+    backend.activate(audit.hosts, audit.droplets, audit.sections)
 
 
 def deactivate() -> None:

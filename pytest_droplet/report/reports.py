@@ -16,6 +16,9 @@ import pytest
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import Check
 from pytest_droplet.options import AuditConfig, gates_from_ini
+from pytest_droplet.report import formats
+from pytest_droplet.report.account import account_entry
+from pytest_droplet.report.document import Document
 from pytest_droplet.report.html import write_html
 from pytest_droplet.report.record import (
     Line,
@@ -44,6 +47,7 @@ class Reports:
         self._coverage: Line = {}
         self._written: list[str] = []
         self._subject = ""
+        self._accepted: list[str] = []
         self._waivers: list[Line] = []
         self._changes: Line | None = None
 
@@ -60,6 +64,7 @@ class Reports:
         if len(paths) > 1:
             raise pytest.UsageError("--droplets-report=jsonl: was given twice; one record a run")
         try:
+            formats.prepare(options.reports)
             record = Record(paths[0] if paths else None)
             if options.html is not None:
                 options.html.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +95,7 @@ class Reports:
         lines = [
             f"droplets: {selector}: {chosen} of {known} Droplets ({where}); profile {profile}"
         ]
+        lines += [f"droplets: {note}" for note in audit.hosts.notes]
         if gates := gates_from_ini(self._options):
             lines.append(f"droplets: gate set by a file of the project: {gates}")
         return lines
@@ -112,6 +118,7 @@ class Reports:
                 options=self._options.shown,
                 checks=chosen,
             )
+            | {"account": account_entry(audit.inventory, audit.settings)}
         )
 
     def show_subject(self, nodeid: str, subject: str) -> None:
@@ -165,6 +172,7 @@ class Reports:
                 more=self._more(audit),
             )
         )
+        self._accepted = list(audit.hosts.accepted)
         if audit.recorder is not None:
             audit.recorder.finish(
                 recorded_at=audit.now,
@@ -177,6 +185,7 @@ class Reports:
             self._written.append(str(self._options.html))
         if self._record.path is not None:
             self._written.append(str(self._record.path))
+        self._write_formats()
 
     def _more(self, audit: Audit) -> dict[str, Any]:
         self._waivers = audit.gate.waiver_states(self._record.findings)
@@ -185,6 +194,15 @@ class Reports:
         results = (line for line in self._record.lines() if line["type"] == "result")
         self._changes = audit.gate.baseline.compare(results, self._record.droplets)
         return {"waivers": self._waivers, "baseline": self._changes}
+
+    def _write_formats(self) -> None:
+        asked = [(form, path) for form, path in self._options.reports if form != "jsonl"]
+        if not asked:
+            return
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and formats.to_stdout(asked):
+            reporter.ensure_newline()
+        self._written += formats.write_all(asked, Document.draw(self._record.lines))
 
     def _write_html(self, session: pytest.Session) -> None:
         path = self._options.html
@@ -238,6 +256,8 @@ class Reports:
         width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width
         for line in summary_texts(summary, width):
             reporter.write_line(line.text, **line.markup)
+        for line in self._accepted:
+            reporter.write_line(f"new host key: {line}")
         for path in self._written:
             reporter.write_line(f"written: {path}")
 

@@ -1,0 +1,201 @@
+"""What the auditor sees of a host from outside: open ports, offered logins, HTTP answers.
+
+Each probe opens one connection, changes nothing, has a time limit, and returns JSON-able data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ssl
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pytest_droplet.connection.script import printable
+from pytest_droplet.model import HostReading, NotObservedError, Probe
+
+TIMEOUT_S = 10.0
+HTTP_CAP_BYTES = 16_384
+UNKNOWN_USER = "pytest-droplet-nobody"
+HEADERS = ("content-type", "location", "server", "strict-transport-security")
+
+Port = Literal["open", "refused", "filtered"]
+
+
+async def tcp_connect(address: str, port: int, *, timeout_s: float = TIMEOUT_S) -> Port:
+    """Try a TCP connection.
+
+    Returns:
+        ``filtered`` where nothing answered in time or a router said no: it does not tell who
+        filters.
+
+    Raises:
+        NotObservedError: This machine has no way to the address: nothing can be said.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(address, port)
+    except TimeoutError:
+        return "filtered"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as exc:
+        if exc.errno in {errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ECONNRESET, errno.EACCES}:
+            return "filtered"
+        raise NotObservedError(
+            f"no connection to {address}:{port} could be tried from here ({exc.strerror or exc})"
+        ) from None
+    await _hang_up(writer)
+    return "open"
+
+
+async def ssh_auth_methods(
+    address: str, port: int, users: Iterable[str], *, timeout_s: float = TIMEOUT_S
+) -> dict[str, list[str]]:
+    """Ask sshd which ways to log in it offers each user; no key and no password is sent.
+
+    The users are asked one after the other, on a connection each. ``["none"]`` means that the
+    server let the user in without any.
+
+    Raises:
+        NotObservedError: The server could not be asked.
+    """
+    import asyncssh  # noqa: PLC0415 a module of facts may import this one in any run
+
+    # No key, no agent, no config, and no host key to compare: the answer is all that counts.
+    options = asyncssh.SSHClientConnectionOptions(
+        config=[],
+        client_keys=None,
+        agent_path=None,
+        gss_host=None,
+        known_hosts=None,
+        x509_trusted_certs=None,
+    )
+    found: dict[str, list[str]] = {}
+    for user in users:
+        try:
+            async with asyncio.timeout(timeout_s):
+                methods = await asyncssh.get_server_auth_methods(
+                    address,
+                    port,
+                    username=user,
+                    config=None,
+                    tunnel=None,
+                    proxy_command=None,
+                    options=options,
+                )
+        except TimeoutError:
+            raise NotObservedError(
+                f"{address}:{port} did not tell its login methods within {timeout_s:g} s"
+            ) from None
+        except (asyncssh.Error, OSError, ValueError) as exc:
+            said = printable(str(exc).encode("utf-8", "replace"))
+            raise NotObservedError(
+                f"{address}:{port} did not tell its login methods ({said})"
+            ) from None
+        found[user] = sorted(printable(m.encode()) for m in methods)
+    return found
+
+
+async def http_head(
+    address: str,
+    port: int,
+    host: str,
+    *,
+    tls: bool = False,
+    path: str = "/",
+    timeout_s: float = TIMEOUT_S,
+) -> dict[str, Any]:
+    """Send ``HEAD`` with a ``Host`` header, follow nothing, and return the answer's head.
+
+    Certificates are not verified here: see :func:`pytest_droplet.connection.tls.tls_handshake`.
+
+    Returns:
+        ``status`` (a number), ``location`` (text or None), ``headers`` (those of
+        :data:`HEADERS`, by lower-case name).
+
+    Raises:
+        NotObservedError: No HTTP answer.
+    """
+    name = host.encode("ascii", "strict") if host.isascii() else host.encode("idna")
+    request = b"HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: pytest-droplet\r\n" % (
+        path.encode("ascii"),
+        name,
+    )
+    if any(c in b"\r\n \0" for c in name + path.encode("ascii")):
+        raise NotObservedError(f"{host!r} is no host name")
+    context = _unverified() if tls else None
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(
+                address, port, ssl=context, server_hostname=host if tls else None
+            )
+            try:
+                writer.write(request + b"Accept: */*\r\nConnection: close\r\n\r\n")
+                head = await _head(reader)
+            finally:
+                await _hang_up(writer)
+    except TimeoutError:
+        raise NotObservedError(
+            f"{address}:{port} gave no HTTP answer for {host} within {timeout_s:g} s"
+        ) from None
+    except (OSError, ValueError, asyncio.LimitOverrunError) as exc:
+        said = printable(str(exc).encode("utf-8", "replace"))
+        raise NotObservedError(
+            f"{address}:{port} gave no HTTP answer for {host} ({said})"
+        ) from None
+    return parse_head(head)
+
+
+def parse_head(head: bytes) -> dict[str, Any]:
+    """Parse status line and headers of an HTTP answer; of a header sent twice the first counts.
+
+    Raises:
+        NotObservedError: It is no HTTP answer.
+    """
+    lines = head.decode("latin-1").splitlines()
+    words = lines[0].split(" ", 2) if lines else [""]
+    if not words[0].startswith("HTTP/1.") or len(words) < 2 or not _is_status(words[1]):
+        raise NotObservedError(f"no HTTP answer, but {printable(head, 80)!r}")
+    headers: dict[str, str] = {}
+    for line in lines[1:]:
+        key, colon, value = line.partition(":")
+        if colon and key.lower() in HEADERS:
+            headers.setdefault(key.lower(), printable(value.encode("latin-1"), 500))
+    return {"status": int(words[1]), "location": headers.get("location"), "headers": headers}
+
+
+def _is_status(word: str) -> bool:
+    return len(word) == 3 and word.isascii() and word.isdigit()
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    head = b""
+    while b"\r\n\r\n" not in head and b"\n\n" not in head and len(head) < HTTP_CAP_BYTES:
+        piece = await reader.read(4096)
+        if not piece:
+            break
+        head += piece
+    return head[:HTTP_CAP_BYTES].split(b"\r\n\r\n")[0]
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError, ssl.SSLError):
+        await writer.wait_closed()
+
+
+async def _ssh_auth(address: str, reading: HostReading) -> dict[str, list[str]]:
+    return await ssh_auth_methods(address, reading.port, ("root", UNKNOWN_USER))
+
+
+SSH_AUTH = Probe("ssh_auth", _ssh_auth)
+"""Login methods by user name: those for root, and for a user that no host has."""

@@ -1,0 +1,225 @@
+"""The host script: one POSIX sh program that prints every section between framed markers.
+
+The script writes no file: it has no here-document (bash keeps one in a temporary file), and all
+of it is one function that the last line calls, so that a script cut on its way runs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from pytest_droplet.model import Section, SectionOutput
+
+STDOUT_CAP_BYTES = 400_000
+STDERR_CAP_BYTES = 4_000
+SECTION_TIMEOUT_S = 25
+SELF = "_id"
+CUT = "the connection was cut before its end"
+SKIPPED = "needs root, and the script ran without"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SUDO_USER = re.compile(r"[A-Za-z0-9_#][A-Za-z0-9_.@-]*")
+
+_MARK = re.compile(
+    rb"(begin|err|end|skip|eof)(?: ([A-Za-z0-9_.-]{1,100}))?(?: rc=([0-9]{1,3}))?\n"
+)
+
+_SCRIPT = r"""droplet_read() {
+LC_ALL=C LANG=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
+export LC_ALL LANG PATH
+umask 077
+nl='
+'
+u=$(id -u)
+printf '\n--NONCE begin _id\n%s\n%s\n%.400s' "$u" "$(id -un)" "$DROPLET_SUDO"
+printf '\n--NONCE end _id rc=0\n'
+unset DROPLET_SUDO ENV BASH_ENV
+for t in 'timeout -k 5 SECONDS' 'timeout SECONDS' ''; do
+$t true </dev/null >/dev/null 2>&1 && break
+done
+sec() {
+printf '\n--NONCE begin %s\n' "$1"
+c=$( { e=$( {
+{ $t sh -c "$2" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } | head -c STDOUT >&9 7>&- 8>&- 9>&-
+} 7>&1 | tail -c STDERR 8>&- 9>&- ); } 8>&1; printf x%s "$e" )
+e=${c#*"$nl"x}
+[ -z "$e" ] || printf '\n--NONCE err %s\n%s' "$1" "$e"
+printf '\n--NONCE end %s rc=%s\n' "$1" "${c%%"$nl"*}"
+}
+rootsec() {
+if [ "$u" = 0 ]; then sec "$1" "$2"; else printf '\n--NONCE skip %s\n' "$1"; fi
+}
+SECTIONS
+printf '\n--NONCE eof\n'
+}
+droplet_read 9>&1
+"""
+
+
+class Answer(NamedTuple):
+    """What came back of one script.
+
+    ``sections`` also holds ``_id``: the uid, the user's name and what sudo said, a line each.
+    ``complete`` is True when the script reached its end.
+    """
+
+    sections: dict[str, SectionOutput]
+    uid: int | None
+    complete: bool
+
+
+def compose(sections: Sequence[Section], nonce: str) -> str:
+    """Return the script for these sections.
+
+    Args:
+        sections: What to run, in this order; the same section twice is run once.
+        nonce: Letters and digits that no output of the host can foretell.
+
+    Raises:
+        ValueError: A name is malformed or names two sections.
+    """
+    if not nonce.isascii() or not nonce.isalnum():
+        raise ValueError(f"nonce {nonce!r}: it must be letters and digits")
+    calls = "\n".join(
+        f"{'rootsec' if s.root else 'sec'} {s.name} {_quoted(s.command)}"
+        for s in distinct(sections)
+    )
+    head, tail = _SCRIPT.split("SECTIONS")
+    frame = (
+        (head + "\0" + tail)
+        .replace("NONCE", nonce)
+        .replace("SECONDS", str(SECTION_TIMEOUT_S))
+        .replace("STDOUT", str(STDOUT_CAP_BYTES + 1))
+        .replace("STDERR", str(STDERR_CAP_BYTES))
+    )
+    return frame.replace("\0", calls)
+
+
+def distinct(sections: Iterable[Section]) -> tuple[Section, ...]:
+    """Return the sections, each once, in order.
+
+    Raises:
+        ValueError: A name is malformed, or two sections have it.
+    """
+    known: dict[str, Section] = {}
+    for section in sections:
+        if not _NAME.fullmatch(section.name):
+            raise ValueError(f"section {section.name!r}: use letters, digits, '_', '.' and '-'")
+        if "\0" in section.command:
+            raise ValueError(f"section {section.name}: its command holds a NUL byte")
+        if known.setdefault(section.name, section) != section:
+            raise ValueError(f"section {section.name}: defined twice, with different commands")
+    return tuple(known.values())
+
+
+def remote_command(*, sudo: bool = True, sudo_user: str | None = None) -> str:
+    """Return the command line that reads the script from its standard input.
+
+    It means the same to every login shell (fish and csh too), as it holds no ``!``, no
+    backslash and one pair of single quotes. Where sudo refuses, it has not touched the script:
+    the login user runs it, and ``_id`` tells what sudo said.
+
+    Raises:
+        ValueError: ``sudo_user`` is no user name.
+    """
+    if not sudo and sudo_user is None:
+        return "sh -s"
+    if sudo_user is None:
+        direct, run_as = 'test "$(id -u)" = 0 && exec sh -s; ', "sh -s"
+    elif _SUDO_USER.fullmatch(sudo_user):
+        direct, run_as = "", f"-u {sudo_user} sh -s"
+    else:
+        raise ValueError(f"--sudo-user={sudo_user!r} is no user name")
+    return (
+        f"sh -c '{direct}"
+        "{ DROPLET_SUDO=$(LC_ALL=C sudo -n " + run_as + " 2>&1 >&3 3>&-); } 3>&1 && exit 0; "
+        "export DROPLET_SUDO; exec sh -s'"
+    )
+
+
+def parse(raw: bytes, sections: Sequence[Section], nonce: str, *, cut: str = CUT) -> Answer:
+    """Read what the script printed; hostile bytes in it never raise.
+
+    What stands before the first marker (a banner, a start-up file's noise) is left out. A section
+    counts only with its own end marker; the one that was cut and all after it are missing.
+
+    Args:
+        raw: All of standard output.
+        sections: What the script was composed of.
+        nonce: The one that the script was composed with.
+        cut: The reason given for what is missing after a cut.
+    """
+    expected = {s.name for s in sections} | {SELF}
+    found: dict[str, SectionOutput] = {}
+    complete = False
+    name = ""
+    start = 0
+    stdout: bytes | None = None
+    for begin, mark in _marks(raw, nonce):
+        kind, label, rc = mark[1], (mark[2] or b"").decode("ascii"), mark[3]
+        piece = raw[start:begin]
+        start = mark.end()
+        if kind == b"err" and label == name and stdout is None:
+            stdout = piece
+            continue
+        if kind == b"end" and label == name and rc is not None and name not in found:
+            output, errors = (piece, b"") if stdout is None else (stdout, piece)
+            found[name] = _output(name, output, errors, int(rc))
+        elif kind == b"skip" and label in expected and label not in found:
+            found[label] = SectionOutput(label, missing=SKIPPED)
+        elif kind == b"eof":
+            complete = True
+            break
+        name = label if kind == b"begin" and label in expected else ""
+        stdout = None
+    lost = "the host's answer has no such section" if complete else cut
+    for section in sections:
+        found.setdefault(section.name, SectionOutput(section.name, missing=lost))
+    return Answer(found, _uid(found.get(SELF)), complete)
+
+
+def preamble(raw: bytes, nonce: str) -> str:
+    """Return what stands before the first marker, in one printable line of at most 200 signs."""
+    for begin, _ in _marks(raw, nonce):
+        return printable(raw[:begin])
+    return printable(raw)
+
+
+def printable(raw: bytes, limit: int = 200) -> str:
+    """Return bytes of a host as one line of printable text, at most ``limit`` signs."""
+    text = raw[: limit * 8].decode("utf-8", "replace")
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _marks(raw: bytes, nonce: str) -> Iterator[tuple[int, re.Match[bytes]]]:
+    """Yield where each marker's line feed stands, and the marker, its own line feed included."""
+    lead = f"\n--{nonce} ".encode("ascii")
+    at = raw.find(lead)
+    while at >= 0:
+        mark = _MARK.match(raw, at + len(lead))
+        if mark is not None:
+            yield at, mark
+        at = raw.find(lead, at + len(lead) if mark is None else mark.end())
+
+
+def _output(name: str, stdout: bytes, stderr: bytes, rc: int) -> SectionOutput:
+    return SectionOutput(
+        name,
+        stdout=stdout[:STDOUT_CAP_BYTES].decode("utf-8", "replace"),
+        stderr=stderr[:STDERR_CAP_BYTES].decode("utf-8", "replace"),
+        rc=rc,
+        truncated=len(stdout) > STDOUT_CAP_BYTES,
+        missing="it was killed on the host before its end (status 137)" if rc == 137 else None,
+    )
+
+
+def _uid(own: SectionOutput | None) -> int | None:
+    first = own.stdout.partition("\n")[0] if own is not None else ""
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 11 else None
+
+
+def _quoted(command: str) -> str:
+    return "'" + command.replace("'", "'\\''") + "'"
