@@ -256,8 +256,8 @@ class Reports:
         width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width
         for line in summary_texts(summary, width):
             reporter.write_line(line.text, **line.markup)
-        for line in self._accepted:
-            reporter.write_line(f"new host key: {line}")
+        for key in self._accepted:
+            reporter.write_line(f"new host key: {key}")
         for path in self._written:
             reporter.write_line(f"written: {path}")
 

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import pytest_droplet.session
+from pytest_droplet.catalogue import shipped
 from pytest_droplet.testing import Cloud
 from tests.support.recordings import reached, save, unreachable
+
+# pytester forgets the modules that a run imported: what is loaded before is loaded once.
+assert pytest_droplet.session
+assert shipped()
 
 CHECKS = '''
 from pytest_droplet import NotObservedError, check, not_applicable
