@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,10 +26,11 @@ def droplet_settings(pytestconfig: pytest.Config) -> Settings:
     return pytestconfig.stash[audit_key].settings
 
 
-class FactFixtures:
-    """A plugin object with a fixture for every registered fact."""
+class FactFixtures(ModuleType):
+    """A module, as pytest takes fixtures from those, with one for every registered fact."""
 
     def __init__(self) -> None:
+        super().__init__("droplet_facts")
         for fact in all_facts().values():
             setattr(self, fact.name, _fixture(fact))
 

@@ -29,7 +29,7 @@ class Claims:
     """Several claims of one check, judged together: a failure beats a missing fact.
 
     Each ``with claim:`` block keeps its assertion or its :class:`NotObservedError`; leaving the
-    outer block raises the assertions, joined by ``; ``, or else the first missing fact::
+    outer block raises the assertions, joined by semicolons, or else the first missing fact::
 
         with Claims() as claim:
             with claim:

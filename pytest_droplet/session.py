@@ -25,6 +25,10 @@ class AuditPlugin:
         self.shipped = distribution.adds_shipped(config)
         self.named = collection.translate_arguments(config)
         self.deselected = 0
+        if self.controller and self.options.record is not None:
+            raise pytest.UsageError(
+                "--droplets-record needs all readings in one process: leave out -n"
+            )
         self.reports: Reports | None = None
         config.pluginmanager.register(fixtures, "droplet-fixtures")
 
@@ -177,6 +181,11 @@ class AuditPlugin:
         """Give the report of an ordinary test on a Droplet its verdict."""
         report = yield
         return usertests.with_verdict(item, call, report, self.options.unknown)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip an ordinary test of the host of a Droplet that is off or not ours."""
+        usertests.skip_out_of_reach(item)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the verdict of a finished test into the record."""

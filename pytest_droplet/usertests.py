@@ -19,6 +19,7 @@ from pytest_droplet.collection import (
     droplet_of,
 )
 from pytest_droplet.connection import testinfra as backend
+from pytest_droplet.facts import all_facts
 from pytest_droplet.model import NotObservedError, Verdict
 from pytest_droplet.report.record import result_line
 from pytest_droplet.verdict import fact_evidence
@@ -55,6 +56,19 @@ def need_connection(items: Iterable[pytest.Item]) -> frozenset[int]:
         for item in items
         if "host" in getattr(item, "fixturenames", ()) and (droplet := droplet_of(item))
     )
+
+
+def skip_out_of_reach(item: pytest.Item) -> None:
+    """Skip, with the reason, a test that needs the host of a Droplet that is off or not ours."""
+    droplet = droplet_of(item)
+    if droplet is None or isinstance(item, CheckItem):
+        return
+    names = getattr(item, "fixturenames", ())
+    known = all_facts()
+    if "host" in names or any(n in known and known[n].of_host for n in names):
+        host = item.config.stash[audit_key].observation(droplet.id).host
+        if host.state in {"off", "not-ours"}:
+            pytest.skip(host.reason)
 
 
 def with_verdict(

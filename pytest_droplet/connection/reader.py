@@ -153,7 +153,7 @@ def _judge(host: Host, order: Order, answer: script.Answer) -> HostReading:
     if claimed != str(host.droplet_id):
         return host.unreachable(
             f"wrong host: {host.route.host} says Droplet {script.printable(claimed.encode())},"
-            f" the API says {host.droplet_id}; the address was re-used or the inventory is old:"
+            f" the API says {host.droplet_id}; the address was reused or the inventory is old:"
             " run again"
         )
     own = sections.pop(script.SELF).stdout.split("\n", 2)

@@ -1,0 +1,1 @@
+"""Every project in examples/ runs as its README says."""
