@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from pytest_droplet.catalogue import shipped
-from pytest_droplet.model import SEVERITIES
 from pytest_droplet.report.record import Line
+from pytest_droplet.words import SEVERITIES
 
 TEXT_LIMIT = 2_000
 _UNSAFE = dict.fromkeys(
@@ -110,16 +110,20 @@ class Document:
         """Return the lines of the Droplets that did not answer."""
         return [line for line in self.droplets.values() if line["coverage"] == "unreachable"]
 
-    def is_unreachable(self, droplet_id: int | None) -> bool:
-        """Whether a Droplet did not answer, so that one line says it for all its checks."""
-        line = self.droplets.get(droplet_id) if droplet_id is not None else None
-        return line is not None and line["coverage"] == "unreachable"
+    def told_apart(self, line: Line) -> bool:
+        """Whether a result needs words of its own: it is not unknown for nobody answered."""
+        if line["verdict"] != "unknown" or line["droplet_id"] is None:
+            return True
+        droplet = self.droplets.get(line["droplet_id"])
+        return droplet is None or droplet["coverage"] != "unreachable"
 
     @cached_property
-    def changes(self) -> Mapping[str, str]:
+    def changes(self) -> Mapping[object, str]:
         """What a baseline says of a result, by fingerprint: new, still, newly_waived or fixed."""
         base = (self.summary or {}).get("baseline") or {}
-        found = {mark: k for k in ("still", "newly_waived", "new") for mark in base.get(k) or ()}
+        found: dict[object, str] = {
+            mark: k for k in ("still", "newly_waived", "new") for mark in base.get(k) or ()
+        }
         fixed = base.get("fixed") or ()
         return found | {(f["check"], f["droplet_id"]): "fixed" for f in fixed}
 
@@ -133,7 +137,8 @@ class Document:
     def observed_at(self, line: Line) -> str:
         """Return when the facts of a result were read, as RFC 3339."""
         evidence = line["evidence"]
-        return str(evidence[0]["observed_at"] if evidence else self.header.get("judged_at", ""))
+        when = evidence[0]["observed_at"] if evidence else self.header.get("judged_at")
+        return one_line(when, 100)
 
     def tool_version(self) -> str:
         """Return the version that wrote the record."""
@@ -142,31 +147,34 @@ class Document:
 
 @dataclass
 class Group:
-    """The results of one check that are told together.
+    """The results of one check and one verdict that are told together.
 
     ``lines`` are the first few of ``count``; ``caused`` says that all have another check as cause.
     """
 
     check: str
+    verdict: str
     severity: str
+    gated: bool
     count: int = 0
     caused: bool = True
     lines: list[Line] = field(default_factory=list)
 
 
 def grouped(lines: Iterable[Line], keep: int = 5) -> list[Group]:
-    """Group results by check, worst first; what another check causes comes last."""
-    groups: dict[str, Group] = {}
+    """Group results by check and verdict, worst first; what another check causes comes last."""
+    groups: dict[tuple[str, str, bool], Group] = {}
     for line in lines:
-        group = groups.get(line["check"])
+        key = line["check"], line["verdict"], line["gated"]
+        group = groups.get(key)
         if group is None:
-            group = groups[line["check"]] = Group(line["check"], line["severity"])
+            group = groups[key] = Group(*key[:2], line["severity"], line["gated"])
         group.count += 1
         group.caused = group.caused and line["caused_by"] is not None
         if len(group.lines) < keep:
             group.lines.append(line)
     return sorted(
-        groups.values(), key=lambda g: (g.caused, rank(g.severity), -g.count, g.check)
+        groups.values(), key=lambda g: (badness(g.lines[0]), g.caused, -g.count, g.check)
     )
 
 
@@ -205,8 +213,7 @@ def clean(value: Any, limit: int = TEXT_LIMIT) -> str:
 
 def one_line(value: Any, limit: int = TEXT_LIMIT) -> str:
     """Return :func:`clean` text with each run of white space as one blank."""
-    text = clean(value, limit)
-    return text if text.isascii() and text.isprintable() else " ".join(text.split())
+    return " ".join(clean(value, limit).split())
 
 
 def evidence_text(line: Line) -> str:

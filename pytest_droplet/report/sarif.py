@@ -41,7 +41,7 @@ def write(document: Document, path: Path) -> None:
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(document)],
     }
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", errors="replace") as file:
         file.write('{"$schema":"https://json.schemastore.org/sarif-2.1.0.json",')
         file.write(f'"version":"2.1.0","runs":[{_json(run)[:-1]},"results":[')
         separator = "\n"
@@ -193,23 +193,21 @@ def _notifications(document: Document) -> Iterator[dict[str, Any]]:
     for droplet in document.unreachable():
         reason = one_line(droplet["reason"]) or document.name(droplet["id"])
         yield _note("unreachable", "error", reason, urn=document.urn(droplet["id"]))
-    open_results = (
+    for group in grouped(
         line
         for line in document.results()
-        if line["verdict"] in {"unknown", "error"} and not document.is_unreachable(line["droplet_id"])
-    )
-    for group in grouped(open_results):
-        first = group.lines[0]
-        broke = first["verdict"] == "error"
+        if line["verdict"] in {"unknown", "error"} and document.told_apart(line)
+    ):
         text = "; ".join(
             f"{document.name(line['droplet_id'])}: {one_line(line['message'], 300)}"
             for line in group.lines
         )
         more = f"; and {group.count - len(group.lines)} more" * (group.count > len(group.lines))
+        broke = group.verdict == "error"
         yield _note(
             "check-broke" if broke else "unknown",
             "error" if broke else "warning",
-            f"{group.check}: {text}{more}",
+            f"{one_line(group.check, 255)}: {text}{more}",
             rule=_rule_id(group.check),
         )
 

@@ -535,10 +535,10 @@ def test_a_host_that_drops_the_script_unread(farm: Servers, open_pool: MakePool)
 
 
 def test_the_wrong_host_is_not_read(farm: Servers, open_pool: MakePool) -> None:
-    """An address that was re-used: nothing of the other host is kept."""
+    """An address that was reused: nothing of the other host is kept."""
     server = farm.ssh({HOME: 7}, canned({"os": b"Debian"}, identity="cloud-init 8\n"))
     assert why(read(open_pool(farm.config(server.port)))) == (
-        "wrong host: 127.0.0.1 says Droplet 8, the API says 7; the address was re-used or the"
+        "wrong host: 127.0.0.1 says Droplet 8, the API says 7; the address was reused or the"
         " inventory is old: run again"
     )
 

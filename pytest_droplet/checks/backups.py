@@ -1,0 +1,248 @@
+"""Checks of backups: they are on, recent and whole (the guide's recommendation 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from statistics import median
+
+from pytest_droplet.catalogue import check
+from pytest_droplet.facts.backups import LONGEST, Backups, BackupStatus
+from pytest_droplet.model import Backup, Claims, Droplet, NotObservedError, not_applicable
+
+_GUIDE = (
+    "DigitalOcean Product Security Hardening Guide for Droplet, 1: "
+    "https://www.digitalocean.com/security/product-security-hardening-guides-for-droplet"
+)
+_BACKUPS = "https://docs.digitalocean.com/products/backups/"
+_DAY = timedelta(days=1)
+_SHRUNK = 0.25
+_OTHERS = 3
+_MAX_INTERVAL = timedelta(days=7)
+_MIN_RETENTION_DAYS = 7
+
+
+@check(
+    "backups.enabled",
+    severity="high",
+    profile="droplet",
+    guide=1,
+    references=f"{_GUIDE}; {_BACKUPS}",
+)
+def test_automatic_backups_are_enabled(
+    droplet: Droplet, droplet_backup_status: BackupStatus
+) -> None:
+    """Automatic backups are enabled.
+
+    Rationale:
+        A Droplet whose disk is lost, encrypted by an intruder or broken by an upgrade comes back
+        only from a copy that is kept elsewhere.
+
+    Remediation:
+        Open the Droplet's Backups tab in the control panel and choose a plan, or run
+        ``doctl compute droplet-action enable-backups ID --backup-policy-plan daily``. Backups do
+        not contain attached volumes: take snapshots of these.
+    """
+    _only_ours(droplet)
+    assert droplet_backup_status.enabled, (
+        "backups are off, by the policy and by the Droplet's features"
+    )
+
+
+@check(
+    "backups.recent",
+    severity="high",
+    profile="droplet",
+    guide=1,
+    references=f"{_GUIDE}; {_BACKUPS}",
+    depends_on=("backups.enabled",),
+)
+def test_newest_backup_is_recent(
+    droplet: Droplet,
+    droplet_backup_status: BackupStatus,
+    droplet_backups: Backups,
+    droplet_now: datetime,
+) -> None:
+    """The newest backup is recent enough.
+
+    Two intervals of the plan and its window may pass. Without any backup, one is due an interval
+    and a day after backups were turned on.
+
+    Rationale:
+        Backups that are on may still fail, window after window. What counts is how much work is
+        lost when the newest one has to be restored.
+
+    Remediation:
+        Look for failed windows on the Droplet's Backups page and open a ticket; meanwhile take a
+        snapshot: ``doctl compute droplet-action snapshot ID``.
+    """
+    _need_a_backup(droplet, droplet_backup_status, droplet_backups, droplet_now)
+    newest = droplet_backups.images[0]
+    age = droplet_now - newest.created_at
+    if age < timedelta():
+        raise NotObservedError(
+            f"backup {newest.id} is dated {newest.created_at:%Y-%m-%d %H:%M} UTC, which is after"
+            f" {droplet_now:%Y-%m-%d %H:%M} UTC; check the clock of this machine"
+        )
+    longest = 2 * LONGEST + droplet_backup_status.window
+    assert age <= longest, _too_old(newest, age, longest)
+    limit = 2 * droplet_backup_status.pace + droplet_backup_status.window
+    assert age <= limit, _too_old(newest, age, limit)
+
+
+@check(
+    "backups.complete",
+    severity="medium",
+    profile="droplet",
+    guide=1,
+    references=f"{_GUIDE}; {_BACKUPS}",
+    depends_on=("backups.enabled",),
+)
+def test_backups_are_complete(
+    droplet: Droplet,
+    droplet_backup_status: BackupStatus,
+    droplet_backups: Backups,
+    droplet_now: datetime,
+) -> None:
+    """Backups look complete and without gaps.
+
+    Only what the API lists is judged: sizes, regions, dates. A pass does not say that a backup
+    can be restored. A gap counts where the backups before it came at the plan's pace: else it
+    is the change from one plan to another.
+
+    Rationale:
+        A backup without size or region, one far smaller than the others, or days without any
+        are the signs of backups that will not help when they are needed.
+
+    Remediation:
+        Take a snapshot now with ``doctl compute droplet-action snapshot ID`` and restore the
+        newest backup into a new Droplet to see whether it works; open a ticket for gaps.
+    """
+    _need_a_backup(droplet, droplet_backup_status, droplet_backups, droplet_now)
+    images = droplet_backups.images
+    newest, others = images[0], [i.size_gigabytes or 0 for i in images[1:]]
+    with Claims() as claim:
+        for image in images:
+            with claim:
+                assert (image.size_gigabytes or 0) > 0, f"backup {image.id} has no size"
+                assert image.regions, f"backup {image.id} is in no region"
+        with claim:
+            if newest.min_disk_size is not None:
+                if not droplet.disk_gigabytes:
+                    raise NotObservedError("GET /v2/droplets: the size of the disk is absent")
+                assert newest.min_disk_size <= droplet.disk_gigabytes, (
+                    f"backup {newest.id} needs a disk of {newest.min_disk_size} GB, the Droplet"
+                    f" has {droplet.disk_gigabytes} GB: it cannot be restored in place"
+                )
+        with claim:
+            if len(others) >= _OTHERS:
+                usual = median(others)
+                assert (newest.size_gigabytes or 0) >= _SHRUNK * usual, (
+                    f"backup {newest.id} has {newest.size_gigabytes:g} GB, less than"
+                    f" {_SHRUNK:.0%} of the usual {usual:g} GB"
+                )
+        with claim:
+            for gap in _long_gaps(droplet_backup_status, droplet_backups, droplet_now):
+                raise AssertionError(gap)
+
+
+@check(
+    "backups.policy-meets-requirement",
+    severity="medium",
+    profile="extended",
+    guide=1,
+    references=_BACKUPS,
+    depends_on=("backups.enabled",),
+)
+def test_backup_policy_meets_the_requirement(droplet_backup_status: BackupStatus) -> None:
+    """Plan and retention satisfy the site's policy.
+
+    A backup is wanted every 7 days at least, kept for 7 days at least.
+
+    Rationale:
+        The interval is the work that a restore loses, the retention is how long a fault may go
+        unseen before no good copy is left.
+
+    Remediation:
+        Change the plan in the control panel, or run
+        ``doctl compute droplet-action change-backup-policy ID --backup-policy-plan daily``.
+    """
+    policy = droplet_backup_status.policy
+    if policy is None or policy.plan is None:
+        raise NotObservedError(
+            "GET /v2/droplets/backups/policies: no policy though backups are on"
+        )
+    every = droplet_backup_status.interval
+    with Claims() as claim:
+        with claim:
+            if every is None:
+                raise NotObservedError(f"plan {policy.plan}: its interval is not known")
+            assert every <= _MAX_INTERVAL, (
+                f"plan {policy.plan}: a backup every {_span(every)}, wanted is every"
+                f" {_span(_MAX_INTERVAL)}"
+            )
+        with claim:
+            if policy.retention_days is None:
+                raise NotObservedError(f"plan {policy.plan}: the retention was not answered")
+            assert policy.retention_days >= _MIN_RETENTION_DAYS, (
+                f"plan {policy.plan}: backups are kept {policy.retention_days} days, wanted are"
+                f" {_MIN_RETENTION_DAYS}"
+            )
+
+
+def _only_ours(droplet: Droplet) -> None:
+    if droplet.managed_by is not None:
+        not_applicable(f"{droplet.name} is managed by {droplet.managed_by}")
+
+
+def _need_a_backup(
+    droplet: Droplet, status: BackupStatus, backups: Backups, now: datetime
+) -> None:
+    """Fail where a backup is due and there is none; skip where none is due yet."""
+    if backups.images:
+        return
+    since, reason = droplet.created_at, f"the Droplet was created {droplet.created_at}"
+    due_after = status.pace + _DAY
+    if since is None or now - since >= due_after:
+        if backups.enabled_at is None:
+            raise NotObservedError("GET /v2/droplets/{id}/actions: not asked")
+        on_since = backups.enabled_at.get() or since
+        if on_since is None:
+            raise NotObservedError("it is not known since when backups are on")
+        since, reason = on_since, f"backups are on since {on_since:%Y-%m-%d %H:%M} UTC"
+    if now - since < due_after:
+        not_applicable(f"{reason}; the first backup is due {_span(due_after)} later")
+    raise AssertionError(
+        f"there is no backup, though {reason}; one was due {_span(due_after)} later"
+    )
+
+
+def _too_old(newest: Backup, age: timedelta, limit: timedelta) -> str:
+    return (
+        f"the newest backup, {newest.id} of {newest.created_at:%Y-%m-%d %H:%M} UTC, is"
+        f" {_span(age)} old; the limit is {_span(limit)}"
+    )
+
+
+def _long_gaps(status: BackupStatus, backups: Backups, now: datetime) -> Iterator[str]:
+    every = status.pace
+    limit = 2 * every + status.window + (_DAY if every >= _DAY else timedelta())
+    kept = status.policy.retention_days if status.policy else None
+    gaps = backups.gaps
+    for place, gap in enumerate(gaps):
+        newer, older = backups.images[place], backups.images[place + 1]
+        if kept is not None and now - older.created_at > timedelta(days=kept):
+            return
+        at_pace_before = any(earlier <= limit for earlier in gaps[place + 1 :])
+        if gap > limit and at_pace_before:
+            yield (
+                f"no backup for {_span(gap)} between {older.created_at:%Y-%m-%d} and"
+                f" {newer.created_at:%Y-%m-%d}; the limit is {_span(limit)}"
+            )
+
+
+def _span(length: timedelta) -> str:
+    hours = round(length.total_seconds() / 3600)
+    days, rest = divmod(hours, 24)
+    parts = [f"{days} d"] if days else []
+    return " ".join([*parts, f"{rest} h"] if rest or not days else parts)

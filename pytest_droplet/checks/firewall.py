@@ -1,0 +1,361 @@
+"""Checks of firewalls: one is there and attached (the guide's recommendations 2 and 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_droplet.catalogue import check
+from pytest_droplet.facts import Account
+from pytest_droplet.facts.cloud_firewalls import CloudFirewalls, StandIn
+from pytest_droplet.facts.firewall_managers import FirewallManager
+from pytest_droplet.facts.host_firewall import Decision, HostFirewall, from_row
+from pytest_droplet.facts.ssh_ports import SshPorts
+from pytest_droplet.model import (
+    Claims,
+    Droplet,
+    NotObservedError,
+    Reading,
+    not_applicable,
+)
+
+_GUIDE = (
+    "DigitalOcean Product Security Hardening Guide for Droplet, {}: "
+    "https://www.digitalocean.com/security/product-security-hardening-guides-for-droplet"
+)
+_RULES = "https://docs.digitalocean.com/products/networking/firewalls/how-to/configure-rules/"
+_LIMITS = "https://docs.digitalocean.com/products/networking/firewalls/details/limits/"
+_CIS_DENY = (
+    "CIS Ubuntu 24.04 v1.0.0: 4.2.7, 4.3.8, 4.4.2.1, 4.4.3.1; CIS Debian 13 v1.0.0: 4.1.3;"
+    " CIS RHEL 9 v2.0.0: 4.3.3"
+)
+_CIS_ACTIVE = (
+    "CIS Ubuntu 24.04 v1.0.0: 4.1.1, 4.2, 4.3, 4.4; CIS Debian 13 v1.0.0: 4.1.1, 4.1.2;"
+    " CIS RHEL 9 v2.0.0: 4.1.1, 4.1.2"
+)
+_HOST = "droplet_host_firewall"
+_STAND_IN = (_HOST, "droplet_firewall_manager")
+_SENSITIVE = {
+    "tcp": (
+        "21 FTP, 23 Telnet, 111 portmapper, 139 SMB, 445 SMB, 873 rsync, 1433 SQL Server,"
+        " 1521 Oracle, 2049 NFS, 2375 Docker, 2376 Docker, 2379 etcd, 2380 etcd, 3306 MySQL,"
+        " 3389 RDP, 5432 PostgreSQL, 5900 VNC, 5901 VNC, 5902 VNC, 5903 VNC, 5904 VNC, 5905 VNC,"
+        " 5984 CouchDB, 5985 WinRM, 5986 WinRM, 6379 Redis, 6443 Kubernetes, 8086 InfluxDB,"
+        " 9042 Cassandra, 9092 Kafka, 9200 Elasticsearch, 9300 Elasticsearch, 10250 kubelet,"
+        " 11211 memcached, 11300 beanstalkd, 15672 RabbitMQ, 27017 MongoDB, 27018 MongoDB,"
+        " 27019 MongoDB, 33060 MySQL"
+    ),
+    "udp": "111 portmapper, 161 SNMP, 389 LDAP, 1900 SSDP, 2049 NFS, 11211 memcached",
+}
+
+
+@check(
+    "firewall.cloud-exists",
+    severity="low",
+    profile="droplet",
+    guide=2,
+    references=f"{_GUIDE.format(2)}; {_LIMITS}",
+    rows=(_HOST,),
+)
+def test_account_has_a_cloud_firewall(droplet_account: Account) -> None:
+    """The account has at least one Cloud Firewall.
+
+    Without any, host firewalls that deny by default are accepted: the guide takes either kind.
+
+    Rationale:
+        A Droplet without a firewall shows every port that a program opens, on purpose or not, to
+        everybody. A Cloud Firewall filters before the traffic reaches the Droplet.
+
+    Remediation:
+        Create one in the control panel under Networking, Firewalls, or with
+        ``doctl compute firewall create --name NAME --inbound-rules ... --outbound-rules ...``.
+        Allow SSH from where you are first, or you lock yourself out.
+    """
+    if droplet_account.inventory.firewalls.get():
+        return
+    readings = {i: row[_HOST] for i, row in droplet_account.rows.items() if _HOST in row}
+    denied = {i: _denies(reading) for i, reading in readings.items()}
+    if True in denied.values():
+        return
+    unread = [i for i, denies in denied.items() if denies is None]
+    if unread:
+        raise NotObservedError(
+            "the account has no Cloud Firewall, and the host firewall of"
+            f" {len(unread)} Droplets could not be judged: {_why(readings[unread[0]])}"
+        )
+    inventory = droplet_account.inventory
+    if not inventory.covers_account:
+        not_applicable(
+            "the account has no Cloud Firewall, and"
+            f" {len(inventory.selected)} of {len(inventory.droplets)} Droplets selected"
+        )
+    raise AssertionError(
+        "the account has no Cloud Firewall, and no Droplet's own firewall denies by default"
+        f" ({len(denied)} read)"
+    )
+
+
+@check(
+    "firewall.cloud-attached",
+    severity="high",
+    profile="droplet",
+    guide=3,
+    references=f"{_GUIDE.format(3)}; {_LIMITS}",
+    rows=_STAND_IN,
+)
+def test_a_cloud_firewall_is_connected_to_the_droplet(
+    droplet: Droplet,
+    droplet_cloud_firewalls: CloudFirewalls,
+    droplet_firewall_stand_in: StandIn,
+) -> None:
+    """A Cloud Firewall is connected to the Droplet.
+
+    Directly or by a tag. One that is being removed does not count. With ``accept_host_firewall``
+    in the settings an active host firewall that denies by default is enough.
+
+    Rationale:
+        A Cloud Firewall protects the Droplets that it is attached to and no others. A new
+        Droplet has none unless somebody thought of it; a tag thinks of it every time.
+
+    Remediation:
+        ``doctl compute firewall add-droplets FIREWALL --droplet-ids ID``, or better
+        ``doctl compute firewall add-tags FIREWALL --tag-names TAG``. Look first that its rules
+        allow what must go on working.
+    """
+    _only_ours(droplet)
+    if droplet_cloud_firewalls.attached or droplet_firewall_stand_in.accepted:
+        return
+    droplet_cloud_firewalls.need_all()
+    if droplet_firewall_stand_in.accepted is None:
+        raise NotObservedError(droplet_firewall_stand_in.reason)
+    removed = ", ".join(f.name for f in droplet_cloud_firewalls.leaving)
+    raise AssertionError(
+        f"{removed} is being removed, no other is attached" if removed else "none is attached"
+    )
+
+
+@check(
+    "firewall.cloud-rules-present",
+    severity="medium",
+    profile="droplet",
+    guide=2,
+    references=f"{_GUIDE.format(2)}; {_RULES}",
+    depends_on=("firewall.cloud-attached",),
+    rows=_STAND_IN,
+)
+def test_attached_firewall_has_inbound_rules(droplet_cloud_firewalls: CloudFirewalls) -> None:
+    """The attached firewall has inbound rules.
+
+    Rationale:
+        Without any inbound rule nothing gets in, not even you: either the firewall is not
+        finished, or the Droplet should not have a public address.
+
+    Remediation:
+        ``doctl compute firewall add-rules ID --inbound-rules
+        protocol:tcp,ports:443,address:0.0.0.0/0,address:::/0``, and SSH from your own addresses.
+    """
+    _need_attached(droplet_cloud_firewalls)
+    if not droplet_cloud_firewalls.inbound:
+        droplet_cloud_firewalls.need_all()
+    assert droplet_cloud_firewalls.inbound, (
+        f"{', '.join(str(a) for a in droplet_cloud_firewalls.attached)}: no inbound rule;"
+        " nothing can reach the Droplet"
+    )
+
+
+@check(
+    "firewall.cloud-ssh-restricted",
+    severity="medium",
+    profile="extended",
+    guide=2,
+    references=_RULES,
+    depends_on=("firewall.cloud-attached",),
+    rows=_STAND_IN,
+)
+def test_ssh_is_not_open_to_the_whole_internet(
+    droplet_cloud_firewalls: CloudFirewalls, droplet_ssh_ports: SshPorts
+) -> None:
+    """SSH is not open to the whole internet.
+
+    Every port that sshd holds is judged, by the rules of all attached firewalls together. The
+    guide does not ask for it: the control panel's own default lets everybody in.
+
+    Rationale:
+        Whoever cannot reach SSH cannot guess passwords, try stolen keys or use the next flaw of
+        sshd.
+
+    Remediation:
+        Replace ``0.0.0.0/0`` and ``::/0`` by the addresses of your office or VPN, or by the tag
+        of a bastion. Keep a session open until a new one works. The console of the control
+        panel needs DigitalOcean's own ranges.
+    """
+    _need_attached(droplet_cloud_firewalls)
+    with Claims() as claim:
+        for port in droplet_ssh_ports.ports:
+            with claim:
+                rules = droplet_cloud_firewalls.open_to_the_world("tcp", port)
+                assert not rules, f"SSH on port {port} is open to the world: {'; '.join(rules)}"
+        with claim:
+            droplet_cloud_firewalls.need_all()
+
+
+@check(
+    "firewall.cloud-sensitive-ports-restricted",
+    severity="high",
+    profile="extended",
+    guide=2,
+    references=_RULES,
+    depends_on=("firewall.cloud-attached",),
+    rows=_STAND_IN,
+)
+def test_database_and_admin_ports_are_not_open_to_the_world(
+    droplet_cloud_firewalls: CloudFirewalls,
+) -> None:
+    """Database and admin ports are not open to the world.
+
+    Rationale:
+        Databases, caches and remote consoles are made for a trusted network. Those that anybody
+        can reach are found within hours, and many ask for no password.
+
+    Remediation:
+        ``doctl compute firewall remove-rules ID --inbound-rules ...``, then ``add-rules`` with
+        the addresses, tags or VPC range that really need the port.
+    """
+    _need_attached(droplet_cloud_firewalls)
+    with Claims() as claim:
+        for protocol, services in _SENSITIVE.items():
+            with claim:
+                opened: dict[str, list[str]] = {}
+                for service in services.split(", "):
+                    port = int(service.partition(" ")[0])
+                    for rule in droplet_cloud_firewalls.open_to_the_world(protocol, port):
+                        opened.setdefault(rule, []).append(service)
+                assert not opened, "; ".join(
+                    f"{rule} lets the world in to {_first(ports)}"
+                    for rule, ports in opened.items()
+                )
+        with claim:
+            droplet_cloud_firewalls.need_all()
+
+
+@check(
+    "firewall.cloud-no-all-ports-open",
+    severity="high",
+    profile="extended",
+    guide=2,
+    references=_RULES,
+    depends_on=("firewall.cloud-attached",),
+    rows=_STAND_IN,
+)
+def test_no_rule_opens_every_port_to_the_world(droplet_cloud_firewalls: CloudFirewalls) -> None:
+    """No rule opens every port to the world.
+
+    Rationale:
+        Such a rule makes a firewall that is attached, has rules, and keeps nobody out.
+
+    Remediation:
+        Remove the rule with ``doctl compute firewall remove-rules ID --inbound-rules ...`` and
+        add one for each port that has to be reached.
+    """
+    _need_attached(droplet_cloud_firewalls)
+    with Claims() as claim:
+        for protocol in ("tcp", "udp"):
+            with claim:
+                rules = droplet_cloud_firewalls.open_to_the_world(protocol)
+                assert not rules, f"every {protocol} port is open to the world: {'; '.join(rules)}"
+        with claim:
+            droplet_cloud_firewalls.need_all()
+
+
+@check(
+    "firewall.host-active",
+    severity="medium",
+    profile="cis1",
+    guide=2,
+    references=_CIS_ACTIVE,
+)
+def test_a_host_firewall_is_active_and_comes_back(
+    droplet_firewall_manager: FirewallManager,
+) -> None:
+    """A host firewall is active and comes back after a reboot.
+
+    Active: the kernel filters input over IPv4, by a rule or a policy; chains of fail2ban, Docker,
+    Kubernetes and libvirt do not count. It comes back where a manager is enabled that has rules.
+
+    Rationale:
+        The Cloud Firewall does not see traffic from the Droplet to itself or within tunnels, and
+        may be taken off. Rules that were typed by hand are gone after the next reboot.
+
+    Remediation:
+        Debian, Ubuntu: ``ufw allow OpenSSH && ufw --force enable``. AlmaLinux, Rocky Linux,
+        Fedora, CentOS Stream: ``systemctl enable --now firewalld``. Allow SSH first.
+    """
+    with Claims() as claim:
+        with claim:
+            assert droplet_firewall_manager.active, "no chain of a firewall filters input"
+        with claim:
+            idle = "".join(f"; {text}" for text in droplet_firewall_manager.idle)
+            assert droplet_firewall_manager.enabled, f"nothing restores it at boot{idle}"
+
+
+@check(
+    "firewall.host-default-deny",
+    severity="medium",
+    profile="cis1",
+    guide=2,
+    references=_CIS_DENY,
+    params={"family": ("ipv4", "ipv6")},
+)
+def test_host_denies_inbound_traffic_by_default(
+    family: str, droplet_host_firewall: HostFirewall
+) -> None:
+    """Inbound traffic is denied by default.
+
+    Every chain that filters input is followed for a new connection that no rule is for, on the
+    interface with the public address: one that drops or rejects it is enough.
+
+    Rationale:
+        A list of what is allowed stays right when a program opens a port that nobody thought of;
+        a list of what is forbidden does not. IPv6 is often forgotten.
+
+    Remediation:
+        Debian, Ubuntu: ``ufw default deny incoming``, ``IPV6=yes`` in ``/etc/default/ufw``, and
+        ``ufw allow OpenSSH`` before ``ufw enable``. AlmaLinux, Rocky Linux, Fedora, CentOS
+        Stream: ``firewall-cmd --set-default-zone=public``. nftables: ``policy drop`` in a table
+        of family ``inet``, behind rules that accept established connections, ``lo`` and SSH.
+    """
+    decision: Decision = getattr(droplet_host_firewall, family)
+    if not decision.applies:
+        not_applicable(decision.reason)
+    if decision.denied is None:
+        raise NotObservedError(decision.reason)
+    assert decision.denied, decision.reason
+
+
+def _only_ours(droplet: Droplet) -> None:
+    if droplet.managed_by is not None:
+        not_applicable(f"{droplet.name} is managed by {droplet.managed_by}")
+
+
+def _need_attached(firewalls: CloudFirewalls) -> None:
+    """Skip where a host firewall was accepted in place of a Cloud Firewall."""
+    if not firewalls.attached:
+        not_applicable("no Cloud Firewall is attached; the host's own was accepted")
+
+
+def _denies(reading: Reading[Any]) -> bool | None:
+    try:
+        return from_row(reading.get()).denies
+    except NotObservedError:
+        return None
+
+
+def _why(reading: Reading[Any]) -> str:
+    try:
+        from_row(reading.get()).denies  # noqa: B018 it raises with the reason
+    except NotObservedError as exc:
+        return str(exc)
+    return ""
+
+
+def _first(items: list[str]) -> str:
+    return ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")

@@ -1,0 +1,257 @@
+"""Checks of patches: no update waits, the newest kernel runs (the guide's recommendation 5)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pytest_droplet.catalogue import check
+from pytest_droplet.facts.automatic_updates import AutomaticUpdates
+from pytest_droplet.facts.kernels import InstalledKernels, PendingReboot
+from pytest_droplet.facts.packages import PackageIndex, PackageSource, PendingUpdates, list_updates
+from pytest_droplet.model import Claims, NotObservedError
+from pytest_droplet.settings import Settings
+
+_GUIDE = (
+    "DigitalOcean Product Security Hardening Guide for Droplet, 5: "
+    "https://www.digitalocean.com/security/product-security-hardening-guides-for-droplet"
+)
+_CIS_UPDATES = "CIS Ubuntu 24.04 v1.0.0, Debian 13 v1.0.0 and RHEL 9 v2.0.0: 1.2.2.1"
+_AHEAD = timedelta(days=1)
+_OLD_INDEX = timedelta(days=30)
+
+
+@check(
+    "patches.index-trustworthy",
+    severity="high",
+    profile="droplet",
+    guide=5,
+    references=f"{_GUIDE}; https://wiki.debian.org/SourcesList",
+)
+def test_package_index_is_fresh_and_has_a_security_source(
+    droplet_package_index: PackageIndex, droplet_settings: Settings, droplet_now: datetime
+) -> None:
+    """Package indexes are fresh and include a security source.
+
+    The age is that of the host's last look at its sources: not of the index files of apt, whose
+    time is the server's. As that look may have failed, the index of the security source has to
+    be within its own ``Valid-Until``, or, where it has none, not older than 30 days itself.
+
+    Rationale:
+        "No update waits" is worth nothing where the host has not asked for weeks, or has never
+        been told where security updates are.
+
+    Remediation:
+        Debian, Ubuntu: ``apt update``, and add the suite ``CODENAME-security`` to
+        ``/etc/apt/sources.list.d/``. AlmaLinux, Rocky Linux, CentOS Stream: ``dnf makecache``,
+        and enable ``baseos`` and ``appstream``; Fedora: enable ``updates``. Take out pins to a
+        vault.
+    """
+    with Claims() as claim:
+        for problem in _problems(droplet_package_index, droplet_settings, droplet_now):
+            with claim:
+                raise problem
+
+
+@check(
+    "patches.no-pending-security-updates",
+    severity="critical",
+    profile=("droplet", "cis1"),
+    guide=5,
+    references=f"{_GUIDE}; {_CIS_UPDATES}",
+)
+def test_no_security_update_is_waiting(
+    droplet_pending_updates: PendingUpdates,
+    droplet_package_index: PackageIndex,
+    droplet_settings: Settings,
+    droplet_now: datetime,
+) -> None:
+    """No security update is waiting.
+
+    Updates on hold, kept back or excluded by the configuration count. Updates that Ubuntu phases
+    do not: they are none of security.
+
+    Rationale:
+        A published update tells everybody where the flaw is. Between the update and its
+        installation the host is open to whoever reads it.
+
+    Remediation:
+        Debian, Ubuntu: ``apt update && apt full-upgrade``; look at ``apt-mark showhold``.
+        AlmaLinux, Rocky Linux, Fedora: ``dnf upgrade --security``; look at ``excludepkgs`` in
+        ``/etc/dnf/dnf.conf``. CentOS Stream: ``dnf upgrade``. Then reboot where it is asked for.
+    """
+    waiting = droplet_pending_updates.security
+    assert not waiting, f"{len(waiting)} security updates wait: {list_updates(waiting)}"
+    _need_index(droplet_package_index, droplet_settings, droplet_now)
+    if droplet_pending_updates.unlabelled:
+        raise NotObservedError(
+            f"{droplet_pending_updates.unlabelled}; see patches.no-pending-updates"
+        )
+
+
+@check(
+    "patches.no-pending-updates",
+    severity="medium",
+    profile="cis1",
+    guide=5,
+    references=_CIS_UPDATES,
+)
+def test_no_update_is_waiting(
+    droplet_pending_updates: PendingUpdates,
+    droplet_package_index: PackageIndex,
+    droplet_settings: Settings,
+    droplet_now: datetime,
+) -> None:
+    """No update at all is waiting.
+
+    For CentOS Stream, which does not tell security updates from others, this is the check of
+    patches that counts.
+
+    Rationale:
+        Many updates mend flaws without being labelled so, and a host that is far behind takes
+        an urgent one with more risk.
+
+    Remediation:
+        Debian, Ubuntu: ``apt update && apt full-upgrade``. AlmaLinux, Rocky Linux, Fedora,
+        CentOS Stream: ``dnf upgrade --refresh``.
+    """
+    waiting = droplet_pending_updates.installable
+    assert not waiting, f"{len(waiting)} updates wait: {list_updates(waiting)}"
+    _need_index(droplet_package_index, droplet_settings, droplet_now)
+
+
+@check(
+    "patches.kernel-current",
+    severity="high",
+    profile="droplet",
+    guide=5,
+    references=f"{_GUIDE}; https://wiki.debian.org/HowToUpgradeKernel",
+)
+def test_newest_installed_kernel_is_running(droplet_installed_kernels: InstalledKernels) -> None:
+    """The running kernel is the newest installed one.
+
+    Kernels of the running flavour are compared, and on Debian and Ubuntu their build too: a
+    rebuild may keep the name. Live patches do not count.
+
+    Rationale:
+        A kernel that is installed and not running mends nothing: the host still runs the flaw
+        that the update was for.
+
+    Remediation:
+        Reboot in a window: ``systemctl reboot``. Where the old kernel comes back, look at the
+        boot loader: ``update-grub`` on Debian and Ubuntu, ``grubby --default-kernel`` on
+        AlmaLinux, Rocky Linux, Fedora and CentOS Stream.
+    """
+    assert droplet_installed_kernels.current, (
+        f"the kernel {droplet_installed_kernels.running} runs,"
+        f" {droplet_installed_kernels.newest} is installed"
+    )
+
+
+@check(
+    "patches.reboot-not-required",
+    severity="medium",
+    profile="droplet",
+    guide=5,
+    references=f"{_GUIDE}; https://man7.org/linux/man-pages/man5/proc_stat.5.html (btime)",
+)
+def test_no_reboot_is_pending(
+    droplet_pending_reboot: PendingReboot, droplet_installed_kernels: InstalledKernels
+) -> None:
+    """No reboot is pending.
+
+    Debian and Ubuntu: the flag ``/run/reboot-required``, which plain Debian sets only with
+    unattended-upgrades. RPM hosts: core packages that were installed after the boot. And the
+    newest kernel has to run on all of them.
+
+    Rationale:
+        Services go on using the old library or kernel until they start again.
+
+    Remediation:
+        Reboot in a window: ``systemctl reboot`` (Debian, Ubuntu, AlmaLinux, Rocky Linux, Fedora,
+        CentOS Stream alike).
+    """
+    with Claims() as claim:
+        with claim:
+            assert not droplet_pending_reboot.needed, str(droplet_pending_reboot)
+        with claim:
+            assert droplet_installed_kernels.current, str(droplet_installed_kernels)
+
+
+@check(
+    "patches.automatic-updates-enabled",
+    severity="medium",
+    profile="extended",
+    guide=5,
+    references="https://wiki.debian.org/UnattendedUpgrades;"
+    " https://dnf.readthedocs.io/en/latest/automatic.html",
+)
+def test_security_updates_install_themselves(droplet_automatic_updates: AutomaticUpdates) -> None:
+    """Security updates install themselves.
+
+    Debian and Ubuntu: unattended-upgrades is installed, both of apt's timers run, apt's periodic
+    settings ask for it, and its origins have the security suite. RPM hosts: a timer of
+    dnf-automatic is enabled that installs.
+
+    Rationale:
+        Attackers look for a published flaw within hours. Nobody patches a fleet by hand on a
+        Saturday night.
+
+    Remediation:
+        Debian, Ubuntu: ``apt install unattended-upgrades``, then
+        ``dpkg-reconfigure -plow unattended-upgrades``. AlmaLinux, Rocky Linux, CentOS Stream:
+        ``dnf install dnf-automatic && systemctl enable --now dnf-automatic-install.timer``;
+        Fedora: ``dnf5-automatic.timer`` with ``apply_updates = yes``. On CentOS Stream leave
+        ``upgrade_type`` at ``default``.
+    """
+    assert droplet_automatic_updates.enabled, str(droplet_automatic_updates)
+
+
+def _need_index(index: PackageIndex, settings: Settings, now: datetime) -> None:
+    for problem in _problems(index, settings, now):
+        raise NotObservedError(f"the package index cannot be trusted: {problem}")
+
+
+def _problems(index: PackageIndex, settings: Settings, now: datetime) -> list[Exception]:
+    """Return what speaks against the index: AssertionErrors, or that it cannot be told."""
+    found: list[Exception] = []
+    limit = timedelta(days=settings.index_max_age_days)
+    if index.updated_at is None:
+        found.append(AssertionError(f"the {index.manager} index was never updated"))
+    elif now - index.updated_at > limit:
+        found.append(
+            AssertionError(
+                f"the {index.manager} index was last updated {_days(now - index.updated_at)} ago"
+                f" ({index.updated_at:%Y-%m-%d}, by {index.stamp}); the limit is {_days(limit)}"
+            )
+        )
+    elif index.updated_at - now > _AHEAD:
+        found.append(
+            NotObservedError(
+                f"the {index.manager} index is dated {index.updated_at:%Y-%m-%d %H:%M} UTC, which"
+                " is to come; check the clock of the host"
+            )
+        )
+    found += [AssertionError(f"no enabled source is {name}") for name in index.lacking]
+    for source in index.sources:
+        found += [AssertionError(f"{source.name}: {fault}") for fault in _faults(source, now)]
+    open_ended = [(s.dated, s.name) for s in index.sources if s.dated and not s.valid_until]
+    if open_ended and now - max(open_ended)[0] > _OLD_INDEX:
+        dated, name = max(open_ended)
+        found.append(
+            AssertionError(f"{name}: its index is itself {_days(now - dated)} old; updates fail")
+        )
+    return found
+
+
+def _faults(source: PackageSource, now: datetime) -> list[str]:
+    if not source.fetched:
+        return ["enabled, but its index was never fetched"]
+    if source.pinned:
+        return [f"pinned to an archive that is not updated any more, {source.pinned}"]
+    if source.valid_until is not None and source.valid_until < now:
+        return [f"its index was valid until {source.valid_until:%Y-%m-%d}"]
+    return []
+
+
+def _days(span: timedelta) -> str:
+    return f"{span.days} days"

@@ -1,0 +1,498 @@
+"""Checks of SSH: only keys let anybody in (the guide's recommendation 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import partial
+
+from pytest_droplet.catalogue import check
+from pytest_droplet.facts import Account
+from pytest_droplet.facts.ssh import OfferedMethods, SshAccounts
+from pytest_droplet.facts.sshd import Connection, SshAccount, Sshd
+from pytest_droplet.model import NotObservedError, not_applicable
+from pytest_droplet.redact import one_line
+
+_GUIDE = (
+    "DigitalOcean Product Security Hardening Guide for Droplet, 7: "
+    "https://www.digitalocean.com/security/product-security-hardening-guides-for-droplet"
+)
+_LOST_KEY = "https://docs.digitalocean.com/support/i-lost-the-ssh-key-for-my-droplet/"
+_CLOUD_INIT = "https://github.com/canonical/cloud-init/issues/5934"
+_KEYS_ONLY = frozenset({"publickey", "gssapi-with-mic", "gssapi-keyex"})
+_LOCAL_ACCOUNTS = frozenset({"files", "compat", "systemd", "db", "altfiles"})
+_WEAK = {
+    "ciphers": ("3des-cbc", "*-cbc", "*-cbc@*", "arcfour*", "blowfish*", "cast128*"),
+    "kexalgorithms": (
+        "diffie-hellman-group1-sha1",
+        "diffie-hellman-group14-sha1",
+        "diffie-hellman-group-exchange-sha1",
+    ),
+    "macs": ("hmac-md5*", "hmac-ripemd160*", "hmac-sha1-96*", "umac-64*"),
+}
+_WEAK_SIGNATURES = ("ssh-dss*", "ssh-rsa", "ssh-rsa-cert-*")
+_SIGNATURES = (
+    ("hostkeyalgorithms",),
+    ("pubkeyacceptedalgorithms", "pubkeyacceptedkeytypes"),
+    ("casignaturealgorithms",),
+)
+
+
+@check(
+    "ssh.account-has-key",
+    severity="medium",
+    profile="droplet",
+    guide=7,
+    references=f"{_GUIDE}; https://docs.digitalocean.com/reference/api/ (GET /v2/account/keys)",
+)
+def test_account_has_an_ssh_key(droplet_account: Account) -> None:
+    """The account has at least one SSH key.
+
+    Rationale:
+        A Droplet that is created without a key gets a password by e-mail instead, and a
+        password can be guessed. An account without any key cannot create Droplets otherwise.
+
+    Remediation:
+        Make a key with ``ssh-keygen -t ed25519`` on your own machine, keep the private part
+        there under a passphrase, and add the public part in the control panel under
+        Settings, Security, or with
+        ``doctl compute ssh-key import NAME --public-key-file ~/.ssh/id_ed25519.pub``.
+    """
+    keys = droplet_account.inventory.keys.get()
+    assert keys, "GET /v2/account/keys lists no key; 1 or more are needed"
+
+
+@check(
+    "ssh.password-authentication-disabled",
+    severity="critical",
+    profile="droplet",
+    guide=7,
+    references=f"{_GUIDE}; {_CLOUD_INIT}; {_LOST_KEY}; sshd_config(5)",
+)
+def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> None:
+    """PasswordAuthentication is off for everybody.
+
+    Rationale:
+        Every public address is tried with lists of passwords all day long. One weak or
+        reused password is enough, for any account and from any address, so a Match block
+        that lets in a single user counts as much as the global setting. ``yes`` is accepted
+        only where ``AuthenticationMethods`` demands a key as well.
+
+    Remediation:
+        The first value that sshd reads wins, and files below ``sshd_config.d`` come first:
+        ``50-cloud-init.conf`` often says ``yes`` there. Put ``PasswordAuthentication no`` and
+        ``KbdInteractiveAuthentication no`` into ``/etc/ssh/sshd_config.d/00-keys-only.conf``,
+        mend or remove ``50-cloud-init.conf`` (and ``ssh_pwauth: false`` in the cloud-init
+        configuration), remove the line from Match blocks, and run ``sshd -t``.
+        Test a second login first, with a key, and keep the open session until it works; then
+        ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd`` on AlmaLinux,
+        Rocky Linux, Fedora and CentOS Stream.
+    """
+    found = _among(droplet_sshd, lambda c: c.takes_password)
+    assert not found, (
+        f"PasswordAuthentication is yes for {droplet_sshd.name(found)} "
+        f"({droplet_sshd.where('PasswordAuthentication', 'yes')})"
+    )
+
+
+@check(
+    "ssh.keyboard-interactive-disabled",
+    severity="high",
+    profile="droplet",
+    guide=7,
+    references=f"{_GUIDE}; sshd_config(5); https://www.openssh.com/txt/release-8.7",
+)
+def test_keyboard_interactive_asks_nobody_for_a_password(droplet_sshd: Sshd) -> None:
+    """No password is taken by the keyboard-interactive way.
+
+    Rationale:
+        With PAM, keyboard-interactive asks for the account's password just as password
+        authentication does: a server with ``PasswordAuthentication no`` alone may still be
+        open to guessing. OpenSSH's own default is ``yes``.
+
+    Remediation:
+        Put ``KbdInteractiveAuthentication no`` (``ChallengeResponseAuthentication no`` before
+        OpenSSH 8.7) into ``/etc/ssh/sshd_config.d/00-keys-only.conf`` and run ``sshd -t``.
+        For one-time passwords on top of keys set
+        ``AuthenticationMethods publickey,keyboard-interactive`` instead.
+        Test a second login first; then ``systemctl reload ssh`` on Debian and Ubuntu,
+        ``systemctl reload sshd`` on AlmaLinux, Rocky Linux, Fedora and CentOS Stream.
+    """
+    found = _among(droplet_sshd, lambda c: c.takes_keyboard_interactive)
+    assert not found, (
+        f"KbdInteractiveAuthentication and UsePAM are yes for {droplet_sshd.name(found)} "
+        f"({droplet_sshd.where('KbdInteractiveAuthentication', 'yes')})"
+    )
+
+
+@check(
+    "ssh.pubkey-authentication-enabled",
+    severity="medium",
+    profile="droplet",
+    guide=7,
+    references=f"{_GUIDE}; sshd_config(5)",
+)
+def test_public_key_login_is_on(droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts) -> None:
+    """Public-key login is on.
+
+    Rationale:
+        Where keys are refused, the accounts that have them are reached by passwords or not
+        at all, and somebody will turn passwords on again. ``AuthorizedKeysFile none``
+        without another source of keys refuses them too.
+
+    Remediation:
+        Remove ``PubkeyAuthentication no`` from ``/etc/ssh/sshd_config``, the files below
+        ``/etc/ssh/sshd_config.d`` and their Match blocks, and name a file in
+        ``AuthorizedKeysFile``. Run ``sshd -t``, then ``systemctl reload ssh`` on Debian and
+        Ubuntu, ``systemctl reload sshd`` on AlmaLinux, Rocky Linux, Fedora and CentOS Stream;
+        test a second login before you leave the first.
+    """
+    holders = {a.name for a in droplet_ssh_accounts.accounts if a.has_keys}
+    off = _among(droplet_sshd, lambda c: not c.is_on("pubkeyauthentication"), users=holders)
+    assert not off, (
+        f"PubkeyAuthentication is no for {droplet_sshd.name(off)} "
+        f"({droplet_sshd.where('PubkeyAuthentication', 'no')})"
+    )
+    keyless = _among(droplet_sshd, _has_no_key_source, users=holders)
+    assert not keyless, (
+        f"AuthorizedKeysFile is none for {droplet_sshd.name(keyless)} "
+        f"({droplet_sshd.where('AuthorizedKeysFile', 'none')}), with no other source of keys"
+    )
+
+
+@check(
+    "ssh.root-password-login-disabled",
+    severity="critical",
+    profile="droplet",
+    guide=7,
+    references=f"{_GUIDE}; sshd_config(5)",
+)
+def test_root_cannot_log_in_with_a_password(
+    droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts
+) -> None:
+    """Root cannot log in with a password.
+
+    Rationale:
+        Every host has the account root, so an attacker need not guess a name, and its
+        password opens everything at once. Every other account with uid 0 counts as root.
+
+    Remediation:
+        Put ``PermitRootLogin prohibit-password`` (or ``no``, once another user can log in and
+        use sudo) into ``/etc/ssh/sshd_config.d/00-keys-only.conf``, remove
+        ``PermitRootLogin yes`` from Match blocks, and run ``sshd -t``. Test a second login
+        first; then ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd``
+        on AlmaLinux, Rocky Linux, Fedora and CentOS Stream.
+    """
+    found = _among(
+        droplet_sshd,
+        lambda c: _permit_root(c) == "yes" and (c.takes_password or c.takes_keyboard_interactive),
+        users=_roots(droplet_ssh_accounts),
+    )
+    assert not found, (
+        f"PermitRootLogin is yes and a password is taken for {droplet_sshd.name(found)} "
+        f"({droplet_sshd.where('PermitRootLogin', 'yes')})"
+    )
+
+
+@check(
+    "ssh.password-accounts-unreachable",
+    severity="high",
+    profile="droplet",
+    guide=7,
+    references=f"{_GUIDE}; sshd_config(5); shadow(5)",
+)
+def test_no_account_with_a_password_can_use_it_over_ssh(
+    droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts, droplet_now: datetime
+) -> None:
+    """No account with a usable password can use it over SSH.
+
+    Rationale:
+        Of all accounts these can really be guessed: they have a password, a shell, have not
+        expired, and sshd lets them try. Whoever left and knows the password gets in by it
+        although the key was removed.
+
+    Remediation:
+        Turn password login off (see ssh.password-authentication-disabled), or lock the
+        passwords that nobody needs with ``passwd -l USER``; keys go on working. Where a
+        password must stay, leave the account out by ``AllowUsers`` or ``DenyUsers``. Test a
+        second login before you close the first.
+    """
+    sshd = droplet_sshd
+    able = [
+        a
+        for a in droplet_ssh_accounts.accounts
+        if a.password == "set" and a.has_login_shell and not a.is_expired(droplet_now)  # noqa: S105 a class, no password
+    ]
+    reached = _reached(sshd, able)
+    assert not reached, (
+        f"{len(reached)} accounts with a password can log in with it over SSH: "
+        f"{', '.join(reached[:10])} "
+        f"(PasswordAuthentication {sshd.values('passwordauthentication')}, "
+        f"KbdInteractiveAuthentication {sshd.values('kbdinteractiveauthentication')})"
+    )
+    open_ways = _among(sshd, lambda c: c.takes_password or c.takes_keyboard_interactive)
+    if open_ways and (other := set(sshd.account_sources) - _LOCAL_ACCOUNTS):
+        raise NotObservedError(
+            f"passwords are taken for {sshd.name(open_ways)}, and accounts also come from "
+            f"{one_line(', '.join(sorted(other)), 60)}, which are not listed"
+        )
+    sshd.require_all()
+
+
+@check(
+    "ssh.only-publickey-offered",
+    severity="high",
+    profile="droplet",
+    guide=7,
+    references=f"{_GUIDE}; {_LOST_KEY}; RFC 4252, section 5.1",
+)
+def test_the_running_server_offers_only_keys(droplet_ssh_offered: OfferedMethods) -> None:
+    """The running server offers only publickey.
+
+    Rationale:
+        This is what an attacker sees. Configuration on disk helps only when the running
+        server has read it, and when no other server answers at the port. Kerberos
+        (``gssapi-with-mic``) is accepted: it takes no password either.
+
+    Remediation:
+        Turn password login off in the configuration (see ssh.password-authentication-disabled
+        and ssh.keyboard-interactive-disabled) and run ``sshd -t``. Test a second login first;
+        then ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd`` on
+        AlmaLinux, Rocky Linux, Fedora and CentOS Stream. Where more than one sshd runs, find
+        the one that answers with ``ss -Hltnp``.
+    """
+    offered = droplet_ssh_offered
+    wrong = {
+        user: [name for name in names if name not in _KEYS_ONLY]
+        for user, names in offered.by_user.items()
+    }
+    text = "; ".join(f"{', '.join(names)} to {user}" for user, names in wrong.items() if names)
+    reason = f" ({offered.explanation})" if offered.explanation else ""
+    assert not text, f"the server offers {text}{reason}"
+
+
+@check(
+    "ssh.empty-passwords-disabled",
+    severity="high",
+    profile="cis1",
+    guide=7,
+    references="CIS Ubuntu 24.04 v1.0.0 5.1.19; CIS Debian 13 v1.0.0 5.1.20; "
+    "CIS RHEL 9 v2.0.0 5.1.19; sshd_config(5)",
+)
+def test_nobody_logs_in_with_an_empty_password(
+    droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts
+) -> None:
+    """Empty passwords let nobody in.
+
+    Rationale:
+        An account without a password is open to everybody who knows its name, as soon as
+        sshd, or the next change of its configuration, takes empty passwords.
+
+    Remediation:
+        Remove ``PermitEmptyPasswords yes``, or put ``PermitEmptyPasswords no`` into
+        ``/etc/ssh/sshd_config.d/00-keys-only.conf``, run ``sshd -t``, then
+        ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd`` on AlmaLinux,
+        Rocky Linux, Fedora and CentOS Stream. Lock each account whose password is empty with
+        ``passwd -l USER``, or give it one. Test a second login first.
+    """
+    sshd = droplet_sshd
+    found = _among(sshd, lambda c: c.is_on("permitemptypasswords"))
+    assert not found, (
+        f"PermitEmptyPasswords is yes for {sshd.name(found)} "
+        f"({sshd.where('PermitEmptyPasswords', 'yes')})"
+    )
+    empty = [
+        a
+        for a in droplet_ssh_accounts.accounts
+        if a.password == "empty" and a.has_login_shell  # noqa: S105 a class, no password
+    ]
+    reached = _reached(sshd, empty)
+    assert not reached, f"empty password, a shell and password login: {', '.join(reached[:10])}"
+
+
+@check(
+    "ssh.root-login-disabled",
+    severity="medium",
+    profile="cis1",
+    guide=7,
+    references="CIS Ubuntu 24.04 v1.0.0 5.1.20; CIS Debian 13 v1.0.0 5.1.21; "
+    "CIS RHEL 9 v2.0.0 5.1.20; sshd_config(5)",
+)
+def test_root_cannot_log_in_over_ssh(
+    droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts
+) -> None:
+    """Root cannot log in over SSH.
+
+    Rationale:
+        A login as root does not tell who acted, and a stolen key is root at once. A user of
+        one's own and sudo leave a trace and are one more step. DigitalOcean's guide itself
+        logs in as root, so this is not part of the profile droplet.
+
+    Remediation:
+        First log in as another user, with a key, and try ``sudo -v``. Then put
+        ``PermitRootLogin no`` into ``/etc/ssh/sshd_config.d/00-root.conf`` (the first value
+        wins), remove other values from Match blocks, run ``sshd -t``, and
+        ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd`` on AlmaLinux,
+        Rocky Linux, Fedora and CentOS Stream; keep the session until a new one works.
+    """
+    found = _among(
+        droplet_sshd, lambda c: _permit_root(c) != "no", users=_roots(droplet_ssh_accounts)
+    )
+    values = sorted({_permit_root(c) for c in found})
+    assert not found, (
+        f"PermitRootLogin is {' or '.join(values)} for {droplet_sshd.name(found)} "
+        f"({droplet_sshd.where('PermitRootLogin', values[0])}); it must be no"
+    )
+
+
+@check(
+    "ssh.weak-algorithms-disabled",
+    severity="medium",
+    profile="cis1",
+    guide=7,
+    references="CIS Ubuntu 24.04 v1.0.0 5.1.6, 5.1.12, 5.1.15; "
+    "CIS Debian 13 v1.0.0 5.1.6, 5.1.12, 5.1.13, 5.1.16; CIS RHEL 9 v2.0.0 1.6.x, 5.1.4 to 5.1.6",
+)
+def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd) -> None:
+    """No broken algorithms are offered.
+
+    Rationale:
+        CBC ciphers, RC4, SHA-1 key exchange, MD5, RIPEMD-160 and 64-bit MACs, DSA and SHA-1
+        signatures have known attacks, and an attacker on the path may steer a client to
+        them. ``ssh-rsa`` is judged as a signature algorithm: RSA keys that sign with
+        rsa-sha2 are fine. A stock Debian 12 still offers umac-64.
+
+    Remediation:
+        Debian and Ubuntu: take the named algorithms out in a file below
+        ``/etc/ssh/sshd_config.d``, for instance
+        ``MACs -umac-64@openssh.com,umac-64-etm@openssh.com``, and likewise ``Ciphers``,
+        ``KexAlgorithms``, ``HostKeyAlgorithms``, ``PubkeyAcceptedAlgorithms``; then
+        ``sshd -t`` and ``systemctl reload ssh``. AlmaLinux, Rocky Linux, Fedora and CentOS
+        Stream: ``update-crypto-policies --set DEFAULT`` (or with a subpolicy such as
+        ``DEFAULT:NO-SHA1``), then ``systemctl restart sshd``. Test a second login first: very
+        old clients may be shut out.
+    """
+    if not droplet_sshd.running:
+        not_applicable("no sshd runs on the host")
+    first = droplet_sshd.connections[0]
+    weak = {option: _matching(first.get(option), _WEAK[option]) for option in _WEAK}
+    for names in _SIGNATURES:
+        option = next((n for n in names if n in first.options), names[0])
+        found: set[str] = set()
+        for connection in droplet_sshd.connections:
+            if option in connection.options:
+                found.update(_matching(connection.get(option), _WEAK_SIGNATURES))
+            elif connection is first:
+                first.get(option)
+        weak[option] = sorted(found)
+    text = "; ".join(f"{option} {', '.join(names)}" for option, names in weak.items() if names)
+    assert not text, f"sshd offers {one_line(text, 600)}"
+    droplet_sshd.require_all()
+
+
+def _among(
+    sshd: Sshd,
+    test: Callable[[Connection], bool],
+    *,
+    users: Iterable[str] | None = None,
+) -> list[Connection]:
+    """Return the connections that a test holds for: of these users, or of all.
+
+    Where it holds for none, every connection must have been evaluated, each with its options.
+    """
+    if not sshd.running:
+        not_applicable("no sshd runs on the host")
+    names = None if users is None else set(users)
+    chosen = [c for c in sshd.connections if not names or c.user in names]
+    found: list[Connection] = []
+    missing: NotObservedError | None = None
+    for connection in chosen:
+        try:
+            if test(connection):
+                found.append(connection)
+        except NotObservedError as exc:
+            missing = missing or exc
+    if not found:
+        if missing is not None:
+            raise missing
+        if not chosen:
+            raise NotObservedError("sshd -T was not asked for these users")
+        sshd.require_all()
+    return found
+
+
+def _reached(sshd: Sshd, accounts: Iterable[SshAccount]) -> list[str]:
+    """Return the names of the accounts that a password way is open to.
+
+    Where there is none, all of them must have been evaluated.
+    """
+    reached: list[str] = []
+    missing: NotObservedError | None = None
+    for account in accounts:
+        try:
+            if _among(sshd, partial(_is_open_to, account=account), users=[account.name]):
+                reached.append(one_line(account.name, 32))
+        except NotObservedError as exc:
+            missing = missing or exc
+    if missing is not None and not reached:
+        raise missing
+    return reached
+
+
+def _roots(accounts: SshAccounts) -> set[str]:
+    return {"root"} | {a.name for a in accounts.accounts if a.uid == 0}
+
+
+def _permit_root(connection: Connection) -> str:
+    value = connection.get("permitrootlogin")
+    known = {"yes", "no", "without-password", "prohibit-password", "forced-commands-only"}
+    if value not in known:
+        raise NotObservedError(f"sshd -T says permitrootlogin {one_line(value, 40)}")
+    return value
+
+
+def _has_no_key_source(connection: Connection) -> bool:
+    others = ("authorizedkeyscommand", "trustedusercakeys")
+    return connection.get("authorizedkeysfile") == "none" and all(
+        connection.options.get(o, ("none",)) == ("none",) for o in others
+    )
+
+
+def _is_open_to(connection: Connection, account: SshAccount) -> bool:
+    """Tell whether a password way of this connection is open to this very account."""
+    if not (connection.takes_password or connection.takes_keyboard_interactive):
+        return False
+    if account.uid == 0 and _permit_root(connection) != "yes":
+        return False
+    return _is_allowed(connection, account)
+
+
+def _is_allowed(connection: Connection, account: SshAccount) -> bool:
+    """Apply DenyUsers, AllowUsers, DenyGroups and AllowGroups, in sshd's order.
+
+    A pattern with a host counts as an allowance from somewhere, and not as a denial.
+    """
+
+    def listed(option: str) -> list[str]:
+        return [word for value in connection.options.get(option, ()) for word in value.split()]
+
+    denied, allowed = listed("denyusers"), listed("allowusers")
+    if any("@" not in p and _matching(account.name, [p]) for p in denied):
+        return False
+    if allowed and not any(_matching(account.name, [p.rpartition("@")[0] or p]) for p in allowed):
+        return False
+    denied_groups, allowed_groups = listed("denygroups"), listed("allowgroups")
+    if not denied_groups and not allowed_groups:
+        return True
+    if account.groups is None:
+        raise NotObservedError(f"the groups of {one_line(account.name, 32)} were not read")
+    if _matching(",".join(account.groups), denied_groups):
+        return False
+    return not allowed_groups or bool(_matching(",".join(account.groups), allowed_groups))
+
+
+def _matching(names: str, patterns: Iterable[str]) -> list[str]:
+    """Return those of the names, joined by commas, that a pattern of ``*`` and ``?`` fits."""
+    literal = [p.replace("[", "[[]") for p in patterns]
+    return [n for n in names.split(",") if any(fnmatchcase(n, p) for p in literal)]

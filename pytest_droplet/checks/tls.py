@@ -1,0 +1,782 @@
+"""TLS: what the host serves on port 443 (recommendations 9, Apache, and 10, Nginx).
+
+Every check runs for ``nginx``, for ``apache`` and for ``edge``: another program that holds port
+443, such as Caddy, HAProxy, Traefik or a container's proxy. Virtual hosts are judged inside a
+check, each named, and the worst decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from pytest_droplet.catalogue import check
+from pytest_droplet.facts.certificate_files import CertificateFiles
+from pytest_droplet.facts.http import Answer, Http
+from pytest_droplet.facts.renewal import Renewal
+from pytest_droplet.facts.tls import (
+    Served,
+    Tls,
+    covered_names,
+    covers,
+    described,
+    left_of,
+    lifetime,
+    weakness,
+)
+from pytest_droplet.facts.tls_versions import OldVersions
+from pytest_droplet.facts.trust import distrust, name_of, trusted
+from pytest_droplet.facts.virtual_hosts import name_to_ask, served_names
+from pytest_droplet.facts.web_servers import EDGE, HTTPS, WebServers
+from pytest_droplet.model import Claims, NotObservedError, not_applicable
+from pytest_droplet.redact import one_line
+from pytest_droplet.settings import Settings
+
+_GUIDE = (
+    "DigitalOcean Product Security Hardening Guide for Droplet, 9 and 10: "
+    "https://www.digitalocean.com/security/product-security-hardening-guides-for-droplet"
+)
+_MOZILLA = "Mozilla Server Side TLS: https://wiki.mozilla.org/Security/Server_Side_TLS"
+_LETS_ENCRYPT = "Let's Encrypt: https://letsencrypt.org/2025/12/02/from-90-to-45"
+_BASELINE = "CA/Browser Forum ballot SC-081v3: https://cabforum.org"
+_CERTBOT = "Certbot 4.0: https://www.eff.org/deeplinks"
+_SERVER = {"server": ("nginx", "apache", "edge")}
+_LISTENING = ("tls.listening[{server}]",)
+_LONGEST_NOTICE = timedelta(days=21)
+_NOTICE_SHARE = 0.22
+_LEAST_HSTS_SECONDS = 15_768_000
+_KEY_OWNERS = frozenset({"root", "www-data", "nginx", "apache", "http"})
+_KEY_GROUPS = frozenset({"root", "ssl-cert", "certs"})
+_RENEWAL_GRACE = timedelta(days=3)
+_BY_HAND_NOTICE = timedelta(days=60)
+_ORGANIZATION = x509.NameOID.ORGANIZATION_NAME
+_ACME = frozenset(
+    {
+        "Let's Encrypt",
+        "ZeroSSL",
+        "ZeroSSL GmbH",
+        "Google Trust Services",
+        "Google Trust Services LLC",
+        "Buypass AS-983163327",
+    }
+)
+_RENEW_THEMSELVES = frozenset({"caddy", "traefik"})
+_CONTAINERS = frozenset({"docker-proxy", "conmon", "rootlessport", "slirp4netns", "pasta"})
+# Of public certificates issued from a day on, the longest lifetime that clients accept.
+_LONGEST_LIVES = (
+    (datetime(2029, 3, 15, tzinfo=UTC), timedelta(days=47)),
+    (datetime(2027, 3, 15, tzinfo=UTC), timedelta(days=100)),
+    (datetime(2026, 3, 15, tzinfo=UTC), timedelta(days=200)),
+    (datetime(2020, 9, 1, tzinfo=UTC), timedelta(days=398)),
+)
+
+
+@check(
+    "tls.listening",
+    severity="high",
+    profile="droplet",
+    guide=9,
+    references=_GUIDE,
+    params=_SERVER,
+)
+def test_https_is_served_on_port_443(
+    server: str, droplet_web_servers: WebServers, droplet_tls: Tls
+) -> None:
+    """The server serves HTTPS on port 443, and it can be reached.
+
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide. It does not apply to a server
+    that is not installed, neither runs nor is enabled, or cannot be reached from outside; nor
+    where another program holds port 443: ``tls.listening[edge]`` judges that one.
+
+    Rationale:
+        Without HTTPS everybody on the way reads and changes what visitors send and get,
+        passwords and session cookies among it.
+
+    Remediation:
+        Ubuntu, Debian: ``apt install certbot python3-certbot-nginx`` (Apache:
+        ``python3-certbot-apache``), then ``certbot --nginx -d example.com`` (``--apache``).
+        AlmaLinux, Rocky, Fedora, CentOS Stream: ``dnf install certbot python3-certbot-nginx``
+        (Apache: ``python3-certbot-apache mod_ssl``), then the same ``certbot`` command.
+        Allow TCP port 443 in the Cloud Firewall and in the host's firewall, and reload the
+        server: ``systemctl reload nginx`` (``apache2``, ``httpd``).
+    """
+    front = droplet_web_servers.front(server)
+    if server == EDGE and front.state == "absent" and not front.taken:
+        if droplet_tls.port == "open":
+            return  # no local socket, and yet it answers: packets are handed on to a container
+        not_applicable(front.text)
+    if front.state in {"absent", "stopped", "local", "elsewhere"}:
+        not_applicable(front.text)
+    if front.state == "silent" and _is_open(droplet_tls):
+        not_applicable(f"{front.text}; what answers there is judged by tls.listening[edge]")
+    assert front.state == "serving", front.text
+    with Claims() as claim:
+        with claim:
+            six = any(a.version == 6 and a.kind == "public" for a in droplet_web_servers.addresses)
+            missing = six and front.on(80, 6) and not front.on(HTTPS, 6)
+            assert not missing, f"{front.text}: on IPv6 port 80 is served and port {HTTPS} is not"
+        with claim:
+            assert droplet_tls.port == "open", (
+                f"{front.text}, but from outside port {HTTPS} is {_closed(droplet_tls)}"
+            )
+            assert droplet_tls.speaks_tls, f"{front.text}, but what answers there is not TLS"
+
+
+@check(
+    "tls.chain-trusted",
+    severity="high",
+    profile="droplet",
+    guide=9,
+    references=f"{_GUIDE}; {_MOZILLA}",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_served_chain_ends_at_a_trusted_authority(
+    server: str,
+    droplet_web_servers: WebServers,
+    droplet_tls: Tls,
+    droplet_settings: Settings,
+    droplet_now: datetime,
+) -> None:
+    """The served chain of certificates ends at a trusted authority.
+
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide. The chain is verified as it was
+    served, against Mozilla's authorities and those of the setting ``ca_bundle``; its own
+    expiry is what ``tls.not-expiring`` judges. Where DNS sends visitors of a name to another
+    host (a load balancer, a content delivery network), the chain that this one serves counts.
+
+    Rationale:
+        Visitors cannot tell a certificate that nobody vouches for from one that somebody on the
+        way has made. Who learns to click the warning away does so for that one, too. A browser
+        may hide that an intermediate certificate is missing; programs do not.
+
+    Remediation:
+        Serve the whole chain: with Certbot's files name ``fullchain.pem``, not ``cert.pem``, in
+        ``ssl_certificate`` (nginx) or ``SSLCertificateFile`` (Apache), and reload the server.
+        Replace a self-signed certificate: ``certbot --nginx -d example.com``
+        (``certbot --apache``); on AlmaLinux, Rocky, Fedora and CentOS Stream mod_ssl brings a
+        self-signed ``localhost.crt`` along. For an authority of your own set ``ca_bundle``.
+    """
+    roots = trusted(droplet_settings.ca_bundle)
+    own = {a.ip for a in droplet_web_servers.addresses}
+    with Claims() as claim:
+        for label, name in _chains(
+            _names(server, droplet_web_servers, droplet_settings), droplet_tls
+        ):
+            with claim:
+                chain, where = _seen(droplet_tls.served(name), own, label)
+                why = distrust(chain, roots, droplet_now)
+                assert why is None, f"{label}{where}: {why}; served: {described(chain[0])}"
+
+
+@check(
+    "tls.not-expiring",
+    severity="critical",
+    profile="droplet",
+    guide=9,
+    references=f"{_GUIDE}; {_LETS_ENCRYPT}; {_CERTBOT}; {_BASELINE}",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_served_certificate_is_valid_and_not_about_to_expire(
+    server: str,
+    droplet_web_servers: WebServers,
+    droplet_tls: Tls,
+    droplet_settings: Settings,
+    droplet_now: datetime,
+) -> None:
+    """The served certificate is valid now and not about to expire.
+
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide. What is left must be 21 days or
+    22 % of the certificate's lifetime, whichever is less: certificates of 6, 45 and 90 days are
+    renewed at different times. The time is the auditor's.
+
+    Rationale:
+        Visitors are turned away at the very second in which a certificate expires. One that has
+        little time left shows that its renewal has already failed.
+
+    Remediation:
+        Find out why the renewal fails: ``certbot renew --dry-run``, and
+        ``journalctl -u certbot`` (Ubuntu, Debian) or ``journalctl -u certbot-renew``
+        (AlmaLinux, Rocky, Fedora, CentOS Stream). Then ``certbot renew``, and
+        ``systemctl reload nginx`` (``apache2``, ``httpd``); see ``tls.renewal-automated``.
+    """
+    with Claims() as claim:
+        for label, name in _chains(
+            _names(server, droplet_web_servers, droplet_settings), droplet_tls
+        ):
+            with claim:
+                _is_current(label, droplet_tls.served(name), droplet_now)
+
+
+@check(
+    "tls.hostname-matches",
+    severity="high",
+    profile="droplet",
+    guide=9,
+    references=f"{_GUIDE}; RFC 9525: https://www.rfc-editor.org/rfc/rfc9525",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_certificate_covers_every_served_name(
+    server: str, droplet_web_servers: WebServers, droplet_tls: Tls, droplet_settings: Settings
+) -> None:
+    """The certificate covers every name that is served.
+
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide. The names are those of the
+    virtual hosts and of the setting ``tls_names``; each must be in the certificate's
+    subjectAltName, where ``*`` stands for one label. The common name does not count.
+
+    Rationale:
+        A visitor who asks for a name that the certificate lacks is warned away, though the
+        site is the right one.
+
+    Remediation:
+        Issue one certificate for all names: ``certbot certonly --expand -d example.com
+        -d www.example.com``, then ``systemctl reload nginx`` (Ubuntu, Debian: ``apache2``;
+        AlmaLinux, Rocky, Fedora, CentOS Stream: ``httpd``). A wildcard covers neither the bare
+        domain nor names with a further dot: ``-d example.com -d '*.example.com'``.
+    """
+    names = _names(server, droplet_web_servers, droplet_settings)
+    if names == ("",):
+        not_applicable("no name is configured that a certificate could be for")
+    own = {a.ip for a in droplet_web_servers.addresses}
+    with Claims() as claim:
+        for name in names:
+            with claim:
+                chain, where = _seen(droplet_tls.served(name), own, name)
+                has = ", ".join(one_line(n, 60) for n in covered_names(chain[0])[:5])
+                assert covers(chain[0], name), (
+                    f"{name}{where}: the certificate is for {has or 'no name'}"
+                )
+
+
+@check(
+    "tls.certificate-configured",
+    severity="high",
+    profile="droplet",
+    guide=9,
+    references=_GUIDE,
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_every_https_virtual_host_names_its_certificate_and_key(
+    server: str, droplet_web_servers: WebServers, droplet_certificate_files: CertificateFiles
+) -> None:
+    """Each HTTPS virtual host names a certificate and a key that exist.
+
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide, by the configuration files.
+    Whether key and certificate belong together is what the handshake shows: keys are not read.
+
+    Rationale:
+        A server whose files are gone goes on with what it has in memory until its next
+        restart, which it does not survive.
+
+    Remediation:
+        Name both files in the ``server`` block (``ssl_certificate``, ``ssl_certificate_key``) or
+        in the ``<VirtualHost>`` (``SSLEngine on``, ``SSLCertificateFile``,
+        ``SSLCertificateKeyFile``), or let Certbot do it: ``certbot --nginx -d example.com``
+        (``certbot --apache``; on AlmaLinux, Rocky, Fedora and CentOS Stream install ``mod_ssl``
+        first). Try it with ``nginx -t`` or ``apachectl configtest`` before you reload.
+    """
+    if server == EDGE:
+        not_applicable("the configuration of the program on port 443 is not known")
+    config = droplet_web_servers.config(server)
+    files = droplet_certificate_files
+    with Claims() as claim:
+        for host in config.hosts:
+            if not any(e.tls or e.port == HTTPS for e in host.endpoints) or host.passes_tls_on:
+                continue
+            with claim:
+                assert host.tls, f"{host.where}: on port {HTTPS} without TLS (SSLEngine on, ssl)"
+            if host.rejects or (config.acme and not host.certificates):
+                continue
+            with claim:
+                assert host.certificates, f"{host.where}: no certificate is named"
+                for path in host.certificates:
+                    found = files.certificate(_plain(path, host.where))
+                    assert found.state == "read", f"{host.where}: {found.path} is missing"
+                    assert found.certificate is not None, (
+                        f"{host.where}: no certificate in {found.path}"
+                    )
+            with claim:
+                keys = [files.key(_plain(path, host.where)) for path in host.keys]
+                keys = keys or [
+                    files.certificate(_plain(p, host.where)) for p in host.certificates
+                ]
+                for key in keys:
+                    assert key.state == "read", f"{host.where}: {key.path} is missing"
+                    assert key.holds_key, f"{host.where}: no private key in {key.path}"
+
+
+@check(
+    "tls.http-redirects-to-https",
+    severity="medium",
+    profile="droplet",
+    guide=9,
+    references=f"{_GUIDE}; {_MOZILLA}",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_plain_http_redirects_to_https(
+    server: str, droplet_web_servers: WebServers, droplet_http: Http, droplet_settings: Settings
+) -> None:
+    """Plain HTTP sends every visitor on to HTTPS.
+
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide. Port 80 is closed, or it answers
+    to each name with a redirect to ``https://`` of the same domain, over one more address of
+    this host at most. HSTS does not stand in for that: it counts from the second visit on.
+
+    Rationale:
+        Visitors type a name without a scheme. What is served without TLS is read and changed by
+        everybody on the way.
+
+    Remediation:
+        nginx: a ``server`` block of its own for port 80 with
+        ``return 301 https://$host$request_uri;``. Apache: ``Redirect permanent /
+        https://example.com/`` in the ``<VirtualHost *:80>``. Certbot adds both with
+        ``--redirect``. Then ``systemctl reload nginx`` (Ubuntu, Debian: ``apache2``; AlmaLinux,
+        Rocky, Fedora, CentOS Stream: ``httpd``).
+    """
+    if droplet_http.port != "open":
+        return
+    names = _names(server, droplet_web_servers, droplet_settings)
+    names = tuple(dict.fromkeys((*droplet_web_servers.plain_names(server), *names)))
+    if names == ("",):
+        names = tuple(droplet_http.plain)
+    with Claims() as claim:
+        for name in filter(None, names):
+            with claim:
+                answers = droplet_http.plain_answers(name)
+                assert _leads_to_https(name, answers), (
+                    f"http://{name}/ answers {' then '.join(map(str, answers))}"
+                )
+
+
+@check(
+    "tls.renewal-automated",
+    severity="high",
+    profile="droplet",
+    guide=9,
+    references=f"{_GUIDE}; {_CERTBOT}; {_LETS_ENCRYPT}",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_renewal_of_the_certificate_is_scheduled(
+    *,
+    server: str,
+    droplet_web_servers: WebServers,
+    droplet_tls: Tls,
+    droplet_renewal: Renewal,
+    droplet_settings: Settings,
+    droplet_now: datetime,
+) -> None:
+    """The renewal of the served certificate is scheduled, and it works.
+
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide. A timer that is enabled and runs
+    within 26 hours, or a daily cron job, calls the client that the certificate is from, itself
+    or in a script; or the server renews by itself (mod_md, nginx-acme, Caddy, Traefik). A
+    certificate that should have been renewed three days ago shows that the renewal fails. One
+    that no ACME authority issued is renewed by hand: that is judged in its last 60 days.
+
+    Rationale:
+        Certificates live for weeks. Who renews by hand forgets it once.
+
+    Remediation:
+        Ubuntu, Debian: ``systemctl enable --now certbot.timer``; the job in
+        ``/etc/cron.d/certbot`` does nothing where systemd runs. AlmaLinux, Rocky, Fedora,
+        CentOS Stream: ``systemctl enable --now certbot-renew.timer``, which is off after the
+        installation. Installed as a snap: ``snap.certbot.renew.timer``. Then try it:
+        ``certbot renew --dry-run``.
+    """
+    names = _names(server, droplet_web_servers, droplet_settings)
+    by_hand: list[str] = []
+    with Claims() as claim:
+        for label, name in _chains(names, droplet_tls):
+            with claim:
+                leaf = droplet_tls.served(name).leaf
+                renewer = _renewer(server, name, droplet_web_servers, leaf)
+                live = any(s.live for s in droplet_renewal.of(renewer.client))
+                if renewer.is_acme or renewer.by_itself or live:
+                    _is_renewed(label, leaf, renewer, droplet_renewal, droplet_now)
+                else:
+                    by_hand.append(label)
+                    assert leaf.not_valid_after_utc - droplet_now >= _BY_HAND_NOTICE, (
+                        f"{label}: {described(leaf, droplet_now)}: nothing renews it"
+                    )
+    if len(by_hand) == len(list(_chains(names, droplet_tls))):
+        not_applicable(f"no ACME authority issued the certificate of {', '.join(by_hand[:3])}")
+
+
+@check(
+    "tls.key-strength",
+    severity="medium",
+    profile="extended",
+    guide=9,
+    references=f"{_MOZILLA}; NIST SP 800-57 part 1: https://csrc.nist.gov/publications",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_keys_and_signatures_of_the_chain_are_strong(
+    server: str, droplet_web_servers: WebServers, droplet_tls: Tls, droplet_settings: Settings
+) -> None:
+    """Keys and signatures of the served chain are strong.
+
+    RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519; no signature with SHA-1 or MD5.
+    A root that is sent along is left out: its own signature is not looked at by anybody.
+
+    Rationale:
+        Who can compute the key, or a second certificate with the same signature, is the site.
+
+    Remediation:
+        Have the certificate issued anew: ``certbot renew --force-renewal --key-type ecdsa``, the
+        same on all distributions, then reload the server. An authority that still signs with
+        SHA-1 needs another intermediate certificate.
+    """
+    names = _names(server, droplet_web_servers, droplet_settings)
+    with Claims() as claim:
+        for label, name in _chains(names, droplet_tls):
+            with claim:
+                chain = droplet_tls.served(name).chain
+                for certificate in (chain[0], *(c for c in chain[1:] if c.subject != c.issuer)):
+                    weak = weakness(certificate)
+                    assert not weak, f"{label}: {name_of(certificate)} has {weak}"
+
+
+@check(
+    "tls.protocol-versions",
+    severity="high",
+    profile="extended",
+    guide=9,
+    references=f"{_MOZILLA}; RFC 8996: https://www.rfc-editor.org/rfc/rfc8996",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_old_versions_of_tls_are_off(
+    *,
+    server: str,
+    droplet_web_servers: WebServers,
+    droplet_tls: Tls,
+    droplet_tls_old_versions: OldVersions,
+    droplet_settings: Settings,
+) -> None:
+    """TLS 1.0 and 1.1 are off, and 1.2 or 1.3 works.
+
+    The old versions are offered in bytes of our own, since the auditor's library may refuse to
+    offer them, which would look like the server's refusal. With nginx the default host of a
+    socket decides for all of them.
+
+    Rationale:
+        The old versions sign with SHA-1 and have ciphers that leak; no browser needs them.
+
+    Remediation:
+        nginx: ``ssl_protocols TLSv1.2 TLSv1.3;`` in the ``http`` block or the default host.
+        Apache: ``SSLProtocol -all +TLSv1.2 +TLSv1.3``. On AlmaLinux, Rocky, Fedora and CentOS
+        Stream the policy decides too: ``update-crypto-policies --set DEFAULT``. Then reload the
+        server: ``systemctl reload nginx`` (``apache2``, ``httpd``).
+    """
+    names = _names(server, droplet_web_servers, droplet_settings)
+    with Claims() as claim:
+        for version in ("TLSv1.0", "TLSv1.1"):
+            with claim:
+                assert not droplet_tls_old_versions.accepts(version), f"{version} is accepted"
+        with claim:
+            spoken = droplet_tls.served(names[0]).protocol
+            assert spoken in {"TLSv1.2", "TLSv1.3"}, f"the newest version is {spoken}"
+
+
+@check(
+    "tls.hsts",
+    severity="low",
+    profile="extended",
+    guide=9,
+    references=f"{_MOZILLA}; RFC 6797: https://www.rfc-editor.org/rfc/rfc6797",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_hsts_is_sent(
+    server: str, droplet_web_servers: WebServers, droplet_http: Http, droplet_settings: Settings
+) -> None:
+    """Strict-Transport-Security is sent, for half a year at least.
+
+    The header counts on answers over HTTPS alone.
+
+    Rationale:
+        A browser that has seen the header once does not try plain HTTP again, where somebody on
+        the way could answer in place of the redirect.
+
+    Remediation:
+        nginx: ``add_header Strict-Transport-Security "max-age=31536000" always;`` in the
+        ``server`` block; a location with an ``add_header`` of its own needs it again. Apache:
+        ``Header always set Strict-Transport-Security "max-age=31536000"`` with ``mod_headers``
+        (Ubuntu, Debian: ``a2enmod headers``; it is part of httpd on AlmaLinux, Rocky, Fedora,
+        CentOS Stream). Begin with a short time, and reload the server.
+    """
+    names = _names(server, droplet_web_servers, droplet_settings)
+    if names == ("",):
+        names = tuple(droplet_http.secure)
+    with Claims() as claim:
+        for name in names:
+            with claim:
+                answer = droplet_http.secure_answer(name)
+                sent = f"sends {answer.hsts!r}" if answer.hsts else "sends no such header"
+                assert (answer.hsts_seconds or 0) >= _LEAST_HSTS_SECONDS, (
+                    f"https://{name}/ {sent}; max-age of {_LEAST_HSTS_SECONDS} or more is wanted"
+                )
+
+
+@check(
+    "tls.private-key-protected",
+    severity="high",
+    profile="extended",
+    guide=9,
+    references=_MOZILLA,
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_private_keys_are_readable_by_root_only(
+    server: str, droplet_web_servers: WebServers, droplet_certificate_files: CertificateFiles
+) -> None:
+    """Private keys are readable by root only, and nobody else can put another in place.
+
+    The file behind all links is root's or the server's own, with no right for group and others;
+    0640 with the group ``root``, ``ssl-cert`` or ``certs`` is accepted. No folder above it may
+    be written by group or others.
+
+    Rationale:
+        With the key anybody is the site, until the certificate expires.
+
+    Remediation:
+        ``chown root:root FILE``, ``chmod 600 FILE``, and ``chmod go-w`` on the folder, the same
+        on all distributions. A key that others could read is to be replaced:
+        ``certbot renew --force-renewal``, and have the old certificate revoked.
+    """
+    if server == EDGE:
+        not_applicable("the configuration of the program on port 443 is not known")
+    hosts = [h for h in droplet_web_servers.config(server).hosts if h.tls]
+    with Claims() as claim:
+        for path, where in {p: h.where for h in hosts for p in h.keys}.items():
+            with claim:
+                key = droplet_certificate_files.key(_plain(path, where))
+                if key.state == "missing":
+                    continue
+                if key.file is None or not key.parents:
+                    raise NotObservedError(f"{key.path}: mode and owner were not read")
+                assert key.file.owner in _KEY_OWNERS, f"{key.file}: owner is not root"
+                shared = key.file.mode & 0o077
+                by_group = shared == 0o040 and key.file.group in _KEY_GROUPS
+                assert not shared or by_group, f"{key.file}: others than its owner have rights"
+                for folder in key.parents:
+                    assert not folder.mode & 0o022, f"{folder}: others may put a key there"
+    if not any(h.keys for h in hosts):
+        not_applicable("no key file is named")
+
+
+@check(
+    "tls.served-certificate-current",
+    severity="high",
+    profile="extended",
+    guide=9,
+    references=f"{_GUIDE}; {_CERTBOT}",
+    depends_on=_LISTENING,
+    params=_SERVER,
+)
+def test_served_certificate_is_the_one_on_the_disk(
+    server: str,
+    droplet_web_servers: WebServers,
+    droplet_tls: Tls,
+    droplet_certificate_files: CertificateFiles,
+) -> None:
+    """The server serves the certificate that is on the disk.
+
+    Rationale:
+        A certificate that was renewed and not loaded expires all the same, with a renewal that
+        looks healthy.
+
+    Remediation:
+        ``systemctl reload nginx`` (Apache: ``apache2`` on Ubuntu and Debian, ``httpd`` on
+        AlmaLinux, Rocky, Fedora and CentOS Stream), and let each renewal do so:
+        ``certbot renew --deploy-hook 'systemctl reload nginx'``.
+    """
+    if server == EDGE:
+        not_applicable("the configuration of the program on port 443 is not known")
+    hosts = [h for h in droplet_web_servers.hosts(server) if h.certificates and h.tls]
+    with Claims() as claim:
+        for name, host in {n: h for h in hosts for n in h.names or ("",)}.items():
+            if not name and any(h.names for h in hosts):
+                continue
+            with claim:
+                leaf = droplet_tls.served(name).leaf
+                paths = (_plain(p, host.where) for p in host.certificates)
+                files = map(droplet_certificate_files.certificate, paths)
+                found = [(f.path, f.certificate) for f in files if f.certificate is not None]
+                _is_on_disk(name, leaf, found)
+    if not hosts:
+        not_applicable("no certificate file is named")
+
+
+def _is_on_disk(
+    name: str, leaf: x509.Certificate, found: Sequence[tuple[str, x509.Certificate]]
+) -> None:
+    if not found:
+        raise NotObservedError(f"{name}: no certificate was read from the disk")
+    if any(certificate == leaf for _, certificate in found):
+        return
+    path, newest = max(found, key=lambda f: f[1].not_valid_before_utc)
+    begin = newest.not_valid_before_utc
+    text = f"{name or 'no name'}: served {described(leaf)}, on the disk {path}"
+    same_names = set(covered_names(leaf)) == set(covered_names(newest))
+    assert not (same_names and leaf.not_valid_before_utc < begin), (
+        f"{text} of {begin:%Y-%m-%d}: renewed and not reloaded"
+    )
+    raise AssertionError(f"{text}: another; not reloaded, or a wrong virtual host answers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewer:
+    """Who should renew a certificate.
+
+    ``client`` is the ACME client's name, None where it is not known, and ``lineage`` Certbot's
+    name of the certificate; ``by_itself``: the server does it; ``hidden`` says why it cannot be
+    seen.
+    """
+
+    is_acme: bool
+    client: str | None = None
+    lineage: str = ""
+    by_itself: bool = False
+    hidden: str = ""
+
+
+def _renewer(server: str, name: str, web: WebServers, leaf: x509.Certificate) -> _Renewer:
+    is_acme = any(str(o.value) in _ACME for o in leaf.issuer.get_attributes_for_oid(_ORGANIZATION))
+    if server == EDGE:
+        programs = {n for s in web.front(EDGE).sockets for n in s.names}
+        if programs & _RENEW_THEMSELVES:
+            return _Renewer(is_acme, by_itself=True)
+        inside = not programs or programs & _CONTAINERS
+        return _Renewer(is_acme, hidden="a container may renew it: not seen" if inside else "")
+    if web.config(server).acme:
+        return _Renewer(is_acme, by_itself=True)
+    hosts = [h for h in web.hosts(server) if not name or name in h.names]
+    path = next((p for h in hosts for p in h.certificates), "")
+    if lineage := re.match(r"/etc/letsencrypt/live/([^/]+)/", path):
+        return _Renewer(is_acme=True, client="certbot", lineage=lineage[1])
+    client = next((c for c in ("acme.sh", "dehydrated", "lego") if f"{c}/" in path), None)
+    return _Renewer(is_acme or client is not None, client=client)
+
+
+def _is_renewed(
+    label: str, leaf: x509.Certificate, renewer: _Renewer, renewal: Renewal, now: datetime
+) -> None:
+    text = f"{label}: {described(leaf, now)}"
+    window = renewal.lineages.get(renewer.lineage) or _window(lifetime(leaf))
+    late = leaf.not_valid_after_utc - now < window - _RENEWAL_GRACE
+    assert not late, f"{text}: it should have been renewed before: the renewal fails"
+    if renewer.by_itself:
+        return
+    assert not renewer.lineage or renewer.lineage in renewal.lineages, (
+        f"{text}: Certbot has no certificate {one_line(renewer.lineage, 80)} to renew"
+    )
+    schedulers = renewal.of(renewer.client)
+    live = any(s.live for s in schedulers)
+    if not live and renewer.hidden:
+        raise NotObservedError(f"{label}: {renewer.hidden}")
+    found = "; ".join(map(str, schedulers[:5])) or "no timer and no cron job"
+    assert live, f"{text}: nothing calls {renewer.client or 'an ACME client'} every day: {found}"
+
+
+def _window(life: timedelta) -> timedelta:
+    """Return the time before expiry at which every Certbot has begun to renew."""
+    return life / 2 if life < timedelta(days=10) else min(timedelta(days=30), life / 3)
+
+
+def _is_current(label: str, served: Served, now: datetime) -> None:
+    leaf = served.leaf
+    begins, ends, life = leaf.not_valid_before_utc, leaf.not_valid_after_utc, lifetime(leaf)
+    text = f"{label}: {described(leaf)}"
+    assert now >= begins, f"{text}: not valid before {begins:%Y-%m-%d %H:%M} UTC"
+    assert now <= ends, f"{text}: expired {left_of(now - ends)} ago, {ends:%Y-%m-%d %H:%M} UTC"
+    notice = min(_LONGEST_NOTICE, _NOTICE_SHARE * life)
+    assert ends - now >= notice, (
+        f"{text}: {left_of(ends - now)} left of {left_of(life)}, at least {left_of(notice)} wanted"
+    )
+    longest = next((most for since, most in _LONGEST_LIVES if begins >= since), life)
+    if life > longest + timedelta(days=1) and distrust(served.chain, trusted(""), now) is None:
+        raise AssertionError(
+            f"{text}: valid for {left_of(life)}, clients accept {left_of(longest)} since its issue"
+        )
+
+
+def _names(server: str, web: WebServers, settings: Settings) -> tuple[str, ...]:
+    """Return the names to judge; ``""`` alone where none is known: what is served unasked."""
+    names = [n for h in web.hosts(server) for n in h.names]
+    return tuple(dict.fromkeys((*names, *settings.tls_names))) or ("",)
+
+
+def _chains(names: Iterable[str], tls: Tls) -> Iterator[tuple[str, str]]:
+    """Yield, for names that were served one chain, how to call them, and one of them."""
+    groups: dict[object, list[str]] = {}
+    for name in names:
+        found = tls.names.get(name)
+        key = (found.chain, found.resolved) if isinstance(found, Served) else name
+        groups.setdefault(key, []).append(name)
+    for group in groups.values():
+        more = f" and {len(group) - 3} more" if len(group) > 3 else ""
+        yield (", ".join(group[:3]) or "no name asked for") + more, group[0]
+
+
+def _seen(
+    served: Served, own: AbstractSet[str], label: str
+) -> tuple[Sequence[x509.Certificate], str]:
+    """Return the chain that visitors see, and where: DNS may send them to another host.
+
+    Raises:
+        NotObservedError: It does, and what is served there was not seen.
+    """
+    if not served.resolved or not own.isdisjoint(served.resolved):
+        return served.chain, ""
+    where = f" (at {served.resolved[0]}, where DNS sends visitors)"
+    if not served.edge:
+        raise NotObservedError(f"{label}: no chain was seen{where}")
+    return served.edge, where
+
+
+def _plain(path: str, where: str) -> str:
+    """Return a path of the configuration (NotObservedError: it is a variable or inline data)."""
+    if "$" in path or path.startswith(("data:", "engine:")):
+        raise NotObservedError(f"{where}: {one_line(path, 60)} names no file")
+    return path
+
+
+def _leads_to_https(name: str, answers: Sequence[Answer]) -> bool:
+    """Whether the last answer sends the client to https of the same domain."""
+    target = urlsplit(answers[-1].redirect or "")
+    if target.scheme != "https" or not target.hostname:
+        return False
+    return not served_names((name,)) or _domain(target.hostname) == _domain(name_to_ask(name))
+
+
+def _domain(name: str) -> str:
+    """Return the part of a name that was registered, by the usual forms of country domains."""
+    labels = name.lower().rstrip(".").split(".")
+    of_country = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= 3
+    return ".".join(labels[-3 if of_country else -2 :])
+
+
+def _is_open(tls: Tls) -> bool:
+    """Whether the port is known to be open; not known is no proof."""
+    try:
+        return tls.port == "open"
+    except NotObservedError:
+        return False
+
+
+def _closed(tls: Tls) -> str:
+    return "blocked: nothing answers" if tls.port == "filtered" else "refused"

@@ -1,0 +1,130 @@
+"""Accounts of the host: uid, shell and the state of the password, never its hash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pytest_droplet.facts import Observation, fact
+from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.redact import one_line
+
+ACCOUNTS = Section(
+    "accounts",
+    'echo "uid-min $(sed -n "s/^UID_MIN[[:space:]]*//p" /etc/login.defs /usr/etc/login.defs '
+    '2>/dev/null | sed -n 1p)"; '
+    '{ sed "s/^/S:/" /etc/shadow; { getent passwd || cat /etc/passwd; } | sed "s/^/P:/"; } | '
+    'awk -F: \'$1=="S"{h[$2]=$3==""?"empty":$3~/^[!*]/?"locked":"set";'
+    's[$2]=$4 ":" $6 ":" $8 ":" $9}$1=="P"{n++;'
+    'print "user:" $2 ":" $4 ":" (($2 in h)?h[$2] ":" s[$2]:"other::::") ":" $7 ":" $8}'
+    'END{print "end:" n+0}\'',
+    root=True,
+)
+_NO_SHELL = re.compile(r"/(nologin|false|sync|shutdown|halt)$")
+_DAY_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class HostAccount:
+    """An account, from passwd and shadow.
+
+    Attributes:
+        password: ``set``, ``locked``, ``empty``, or ``other``: not in the host's own shadow.
+        expires: Day from which nobody may log in, by whatever means.
+        aged_out: Day from which the password is too old for any login.
+    """
+
+    name: str
+    uid: int
+    password: str
+    shell: str
+    home: str
+    expires: datetime | None = None
+    aged_out: datetime | None = None
+
+    @property
+    def has_shell(self) -> bool:
+        """Whether the shell is one to work in; an empty field means sh."""
+        return not _NO_SHELL.search(self.shell)
+
+
+@dataclass(frozen=True, slots=True)
+class HostAccounts:
+    """All accounts that the host lists, by name; ``uid_min`` is the first of a person."""
+
+    accounts: Mapping[str, HostAccount]
+    uid_min: int
+
+    def __str__(self) -> str:
+        people = [a.name for a in self.accounts.values() if a.uid >= self.uid_min and a.has_shell]
+        shown = ", ".join(people[:8]) + (" ..." if len(people) > 8 else "")
+        return one_line(f"{len(self.accounts)} accounts; of people: {shown or 'none'}")
+
+
+@fact("getent passwd; /etc/shadow (classes only)", sections=(ACCOUNTS,))
+def droplet_host_accounts(observation: Observation) -> HostAccounts:
+    """The accounts of the host with shell, expiry and the class of their password."""
+    return parse_accounts(observation.section(ACCOUNTS.name).stdout)
+
+
+def parse_accounts(text: str) -> HostAccounts:
+    """Parse the output of the section ``accounts``.
+
+    Args:
+        text: ``uid-min N``; ``user:NAME:UID:CLASS:CHANGED:MAX:INACTIVE:EXPIRE:HOME:SHELL``;
+            ``end:`` and how many they are.
+
+    Raises:
+        NotObservedError: Not as many accounts as it ends with, or none.
+
+    Source: passwd(5), shadow(5).
+    """
+    found: dict[str, HostAccount] = {}
+    uid_min, wanted, users = 1000, 0, 0
+    for line in text.split("\n"):
+        kind, _, rest = line.partition(":")
+        if kind == "user":
+            users += 1
+            account = _account(rest.split(":"))
+            if account is not None:
+                found.setdefault(account.name, account)
+        elif kind == "end":
+            wanted = _number(rest) or 0
+        elif line.startswith("uid-min "):
+            uid_min = _number(line[8:]) or 1000
+    if not users or users != wanted:
+        raise NotObservedError("the host's accounts could not be listed")
+    return HostAccounts(found, uid_min)
+
+
+def _account(parts: list[str]) -> HostAccount | None:
+    uid = _number(parts[1]) if len(parts) >= 9 else None
+    if uid is None:
+        return None
+    name, _, password, changed, longest, inactive, expires, home, shell = parts[:9]
+    days = [_number(text) for text in (changed, longest, inactive)]
+    known = [d for d in days if d is not None]
+    return HostAccount(
+        name=one_line(name, 64),
+        uid=uid,
+        password=one_line(password, 10),
+        shell=one_line(shell, 80),
+        home=one_line(home, 120),
+        expires=_day(_number(expires)),
+        aged_out=_day(sum(known) + 1) if len(known) == 3 and password == "set" else None,  # noqa: S105 a class
+    )
+
+
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
+
+
+def _day(days: int | None) -> datetime | None:
+    """Return the beginning of a day; a date beyond all calendars is none."""
+    try:
+        return _DAY_ZERO + timedelta(days=days) if days is not None else None
+    except OverflowError:
+        return None

@@ -1,0 +1,319 @@
+"""Authorized keys: who may log in to the host with which key, as fingerprints."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.public_keys import PublicKey, parse_blob
+from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.redact import one_line
+
+# L holds patterns, each after a letter: s sshd -T, m a Match block, d the default. Out come
+# USERS:LETTER:PATH, with x for a file that no pattern names, and the number of users.
+_PATHS = (
+    "function put(p,k,u,h,i,t,j,c){"
+    'while((j=index(p,"%"))>0){c=substr(p,j+1,1);p_=c=="h"?h:c=="u"?u:c=="U"?i:c=="%"?c:"%" c;'
+    "t=t substr(p,1,j-1) p_;p=substr(p,j+2)}"
+    't=t p;if(substr(t,1,1)!="/")t=h "/" t;gsub("//+","/",t);'
+    "if(!(t in W)){F[++N]=t;K[t]=k;W[t]=u}"
+    'else if(!index("," W[t] ",","," u ","))W[t]=W[t] "," u}'
+    '$1=="p"{U++;n=split(L,A," ");for(i=1;i<=n;i++)'
+    'if(A[i]!~/^.none$/)put(substr(A[i],2),substr(A[i],1,1),$2,$7,$4,"")}'
+    '$1=="x"&&!($2 in W){F[++N]=$2;K[$2]="x";W[$2]=""}'
+    'END{for(i=1;i<=N;i++)print W[F[i]] ":" K[F[i]] ":" F[i];print "end:" U}'
+)
+_IN_MATCH = (
+    'FNR==1{m=0}{sub(/=/," ");k=tolower($1)}k=="match"{m=tolower($2)!="all"}'
+    'm&&k=="authorizedkeysfile"{$1="";gsub(/"/,"");print}'
+)
+_KEYWORDS = "authorized(keys|principals)|trustedusercakeys"
+# Only lines that hold a key blob leave the host: a user may have linked the file to any other.
+_LINES = r"[[:space:]]AAAA|^[[:space:]]*# *added and managed by digitalocean"
+
+KEYS = Section(
+    "authorized_keys",
+    'c="/etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf"; '
+    f's=$(sshd -T 2>/dev/null | grep -E "^({_KEYWORDS})"); '
+    '[ -z "$s" ] || printf "%s\\n" "$s" | sed "s/^/sshd /"; '
+    f'grep -nHiE "^[[:space:]]*({_KEYWORDS})" $c 2>/dev/null | sed "s/^/conf /"; '
+    'L=; for p in $(printf "%s\\n" "$s" | sed -n "s/^authorizedkeysfile //p"); do L="$L s$p"; done; '
+    f"for p in $(awk '{_IN_MATCH}' $c 2>/dev/null); do " + 'L="$L m$p"; done; '
+    'L="$L d.ssh/authorized_keys d.ssh/authorized_keys2"; '
+    '{ { getent passwd || cat /etc/passwd; } | sed "s/^/p:/"; '
+    "for f in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* "
+    '$(for p in $L; do printf "%s\\n" "${p#?}"; done | sed -n "/^\\/.*%[uU]/s/%[uU]/*/gp"); do '
+    '[ -e "$f" ] || continue; case "$f" in *[!-A-Za-z0-9._/@+]*) ;; *) echo "x:$f" ;; esac; done; '
+    f"}} | awk -F: -v L=\"$L\" '{_PATHS}' | while IFS= read -r l; do "
+    'case "$l" in end:*) echo "$l"; continue ;; esac; '
+    "IFS=; w=${l%%:*}; l=${l#*:}; k=${l%%:*}; for f in ${l#*:}; do "
+    'if [ -f "$f" ]; then echo "file:$w:$k:$(stat -L -c %a:%U:%Y "$f"):$f"; '
+    f'grep -aniE "{_LINES}" "$f" || [ $? = 1 ] || echo "unread:$w:$k:$f"; echo; '
+    'elif [ -e "$f" ]; then echo "odd:$w:$k:$f"; fi; done; done',
+    root=True,
+)
+
+_DEFAULT_PATTERNS = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+_READ_BY_SSHD = frozenset("sm")
+_AGENT_COMMENTS = (
+    "# added and managed by digitalocean droplet agent (code name: dotty)",
+    "# added and managed by digitalocean tty service (dotty)",
+)
+_AGENT_MARK = "-dotty_ssh"
+_SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
+_BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
+_OPTION = re.compile(r'([A-Za-z0-9-]+)(?:="((?:\\"|[^"\\]|\\(?!"))*)"|=([^ \t,"]*))?')
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedKey:
+    """One entry of an authorized_keys file.
+
+    Attributes:
+        users: Accounts that the file belongs to; none: an account that does not exist.
+        options: Names of the options in lower case, with the value of those that are no secret.
+        expires: From its ``expiry-time`` option; sshd refuses the key afterwards.
+        agent_expires: When DigitalOcean's droplet agent should remove it; None: not the agent's.
+        in_use: Whether sshd reads the file.
+    """
+
+    users: tuple[str, ...]
+    path: str
+    line: int
+    key: PublicKey
+    comment: str
+    options: tuple[str, ...]
+    expires: datetime | None
+    agent_expires: datetime | None
+    in_use: bool
+
+    @property
+    def is_authority(self) -> bool:
+        """Whether it is a certificate authority, whose every certificate may log in."""
+        return "cert-authority" in self.options
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Its SHA256 and MD5 fingerprint."""
+        return frozenset((self.key.sha256, self.key.md5))
+
+    def admits(self, now: datetime) -> bool:
+        """Whether sshd lets the key in at this time: its file is read, it has not expired."""
+        return self.in_use and (self.expires is None or now < self.expires)
+
+    def __str__(self) -> str:
+        users = ",".join(self.users) or "nobody"
+        bits = f" {self.key.bits} bits" if self.key.bits else ""
+        authority = " certificate authority" if self.is_authority else ""
+        forced = " with a forced command" if "command" in self.options else ""
+        comment = f" ({self.comment})" if self.comment else ""
+        return (
+            f"{users} {self.path}:{self.line}{authority} {self.key.type}{bits}"
+            f" {self.key.sha256} MD5:{self.key.md5}{comment}{forced}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedKeys:
+    """Every authorized key of a host.
+
+    Attributes:
+        entries: Those that could be read, by file and line.
+        files: How many files were read.
+        unread: Files that could not be read; what is in them is not known.
+        sources: What sshd's configuration says of where keys come from, ``keyword value``.
+    """
+
+    entries: tuple[AuthorizedKey, ...]
+    files: int
+    unread: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def patterns(self) -> frozenset[str]:
+        """Patterns of ``AuthorizedKeysFile`` whose files were looked for."""
+        said = (re.search(r"(?i)authorizedkeysfile[\s=]+(.+)", source) for source in self.sources)
+        found = (p for match in said if match for p in match[1].replace('"', "").split())
+        return frozenset(found) | {"none", *_DEFAULT_PATTERNS}
+
+    def require_all(self) -> None:
+        """Make sure that no file is left out.
+
+        Raises:
+            NotObservedError: A file could not be read.
+        """
+        if self.unread:
+            raise NotObservedError(f"authorized keys not read: {', '.join(self.unread[:5])}")
+
+    def __str__(self) -> str:
+        users = sorted({u for e in self.entries for u in e.users})
+        text = f"{len(self.entries)} keys in {self.files} files"
+        if users:
+            text += f", of {', '.join(users[:10])}" + (" ..." if len(users) > 10 else "")
+        prints = " ".join(dict.fromkeys(e.key.sha256[:17] for e in self.entries[:5]))
+        text += f": {prints}" if prints else ""
+        return text + (f"; {len(self.unread)} files unread" if self.unread else "")
+
+
+def _rows(keys: AuthorizedKeys) -> list[dict[str, Any]]:
+    """Return one row for each user and key; a file that was not read is a row of its own."""
+    rows: list[dict[str, Any]] = [
+        {
+            "user": user,
+            "file": e.path,
+            "line": e.line,
+            "type": e.key.type,
+            "bits": e.key.bits,
+            "sha256": e.key.sha256,
+            "md5": e.key.md5,
+            "comment": e.comment,
+            "options": list(e.options),
+            "expires": e.expires.isoformat() if e.expires else None,
+            "agent_expires": e.agent_expires.isoformat() if e.agent_expires else None,
+            "in_use": e.in_use,
+        }
+        for e in keys.entries
+        for user in e.users or ("",)
+    ]
+    return rows + [{"unread": path} for path in keys.unread]
+
+
+@fact("authorized_keys files of every account, by sshd -T", sections=(KEYS,), row=_rows)
+def droplet_authorized_keys(observation: Observation) -> AuthorizedKeys:
+    """Every authorized key on the host: user, file, line, type, fingerprints, options."""
+    return parse_authorized_keys(observation.section(KEYS.name).stdout)
+
+
+def parse_authorized_keys(text: str) -> AuthorizedKeys:
+    """Parse the output of the section ``authorized_keys``.
+
+    Args:
+        text: ``sshd`` and ``conf`` lines, then for each file ``file:USERS:LETTER:STAT:PATH``
+            and the lines that hold a key, with their numbers; ``end:`` and the number of users.
+
+    Raises:
+        NotObservedError: It does not end with the number of users, or there was none.
+
+    Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; DigitalOcean's droplet-agent.
+    """
+    entries: list[AuthorizedKey] = []
+    unread: list[str] = []
+    sources: list[str] = []
+    files = users = 0
+    by_default = "\nsshd " not in f"\n{text}"
+    current: tuple[tuple[str, ...], str, bool] | None = None
+    agent_line = 0
+    for line in text.split("\n"):
+        kind, _, rest = line.partition(":")
+        if kind.isascii() and kind.isdigit() and current is not None:
+            number, body = int(kind[:9]), rest.strip()
+            if body.lower() in _AGENT_COMMENTS:
+                agent_line = number
+            elif entry := _entry(body, current, number, after_agent=agent_line == number - 1):
+                entries.append(entry)
+        elif kind == "file":
+            current, agent_line, files = _file(rest, by_default=by_default), -1, files + 1
+            if current is None:
+                unread.append(one_line(rest))
+        elif kind in {"unread", "odd"} and rest.count(":") >= 2:
+            unread.append(one_line(rest.split(":", 2)[2]))
+        elif kind == "end" and rest.isascii() and rest.isdigit():
+            users = int(rest[:9])
+        elif line.startswith(("sshd ", "conf ")):
+            sources.append(one_line(line[5:]))
+    if not users:
+        raise NotObservedError("the authorized keys could not be listed: no account was found")
+    return AuthorizedKeys(tuple(entries), files, tuple(unread), tuple(sources))
+
+
+def _file(text: str, *, by_default: bool) -> tuple[tuple[str, ...], str, bool] | None:
+    parts = text.split(":", 5)
+    if len(parts) < 6:
+        return None
+    owners, letter, path = parts[0], parts[1], parts[5]
+    in_use = letter in _READ_BY_SSHD or (by_default and letter == "d")
+    return tuple(filter(None, owners.split(","))), one_line(path), in_use
+
+
+def _entry(
+    line: str, where: tuple[tuple[str, ...], str, bool], number: int, *, after_agent: bool
+) -> AuthorizedKey | None:
+    """Parse a line of authorized_keys; None: sshd finds no key in it."""
+    if line.startswith("#"):
+        return None
+    options: tuple[str, ...] = ()
+    values: dict[str, str] = {}
+    found = _key_and_comment(line)
+    if found is None:
+        length, pairs = _options(line)
+        options = tuple(_shown(name, value) for name, value in pairs)
+        values = {name: value for name, value in pairs if value}
+        found = _key_and_comment(line[length:].lstrip(" \t"))
+    if found is None:
+        return None
+    users, path, in_use = where
+    key, comment = found
+    agent = _agent_expiry(comment) if after_agent else None
+    return AuthorizedKey(
+        users=users,
+        path=path,
+        line=number,
+        key=key,
+        comment="droplet agent" if agent else one_line(_BLOB_IN_TEXT.sub("...", comment), 80),
+        options=options,
+        expires=_expiry(values.get("expiry-time", "")),
+        agent_expires=agent,
+        in_use=in_use,
+    )
+
+
+def _key_and_comment(text: str) -> tuple[PublicKey, str] | None:
+    parts = re.split(r"[ \t]+", text, maxsplit=2)
+    key = parse_blob(parts[1]) if len(parts) > 1 else None
+    return None if key is None else (key, parts[2].strip() if len(parts) > 2 else "")
+
+
+def _options(line: str) -> tuple[int, list[tuple[str, str]]]:
+    """Return the length of the option list at the start of a line, and the options."""
+    pairs = []
+    at = 0
+    while match := _OPTION.match(line, at):
+        pairs.append((match[1].lower(), match[2] or match[3] or ""))
+        at = match.end()
+        if line[at : at + 1] != ",":
+            break
+        at += 1
+    return at, pairs
+
+
+def _shown(name: str, value: str) -> str:
+    return f"{name}={one_line(value, 60)}" if value and name in _SHOWN_OPTIONS else name
+
+
+def _expiry(text: str) -> datetime | None:
+    """Read ``YYYYMMDD[HHMM[SS]][Z]``; without Z it is the host's local time, up to 14 h off."""
+    digits = text.removesuffix("Z")
+    layout = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(digits))
+    if layout is None:
+        return None
+    try:
+        parsed = datetime.strptime(digits, layout).replace(tzinfo=UTC)
+        return parsed if text.endswith("Z") else parsed + timedelta(hours=14)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _agent_expiry(comment: str) -> datetime | None:
+    """Return the expiry that the droplet agent wrote into a key's comment."""
+    if not comment.endswith(_AGENT_MARK):
+        return None
+    try:
+        said = json.loads(comment.removesuffix(_AGENT_MARK))
+        when = datetime.fromisoformat(said["expire_at"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return when if when.tzinfo else None

@@ -1,0 +1,423 @@
+"""The effective configuration of sshd: every way in that a real client could be given.
+
+``sshd -T`` without ``-C`` leaves Match blocks out, so the host's script asks for each of a number
+of connections: every account that may log in, root, and a name that does not exist; from outside,
+from a private address, and from one address, host, group, user and port that each Match line names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+
+from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.redact import one_line
+
+# What it prints, by the letter that a line starts with: P a process that may serve SSH, V the
+# version, N the account sources, A the arguments of the running sshd, F a file of the
+# configuration and | its lines, M values that Match lines ask for, U an account, C a connection,
+# followed by the options for it, or S (the same as for the first) or E (the error); X what is
+# left out. sshd -G (OpenSSH 9.3 and later) needs no host keys.
+_COMMAND = r"""
+e() { printf "%s\n" "$*"; };
+for x in /proc/[0-9]*/comm; do read -r p <$x && case $p in sshd*|dropbear|tinysshd|tailscaled) e "P $p";; esac; done 2>/dev/null | sort -u;
+command -v sshd >/dev/null || exit 127;
+e "V $(sshd -V 2>&1 | grep -m1 OpenSSH_)"; grep -s ^passwd: /etc/nsswitch.conf | sed "s/^/N /";
+c=/etc/ssh/sshd_config; o=; set -f;
+m=$(systemctl show -p MainPID --value ssh.service sshd.service 2>/dev/null | grep -m1 "[1-9]");
+if [ "$m" ]; then a=$(tr "\0" " " </proc/$m/cmdline); else a=$(sed -n "s/^SSHD_OPTS=//p;s/^OPTIONS=//p" /etc/default/ssh /etc/sysconfig/sshd 2>/dev/null | tr -d "\"'"); fi;
+set -- $a;
+while [ $# -gt 0 ]; do case $1 in -[ofchp]) o="$o $1 $2"; [ $1 = -f ] && c=$2; [ $# -gt 1 ] && shift;; -[ofchp]?*) o="$o $1"; case $1 in -f*) c=${1#-f};; esac;; esac; shift; done;
+e "A$o"; set +f; n=0;
+f() { for x in "$@"; do [ -f "$x" ] || continue; [ $n -lt 99 ] || { e "X there are more than 99 configuration files"; continue; }; n=$((n+1)); stat -L -c "F %a %u %Y %n" "$x"; awk '!/^[[:space:]]*(#|$)/ {print "| " NR " " $0}' "$x";
+for i in $(awk '{gsub(/["=]/, " ")} tolower($1) == "include" {$1 = ""; print}' "$x"); do case $i in /*) f $i;; *) f /etc/ssh/$i;; esac; done; done; };
+F=$(f "$c"); e "$F"; set -f;
+x=user=pytest-droplet-nobody,host=203.0.113.1,addr=203.0.113.1,laddr=127.0.0.1,lport=22; b=$(sshd $o -T -C $x 2>/dev/null || sshd $o -G -C $x 2>/dev/null);
+g() { e "$b" | sed -n "s/^$1 //p"; };
+M=$(e "$F" | awk '/^F/ {next} {sub(/#.*/, ""); gsub(/["=]/, " ")} tolower($3) == "match" {for (i = 4; i <= NF; i++) {k = tolower($i); if (k ~ /^(all|invalid-user)$/) {print k; continue} n = split($(++i), v, ","); for (j = 1; j <= n; j++) {x = v[j]; if (x ~ /^!/ || x ~ /^[*?]*$/) {print k; continue} if (k ~ /address/) {sub(/\/.*/, "", x); gsub(/[*?]/, "1", x); while (x !~ /:/ && split(x, q, ".") < 4) x = x ".1"} if (k == "group" && x ~ /[*?]/) k = "group-pattern"; gsub(/[*?]/, "x", x); print k, x}}}' | sort -u);
+v() { e "$M" | sed -n "s/^$1 //p"; };
+[ "$M" ] && e "$M" | sed "s/^/M /";
+k=$(g authorizedkeysfile); w=$(g "[ad][a-z]*groups");
+U=$({ sed "s/^/S:/" /etc/shadow; getent passwd | sed "s/^/P:/"; } | awk -F: '$1 == "S" {p[$2] = $3; x[$2] = $9} $1 == "P" {h = $3; if (h == "x") h = ($2 in p) ? p[$2] : "*"; c = h == "" ? "empty" : h ~ /^[!*]/ ? "locked" : "set"; if ($4 == 0 || c != "locked" || $8 !~ /(nologin|false|sync|shutdown|halt)$/) print $2 ":" $4 ":" c ":" x[$2] ":" $7 ":" $8}' | head -n 2000 | while IFS=: read -r u i s d h z; do
+y=; for x in $k; do case $x in none) continue;; %h/*) x=$h/${x#%h/};; /*) ;; *) x=$h/$x;; esac; case $x in *%u*) x=${x%%%u*}$u${x#*%u};; esac; [ -s "$x" ] && y=keys; done;
+[ "$i" = 0 ] || [ $s != locked ] || [ $y ] || continue; e "U $u:$i:$s:$y:$d:$z:$([ "$w" ] && id -Gn -- "$u" | tr " " ,)"; done); e "$U";
+N="root pytest-droplet-nobody"; for u in $(v user) $(for x in $(v group); do getent group -- "$x" | while IFS=: read -r _ _ i l; do { e "$l" | tr , "\n"; getent passwd | awk -F: -v i=$i '$4 == i {print $1}'; } | grep -m1 .; done; done) $(e "$U" | sed "s/^U //;s/:.*//"); do case " $N " in *" $u "*) ;; *) N="$N $u";; esac; done;
+a=$(ip -o -4 addr show scope global 2>/dev/null | awk '{sub(/\/.*/, "", $4); print $4}'); L=$(e "$a" | head -n1); L="${L:-127.0.0.1} $(v localaddress)"; A=203.0.113.1; H=-;
+[ "$M" ] && { A="$A ${SSH_CONNECTION%% *} $(e "$a" | grep -m1 -E "^(10|192\.168|172\.(1[6-9]|2[0-9]|3[01]))\.") $(v address)"; x=$(v host); if [ "$(g usedns)" = yes ]; then H="- $x"; else A="$A $(e "$x" | grep -E "^[0-9a-f:.]+$")"; fi; };
+Q="$(g port | head -n1) $(v localport)"; [ "$b" ] || Q=22; j=0; B=;
+for u in $N; do for a in $A; do for h in $H; do for l in $L; do for q in $Q; do
+j=$((j+1)); [ $j -gt 400 ] && { e "X there are more than 400 combinations"; break 5; };
+case $u in *,*) e "X $u has a comma in its name"; break 4;; esac;
+[ $h = - ] && z=$a || z=$h; e "C $a $z $l $q $u"; x="user=$u,host=$z,addr=$a,laddr=$l,lport=$q"; case "$u $M" in pytest-droplet-nobody*invalid-user*) x=$x,invalid-user;; esac;
+if r=$(sshd $o -T -C "$x" 2>&1) || { d=$r; r=$(sshd $o -G -C "$x" 2>&1); }; then if [ "$r" = "$B" ]; then e S; else y="use|pass|kbd|chall|pubkey|gssapiau|hostbasedauthe|permit[re]|auth|allow[ug]|deny|refuse|trusted"; [ "$B" ] || { B=$r; y="$y|port|ciphers|macs|kex|hostkeyal|casig"; }; e "$r" | grep -E "^($y)"; fi; else e "E $(e "$d" | tail -n1)"; fi;
+done; done; done; done; done
+"""
+SSHD = Section("sshd", " ".join(line.strip() for line in _COMMAND.splitlines()).strip(), root=True)
+
+_EVALUATED = frozenset(
+    ("user", "group", "host", "address", "localaddress", "localport", "all", "invalid-user")
+)
+_SECRET_METHODS = frozenset({"password", "keyboard-interactive", "none"})
+_SAME_VALUE = {"prohibit-password": "without-password"}
+_SAME_OPTION = {
+    "challengeresponseauthentication": "kbdinteractiveauthentication",
+    "skeyauthentication": "kbdinteractiveauthentication",
+    "dsaauthentication": "pubkeyauthentication",
+    "pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms",
+    "hostbasedacceptedkeytypes": "hostbasedacceptedalgorithms",
+}
+_NO_LOGIN = re.compile(r"/(nologin|false)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A file of sshd's configuration; ``lines`` has what is no comment, by line number."""
+
+    path: str
+    mode: str
+    uid: int
+    changed_at: datetime
+    lines: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SshAccount:
+    """An account that may log in over SSH: it has uid 0, a password, or keys and a shell.
+
+    ``password`` is ``set``, ``empty`` or ``locked`` (none, or one that no input matches).
+    ``expires_on`` counts days since 1970, None: never. ``groups`` is None where they were not
+    asked for, as no group matters for the configuration.
+    """
+
+    name: str
+    uid: int
+    password: str
+    has_keys: bool
+    shell: str
+    expires_on: int | None = None
+    groups: tuple[str, ...] | None = None
+
+    @property
+    def has_login_shell(self) -> bool:
+        """Whether its shell lets anybody in; an empty field means ``/bin/sh``."""
+        return not _NO_LOGIN.search(self.shell)
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the account, not just its password, has expired."""
+        return self.expires_on is not None and now.timestamp() / 86400 >= self.expires_on
+
+    def __str__(self) -> str:
+        keys = ", keys" if self.has_keys else ""
+        shell = "" if self.has_login_shell else f", {self.shell}"
+        return f"{self.name} (password {self.password}{keys}{shell})"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection that a client could open, and the options that sshd has for it."""
+
+    user: str
+    address: str
+    host: str
+    local_address: str
+    local_port: str
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def get(self, option: str) -> str:
+        """Return the value of an option (lower case, as ``sshd -T`` prints it).
+
+        Raises:
+            NotObservedError: sshd did not print it: this version may not know it.
+        """
+        values = self.options.get(option)
+        if not values:
+            raise NotObservedError(f"sshd -T names no {option}")
+        return values[0]
+
+    def is_on(self, option: str) -> bool:
+        """Return whether an option is ``yes``.
+
+        Raises:
+            NotObservedError: It was not printed, or is neither ``yes`` nor ``no``.
+        """
+        value = self.get(option)
+        if value not in {"yes", "no"}:
+            raise NotObservedError(f"sshd -T says {option} {one_line(value, 40)}")
+        return value == "yes"
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether sshd drops the connection before anybody proves anything."""
+        return self.options.get("refuseconnection") == ("yes",)
+
+    @property
+    def methods(self) -> tuple[tuple[str, ...], ...]:
+        """The lists of AuthenticationMethods, one of which must be completed; empty: any."""
+        value = self.get("authenticationmethods")
+        if value == "any":
+            return ()
+        return tuple(
+            tuple(method.partition(":")[0] for method in listed.split(","))
+            for listed in value.split()
+        )
+
+    @property
+    def is_secret_enough(self) -> bool:
+        """Whether AuthenticationMethods lets in who proves nothing but a password."""
+        return not self.methods or any(_SECRET_METHODS.issuperset(m) for m in self.methods)
+
+    @property
+    def takes_password(self) -> bool:
+        """Whether PasswordAuthentication alone lets a client in."""
+        return (
+            self.is_on("passwordauthentication") and self.is_secret_enough and not self.is_refused
+        )
+
+    @property
+    def takes_keyboard_interactive(self) -> bool:
+        """Whether PAM's questions let a client in that has no key."""
+        name = "kbdinteractiveauthentication"
+        if name not in self.options:
+            name = "challengeresponseauthentication"
+        if not self.is_on(name) or not self.is_on("usepam") or self.is_refused:
+            return False
+        return not self.methods or any(m[0] != "publickey" for m in self.methods)
+
+    def __str__(self) -> str:
+        host = f" ({self.host})" if self.host != self.address else ""
+        return f"{self.user} from {self.address}{host} to port {self.local_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    """The configuration of a host's sshd, by connection.
+
+    ``gaps`` tells what was left out: a finding stands beside them, a pass does not.
+    """
+
+    running: bool
+    version: str = ""
+    arguments: str = ""
+    processes: tuple[str, ...] = ()
+    account_sources: tuple[str, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+    accounts: tuple[SshAccount, ...] = ()
+    connections: tuple[Connection, ...] = ()
+    gaps: tuple[str, ...] = ()
+
+    def values(self, option: str) -> str:
+        """Return the values that an option has, joined by ``|``; ``?`` where there is none."""
+        found = {c.options[option][0] for c in self.connections if c.options.get(option)}
+        return "|".join(sorted(found)) or "?"
+
+    def require_all(self) -> None:
+        """Raise NotObservedError where not every connection was evaluated."""
+        if self.gaps:
+            raise NotObservedError(self.gaps[0])
+
+    def name(self, found: Sequence[Connection]) -> str:
+        """Name some of the connections in a few words."""
+        if len(found) == len(self.connections):
+            return "every user and address"
+        users = list(dict.fromkeys(c.user for c in found))
+        if all(sum(c.user == u for c in self.connections) == _count(found, u) for u in users):
+            return _some([one_line(u, 32) for u in users])
+        return _some([one_line(str(c), 90) for c in found])
+
+    def where(self, option: str, value: str) -> str:
+        """Return the place of the line that gives an option this value: ``path:line``.
+
+        The first line outside Match blocks decides, unless one in a block gives the value.
+        """
+        option = option.lower()
+        if option in self.arguments.lower():
+            return "argument of the running sshd"
+        value = _plain(value)
+        lines = [line for line in _in_order(self.files) if line.option == option]
+        first = next((line for line in lines if not line.in_match), None)
+        if first is not None and _plain(first.value) == value:
+            return str(first)
+        for line in lines:
+            if line.in_match and _plain(line.value) == value:
+                return str(line)
+        return "sshd's default" if first is None else f"not as in {first}"
+
+    def __str__(self) -> str:
+        if not self.running:
+            return "no sshd runs"
+        shown = ", ".join(
+            f"{label} {self.values(label.lower())}"
+            for label in (
+                "PasswordAuthentication",
+                "KbdInteractiveAuthentication",
+                "PubkeyAuthentication",
+                "PermitRootLogin",
+                "AuthenticationMethods",
+                "UsePAM",
+            )
+        )
+        return one_line(f"{self.version}, {len(self.connections)} connections: {shown}", 300)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    path: str
+    number: int
+    in_match: bool
+    option: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{one_line(self.path, 120)}:{self.number}"
+
+
+def parse_sshd(text: str) -> Sshd:
+    """Parse what the section ``sshd`` prints.
+
+    Raises:
+        NotObservedError: sshd evaluated no connection; the reason is its own.
+
+    Source: sshd(8), ``-T``, ``-G`` and ``-C``. Read with OpenSSH 8.4p1, 9.2p1 and 10.0p2.
+    """
+    found = _by_kind(text)
+    connections, errors = _connections(found["C"])
+    if not connections:
+        raise NotObservedError(errors[0] if errors else "sshd evaluated no connection")
+    files = tuple(f for head, body in found["F"] for f in _file(head, body))
+    accounts = tuple(a for head, _ in found["U"] for a in _account(head))
+    gaps = [*(head for head, _ in found["X"]), *errors]
+    asked = sorted({head.split(" ")[0] for head, _ in found["M"]} - _EVALUATED)
+    gaps += [f"Match {one_line(name, 40)} was not evaluated" for name in asked if name]
+    if not files:
+        gaps.append("no file of the configuration could be read, so Match lines are not known")
+    if not any(a.uid == 0 for a in accounts):
+        gaps.append("the accounts of the host could not be read")
+    return Sshd(
+        running=True,
+        version=_first(found["V"]).partition(",")[0],
+        arguments=_first(found["A"]),
+        processes=tuple(head for head, _ in found["P"]),
+        account_sources=tuple(_first(found["N"]).split()[1:]),
+        files=files,
+        accounts=accounts,
+        connections=connections,
+        gaps=tuple(gaps),
+    )
+
+
+def processes_in(text: str) -> tuple[str, ...]:
+    """Return the names of the processes that may serve SSH, from the section ``sshd``."""
+    return tuple(head for head, _ in _by_kind(text)["P"])
+
+
+def _by_kind(text: str) -> dict[str, list[tuple[str, list[str]]]]:
+    """Sort the lines by their letter, each with the lines that follow it."""
+    found: dict[str, list[tuple[str, list[str]]]] = {kind: [] for kind in "PVNAFMUCX"}
+    body: list[str] = []
+    for line in text.split("\n"):
+        kind, _, rest = line.partition(" ")
+        if kind in found:
+            body = []
+            found[kind].append((rest, body))
+        else:
+            body.append(line)
+    return found
+
+
+def _first(found: Sequence[tuple[str, list[str]]]) -> str:
+    return found[0][0].strip() if found else ""
+
+
+def _connections(
+    found: Iterable[tuple[str, list[str]]],
+) -> tuple[tuple[Connection, ...], list[str]]:
+    connections: list[Connection] = []
+    errors: list[str] = []
+    for head, body in found:
+        parts = head.split(" ", 4)
+        if len(parts) < 5:
+            errors.append("the host's answer names an incomplete connection")
+            continue
+        same = body[:1] == ["S"] and connections
+        options = connections[0].options if same else _options(body)
+        address, host, local_address, local_port, user = parts
+        made = Connection(user, address, host, local_address, local_port, options)
+        if options:
+            connections.append(made)
+        else:
+            said = next((line[2:] for line in body if line.startswith("E ")), "no answer")
+            errors.append(one_line(f"sshd -T for {made}: {said}", 300))
+    return tuple(connections), errors
+
+
+def _options(body: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for line in body:
+        name, blank, value = line.partition(" ")
+        if blank and re.fullmatch(r"[a-z0-9]{2,60}", name):
+            found[name] = (*found.get(name, ()), value.strip())
+    return found
+
+
+def _file(head: str, body: Iterable[str]) -> Iterator[ConfigFile]:
+    found = re.fullmatch(r"([0-7]{1,5}) (\d{1,10}) (\d{1,11}) (.+)", head)
+    if found is None:
+        return
+    lines = []
+    for line in body:
+        numbered = re.fullmatch(r"\| (\d{1,7}) (.*)", line)
+        if numbered is not None:
+            lines.append((int(numbered[1]), numbered[2]))
+    changed_at = datetime.fromtimestamp(int(found[3]), UTC)
+    yield ConfigFile(found[4], found[1], int(found[2]), changed_at, tuple(lines))
+
+
+def _account(head: str) -> Iterator[SshAccount]:
+    parts = head.split(":")
+    if len(parts) < 7 or not parts[1].isdecimal() or len(parts[1]) > 10:
+        return
+    name, uid, password, keys, expires, shell, groups = parts[:7]
+    days = int(expires) if expires.isdecimal() and len(expires) < 8 else None
+    members = tuple(groups.strip().split(",")) if groups.strip() else None
+    yield SshAccount(name, int(uid), password, keys == "keys", shell, days, members)
+
+
+def _in_order(files: Sequence[ConfigFile]) -> Iterator[_Line]:
+    """Yield the lines in the order in which sshd reads them, Include lines resolved."""
+    if files:
+        yield from _lines_of(files[0], files, in_match=False, depth=0)
+
+
+def _lines_of(
+    file: ConfigFile, files: Sequence[ConfigFile], *, in_match: bool, depth: int
+) -> Iterator[_Line]:
+    for number, text in file.lines:
+        words = re.split(r"[\s=]+", text.strip().replace('"', ""), maxsplit=1)
+        option, value = words[0].lower(), words[1].strip() if len(words) > 1 else ""
+        if option == "match":
+            in_match = True
+        elif option == "include" and depth < 16:
+            for pattern in value.split():
+                wanted = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
+                for other in sorted(files, key=lambda f: f.path):
+                    if fnmatchcase(other.path, wanted) and other is not file:
+                        yield from _lines_of(other, files, in_match=in_match, depth=depth + 1)
+        else:
+            yield _Line(file.path, number, in_match, _SAME_OPTION.get(option, option), value)
+
+
+def _plain(value: str) -> str:
+    first = value.lower().partition(" ")[0].partition("#")[0].strip()
+    return _SAME_VALUE.get(first, first)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _count(found: Iterable[Connection], user: str) -> int:
+    return sum(c.user == user for c in found)

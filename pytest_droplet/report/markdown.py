@@ -1,0 +1,200 @@
+"""Markdown for a job summary: figures, checks and findings, the worst first, at most 1 MiB.
+
+GitHub drops a summary of more than 1 MiB whole, so rows stop before and the page says how many
+were left out. What hosts and the API say is escaped: it is no markup, no link and no mention.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pytest_droplet.report.document import Document, Group, grouped, one_line
+from pytest_droplet.report.record import Line
+from pytest_droplet.words import SEVERITIES
+
+LIMIT_BYTES = 1024 * 1024
+_SPARE_BYTES = 2_000
+_NAMES = 5
+_ROWS = 5_000
+_SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+!|&~$:=\"'^]|(?<=www)\.", re.IGNORECASE)
+_WORDS = {
+    "unknown": "unknown",
+    "error": "broken",
+    "waived": "waived",
+    "pass": "passed",
+    "notapplicable": "not applicable",
+}
+
+
+def write(document: Document, path: Path) -> None:
+    """Write the page.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path.write_text(draw(document), encoding="utf-8", errors="replace")
+
+
+def append(document: Document, path: Path) -> None:
+    """Append the page to a job summary, bounded by what the summary has already.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    used = path.stat().st_size if path.exists() else 0
+    with path.open("a", encoding="utf-8", errors="replace") as file:
+        file.write(draw(document, LIMIT_BYTES - used))
+
+
+def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
+    """Return the page: no more bytes than the limit; empty where not even its head has room."""
+    page = _Page(limit_bytes - _SPARE_BYTES)
+    if not page.add(_head(document)):
+        return ""
+    told = [
+        line
+        for line in document.worst({"fail", "error", "unknown", "waived"}, _ROWS)
+        if document.told_apart(line)
+    ]
+    groups = grouped(
+        line
+        for line in document.results()
+        if line["verdict"] in {"fail", "error", "unknown"} and document.told_apart(line)
+    )
+    page.table(
+        "What to mend first",
+        ("Severity", "Check", "Results", "Where"),
+        (_check_row(document, group) for group in groups),
+        len(groups),
+    )
+    unreachable = document.unreachable()
+    page.table(
+        "Not reached",
+        ("Droplet", "Reason"),
+        ((document.name(d["id"]), one_line(d["reason"], 500)) for d in unreachable),
+        len(unreachable),
+    )
+    counts = document.counts
+    page.table(
+        "Findings",
+        ("Severity", "Verdict", "Check", "Droplet", "Finding"),
+        (_finding_row(document, line) for line in told),
+        len(told) if len(told) < _ROWS else sum(counts.get(v, 0) for v in ("fail", *_WORDS)),
+    )
+    waivers = (document.summary or {}).get("waivers") or []
+    page.table(
+        "Waivers",
+        ("State", "Check", "Droplets", "Until", "Reason"),
+        ([one_line(w[k], 500) for k in _WAIVER_KEYS] for w in waivers),
+        len(waivers),
+    )
+    return page.text
+
+
+_WAIVER_KEYS = ("state", "check", "select", "expires", "reason")
+
+
+class _Page:
+    """Text that grows to a limit and no further."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.text = ""
+        self._left = limit_bytes
+
+    def add(self, text: str) -> bool:
+        """Add text, if there is room for it."""
+        size = len(text.encode(errors="replace"))
+        if size > self._left:
+            return False
+        self._left -= size
+        self.text += text
+        return True
+
+    def table(
+        self, title: str, head: tuple[str, ...], rows: Iterable[Iterable[str]], total: int
+    ) -> None:
+        """Add a table with as many of its rows as have room, and a note of how many have not."""
+        if not total:
+            return
+        text = [f"\n### {title}\n\n{_row(head)}{_row('---' for _ in head)}"]
+        self._left -= len(text[0].encode(errors="replace"))
+        shown = 0
+        for row in rows:
+            line = _row(map(escape, row))
+            size = len(line.encode(errors="replace"))
+            if size > self._left:
+                break
+            self._left -= size
+            text.append(line)
+            shown += 1
+        if not shown:
+            text = [f"\n### {title}\n"]
+        if shown < total:
+            text.append(f"\n{total - shown:,} more are left out: see the record.\n")
+        self.text += "".join(text)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _head(document: Document) -> str:
+    counts, summary = document.counts, document.summary or {}
+    failed = counts.get("fail", 0)
+    noun = "finding" if failed == 1 else "findings"
+    lines = [f"## Droplet audit: {failed:,} {noun} on {len(document.droplets):,} Droplets", ""]
+    if document.summary is None:
+        lines += ["**This run was cut: what is not listed was not looked at.**", ""]
+    rest = [f"{counts[v]:,} {word}" for v, word in _WORDS.items() if counts.get(v)]
+    lines += [", ".join(rest) or "Nothing was judged.", ""]
+    if seen := summary.get("coverage"):
+        due = seen["reached"] + seen["unreachable"]
+        short = seen["percent"] < seen["required"]
+        need = f", **at least {seen['required']} % is asked for**" if short else ""
+        percent = f"{seen['percent']:g} %{need}" if due else "no host was read"
+        lines += [f"Coverage: {seen['reached']:,} of {due:,} Droplets reached, {percent}.", ""]
+    if base := summary.get("baseline"):
+        news = ((len(base[key]), key.replace("_", " ")) for key in _CHANGES)
+        told = ", ".join(f"{number:,} {word}" for number, word in news)
+        lines += [f"Since {escape(one_line(base['recorded_at']))}: {told}.", ""]
+    header = document.header
+    selector = escape(one_line(" + ".join(header.get("selector") or ()), 500))
+    judged = escape(one_line(header.get("judged_at")))
+    lines.append(f"{selector}, judged at {judged}{' (a replay)' * bool(header.get('replay'))}.")
+    return "\n".join(lines) + "\n"
+
+
+_CHANGES = ("new", "fixed", "still", "newly_waived")
+
+
+def _check_row(document: Document, group: Group) -> Iterator[str]:
+    page = document.checks[group.check]
+    word = "below the gate" if group.verdict == "fail" and not group.gated else group.verdict
+    yield group.severity if group.severity in SEVERITIES else "medium"
+    yield f"{one_line(group.check, 200)}: {one_line(page['title'], 200)}"
+    yield f"{group.count:,} {word}"
+    yield names(document, group)
+
+
+def names(document: Document, group: Group) -> str:
+    """Return the first few Droplets of a group, and how many more there are."""
+    told = ", ".join(document.name(line["droplet_id"])[:100] for line in group.lines[:_NAMES])
+    more = group.count - min(len(group.lines), _NAMES)
+    return f"{told} and {more:,} more" if more else told
+
+
+def _finding_row(document: Document, line: Line) -> Iterator[str]:
+    yield line["severity"]
+    below = line["verdict"] == "fail" and not line["gated"]
+    yield "below the gate" if below else line["verdict"]
+    yield one_line(line["check"], 200)
+    yield document.name(line["droplet_id"])
+    yield one_line(line["message"], 500)
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is; a mention gets a blank of no width."""
+    escape_one: Callable[[re.Match[str]], str] = lambda found: f"\\{found[0]}"  # noqa: E731
+    return _SPECIAL.sub(escape_one, text).replace("@", "@\u200b")

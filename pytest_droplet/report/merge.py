@@ -1,0 +1,337 @@
+"""One record from many: shards of an account, or several accounts, from their records alone.
+
+A result that several records hold is taken from the newest of them, and so is a Droplet. The
+checks of the account are judged again where a record saw a part of it only, from the rows that
+the Droplet lines keep; where that cannot be done the worst verdict stays, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_droplet.baseline import Baseline, read_record
+from pytest_droplet.catalogue import shipped
+from pytest_droplet.gate import Gate
+from pytest_droplet.model import Verdict
+from pytest_droplet.report.account import account_of
+from pytest_droplet.report.document import badness
+from pytest_droplet.report.record import Line, Record, coverage, result_line, summary_line
+from pytest_droplet.verdict import judge_account
+from pytest_droplet.waivers import Waiver
+from pytest_droplet.words import Severity
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the joined record is held against.
+
+    Attributes:
+        baseline: An earlier record.
+        least: Findings of a lesser severity do not fail.
+        new_only: Nor do those that the baseline had.
+        min_coverage: Percent of the Droplets that must have been reached.
+        unknown_fails: Whether an unknown fails, as ``--droplets-unknown`` has it.
+    """
+
+    baseline: Baseline | None = None
+    least: Severity = "low"
+    new_only: bool = False
+    min_coverage: int = 100
+    unknown_fails: bool = True
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the records: all but its results, which are read again where they are needed."""
+
+    path: Path
+    header: Line
+    droplets: Mapping[int, Line]
+    keys: Sequence[Line]
+    of_account: Sequence[Line]
+    fingerprints: frozenset[str]
+    summary: Line
+
+    @classmethod
+    def load(cls, path: Path) -> Part:
+        """Read a record.
+
+        Raises:
+            BaselineError: It is no whole record of this schema; one line.
+        """
+        lines = read_record(path)
+        results = [line for line in lines if line["type"] == "result"]
+        return cls(
+            path=path,
+            header=lines[0],
+            droplets={line["id"]: line for line in lines if line["type"] == "droplet"},
+            keys=[line for line in lines if line["type"] == "key"],
+            of_account=[line for line in results if _is_of_account(line)],
+            fingerprints=frozenset(r["fingerprint"] for r in results if not _is_of_account(r)),
+            summary=lines[-1],
+        )
+
+    @cached_property
+    def age(self) -> tuple[datetime, datetime]:
+        """What tells the newer of two records: when it was judged, then when it began."""
+        times = (self.header[name] for name in ("judged_at", "started_at"))
+        one, two = (datetime.fromisoformat(text) for text in times)
+        return one, two
+
+    @property
+    def account_ids(self) -> frozenset[int]:
+        """The ids of all Droplets of the account; none where the record does not tell."""
+        return frozenset((self.header.get("account") or {}).get("droplets") or ())
+
+    @property
+    def covers_account(self) -> bool:
+        """Whether each Droplet of the account was selected."""
+        return bool(self.account_ids) and self.account_ids <= self.droplets.keys()
+
+    def results(self) -> Iterator[Line]:
+        """Read the results again, without those of the account."""
+        with self.path.open(encoding="utf-8") as file:
+            for text in file:
+                line = json.loads(text)
+                if line["type"] == "result" and not _is_of_account(line):
+                    yield line
+
+
+def load(paths: Iterable[Path]) -> list[Part]:
+    """Read records, and return them with the newest first.
+
+    Raises:
+        BaselineError: One of them is no whole record of this schema.
+        pytest.UsageError: The run of one did not come to its end, or none of them has a result.
+    """
+    parts = sorted((Part.load(path) for path in paths), key=lambda p: p.age, reverse=True)
+    for part in parts:
+        if (code := part.summary["exit_code"]) not in _WHOLE:
+            raise pytest.UsageError(
+                f"{part.path}: the run did not come to its end (exit code {code}); run it again"
+            )
+    if not any(part.fingerprints or part.of_account for part in parts):
+        raise pytest.UsageError("nothing was judged: the records have no results")
+    return parts
+
+
+def join(parts: Sequence[Part], record: Record, asked: Asked) -> None:
+    """Write the lines of all parts as one record, with the gate of ``asked`` and its exit code."""
+    waivers = _waivers(parts)
+    gate = Gate(
+        today=parts[0].age[0].date(),
+        waivers=tuple(_waiver(line) for line in waivers),
+        least=asked.least,
+        new_only=asked.new_only,
+        baseline=asked.baseline,
+    )
+    owners: dict[int, Part] = {i: p for p in reversed(parts) for i in p.droplets}
+    record.add(_header(parts, asked))
+    for droplet_id, part in sorted(owners.items(), key=lambda item: item[0]):
+        record.add(part.droplets[droplet_id])
+    for line in _results(parts, gate):
+        record.add(line)
+    for line in _keys(parts, owners):
+        record.add(line)
+    seen = coverage(record.droplets.values(), asked.min_coverage)
+    more: dict[str, Any] = {"waivers": waivers}
+    if asked.baseline is not None:
+        results = (line for line in record.lines() if line["type"] == "result")
+        more["baseline"] = asked.baseline.compare(results, record.droplets)
+    record.add(
+        summary_line(
+            counts=record.counts,
+            coverage=seen,
+            duration_s=max(part.summary["duration_s"] for part in parts),
+            exit_code=_exit_code(record, seen, asked),
+            more=more,
+        )
+    )
+
+
+_WHOLE = frozenset(
+    {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
+)
+
+
+def _is_of_account(line: Line) -> bool:
+    return line["droplet_id"] is None and "::" not in line["check"]
+
+
+def _results(parts: Sequence[Part], gate: Gate) -> Iterator[Line]:
+    """Yield each result once, from the newest record that has it; the account's come last."""
+    bare = replace(gate, waivers=())
+    seen: set[str] = set()
+    for part in parts:
+        for line in part.results():
+            if line["fingerprint"] not in seen:
+                yield _gated(line, bare)
+        seen |= part.fingerprints
+    for line in _of_account(parts, gate):
+        yield _gated(line, bare)
+
+
+def _gated(line: Line, gate: Gate) -> Line:
+    if line["verdict"] != "fail":
+        return line
+    verdict = Verdict(line["check"], line["droplet_id"], "fail", line["severity"], "")
+    return line | {"gated": gate.settle(verdict, None).below is None}
+
+
+def _of_account(parts: Sequence[Part], gate: Gate) -> Iterator[Line]:
+    found: dict[str, list[Line]] = {}
+    accounts = _accounts(parts)
+    for account in accounts:
+        for check in dict.fromkeys(line["check"] for p in account for line in p.of_account):
+            found.setdefault(check, []).append(_judged(check, account, gate))
+    for lines in found.values():
+        yield lines[0] if len(lines) == 1 else _worst_account(lines)
+
+
+def _accounts(parts: Sequence[Part]) -> list[list[Part]]:
+    """Group records by account: those of one have Droplets in common; so do those that do not tell."""
+    groups: list[tuple[frozenset[int], list[Part]]] = []
+    for part in parts:
+        ids, members = part.account_ids, [part]
+        rest = []
+        for known, others in groups:
+            if known & ids or (not known and not ids):
+                ids, members = ids | known, [*others, *members]
+            else:
+                rest.append((known, others))
+        groups = [*rest, (ids, members)]
+    return [sorted(members, key=lambda p: p.age, reverse=True) for _, members in groups]
+
+
+def _judged(check: str, account: Sequence[Part], gate: Gate) -> Line:
+    """Return the account's verdict of one check, from the records of one account."""
+    judges = [p for p in account if any(line["check"] == check for line in p.of_account)]
+    lines = [line for part in judges for line in part.of_account if line["check"] == check]
+    known, newest = shipped().get(check), judges[0]
+    if len(judges) == 1 or newest.covers_account or (known is not None and not known.rows):
+        return lines[0]
+    if known is not None and newest.account_ids:
+        droplets = {i: line for part in reversed(judges) for i, line in part.droplets.items()}
+        seen = account_of(newest.header, droplets.values(), newest.age[0])
+        verdict = gate.settle(judge_account(known, seen), None)
+        return result_line(verdict, lines[0]["nodeid"])
+    worst = min(lines, key=badness)
+    note = f"judged in {len(judges)} parts, not on the account as a whole"
+    if worst["verdict"] == "pass":
+        return worst | {"verdict": "unknown", "message": f"{note}; run it without shards"}
+    return worst | {"message": f"{worst['message']} ({note})"}
+
+
+def _worst_account(lines: Sequence[Line]) -> Line:
+    """Return one line for the verdicts of several accounts: the worst, with all that is not well."""
+    worst = min(lines, key=badness)
+    bad = [line for line in lines if line["verdict"] == worst["verdict"]]
+    text = "; ".join(dict.fromkeys(line["message"] for line in bad if line["message"]))
+    count = f"{len(bad)} of {len(lines)} accounts: " if text else ""
+    evidence = [fact for line in lines for fact in line["evidence"]]
+    return worst | {"message": f"{count}{text}", "evidence": evidence}
+
+
+def _header(parts: Sequence[Part], asked: Asked) -> Line:
+    """Return the newest record's header, with what the others had beside it."""
+    newest = parts[0].header
+    accounts = _accounts(parts)
+    headers = [part.header for part in parts]
+    options = {
+        name: value
+        for name, value in newest["options"].items()
+        if all(header["options"].get(name) == value for header in headers)
+    }
+    header = newest | {
+        "selector": _union(header["selector"] for header in headers),
+        "profile": sorted(_union(header["profile"] for header in headers)),
+        "started_at": min(header["started_at"] for header in headers),
+        "replay": next((h["replay"] for h in headers if h["replay"]), None),
+        "endpoint": ", ".join(_union([header["endpoint"]] for header in headers)),
+        "options": options
+        | {
+            "unknown": "fail" if asked.unknown_fails else "skip",
+            "min-coverage": asked.min_coverage,
+            "fail-on": asked.least + (",new" if asked.new_only else ""),
+        },
+        "checks": list({c["id"]: c for h in reversed(headers) for c in h["checks"]}.values()),
+        "merged": [
+            {
+                "file": part.path.name,
+                "judged_at": part.header["judged_at"],
+                "finished_at": part.summary["finished_at"],
+            }
+            for part in parts
+        ],
+    }
+    if len(accounts) > 1:
+        header.pop("account", None)
+    return header
+
+
+def _union(lists: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys(text for texts in lists for text in texts))
+
+
+def _keys(parts: Sequence[Part], owners: Mapping[int, Part]) -> Iterator[Line]:
+    """Yield each key once, with the places on the Droplets of the record that each is taken from."""
+    keys: dict[str, Line] = {}
+    for part in parts:
+        for line in part.keys:
+            where = [w for w in line["where"] if owners.get(w["droplet_id"]) is part]
+            if known := keys.get(line["fingerprint"]):
+                known["where"] = known["where"] + where
+                known["account_key"] = known["account_key"] or line["account_key"]
+                known["known"] = _either(known["known"], line["known"])
+            elif where:
+                keys[line["fingerprint"]] = line | {"where": where}
+    return iter(sorted(keys.values(), key=lambda line: str(line["fingerprint"])))
+
+
+def _either(one: bool | None, two: bool | None) -> bool | None:  # noqa: FBT001 three-valued
+    """Return true where one is, else false where one is, else None."""
+    return one if two is None else two if one is None else one or two
+
+
+_STATES = ("used", "expired", "unused")
+
+
+def _waivers(parts: Sequence[Part]) -> list[Line]:
+    """Return every waiver once; it is unused only where no record used it."""
+    found: dict[tuple[str, ...], Line] = {}
+    for part in parts:
+        for line in part.summary.get("waivers") or ():
+            key = (line["check"], line["select"], line["expires"], line["reason"])
+            known = found.setdefault(key, line)
+            if _STATES.index(line["state"]) < _STATES.index(known["state"]):
+                found[key] = line
+    return list(found.values())
+
+
+def _waiver(line: Line) -> Waiver:
+    return Waiver(
+        check=line["check"],
+        reason=line["reason"],
+        expires=date.fromisoformat(line["expires"]),
+        droplets=line["select"],
+        owner=line["owner"] or "",
+        ticket=line["ticket"] or "",
+    )
+
+
+def _exit_code(record: Record, seen: Line, asked: Asked) -> int:
+    """Return the code that a run with these verdicts would have ended with."""
+    red = {"error", "unknown"} if asked.unknown_fails else {"error"}
+    failed = any(
+        line["verdict"] in red or (line["verdict"] == "fail" and line["gated"])
+        for line in record.findings
+    )
+    return int(failed or seen["percent"] < seen["required"])

@@ -1,0 +1,107 @@
+"""Every case gives its verdict, and nothing that is taken away from it makes it better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from pytest_droplet.catalogue import Check, shipped
+from pytest_droplet.facts import all_facts
+from pytest_droplet.model import Reading, Verdict
+from pytest_droplet.words import Outcome
+from pytest_droplet.verdict import judge, judge_account
+
+from .cases import (
+    Case,
+    all_cases,
+    with_inventory,
+    without_answers,
+    without_probe,
+    without_section,
+)
+
+CASES = [
+    pytest.param(c, id=f"{c.path.parent.name}/{c.path.name.removesuffix('.toml')}")
+    for c in all_cases()
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_gives_the_verdict_in_its_name(case: Case) -> None:
+    """The check gives the verdict, the message and the cause that the case file names."""
+    verdict = case.judge()
+
+    assert verdict.outcome == case.expected, verdict.traceback or verdict.message
+    assert case.table.get("message", "") in verdict.message
+    assert verdict.caused_by == case.table.get("caused_by")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_not_observed_makes_no_verdict_better(case: Case) -> None:
+    """Without any one thing that the check reads, nothing passes that did not pass before.
+
+    Nor does what failed become not applicable, nor what passed a failure.
+    """
+    allowed = {
+        "pass": {"pass", "unknown"},
+        "fail": {"fail", "unknown"},
+        "unknown": {"unknown"},
+    }.get(case.expected, set(get_args(Outcome)) - {"error"})
+    for taken, verdict in _poorer(case):
+        assert verdict.outcome in allowed, f"without {taken}: {verdict.traceback or verdict}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_is_well_formed(case: Case) -> None:
+    """A case says why it is there, and names a verdict, and sections and probes that exist."""
+    facts = all_facts().values()
+    hosts = [case.table, *case.table.get("hosts", ())]
+
+    assert len(case.table.get("why", "")) > 20
+    assert case.expected in get_args(Outcome)
+    assert case.check.base_id == case.path.parent.name
+    for host in hosts:
+        assert set(host.get("sections", ())) <= {s.name for f in facts for s in f.sections}
+        probes = {*host.get("probes", ()), *host.get("probe_errors", ())}
+        assert probes <= {p.name for f in facts for p in f.probes}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_evidence_is_one_short_line(case: Case) -> None:
+    """Evidence of every fact is one printable line without key material or hashes."""
+    for evidence in case.judge().evidence:
+        assert evidence.value.isprintable()
+        assert len(evidence.value) <= 400
+        for secret in ("AAAAB3NzaC1", "AAAAC3NzaC1", "$6$", "$y$"):
+            assert secret not in evidence.value
+
+
+def _poorer(case: Case) -> Iterator[tuple[str, Verdict]]:
+    """Yield the verdicts without each thing that the check or what it depends on reads."""
+    check = case.check
+    if check.of_account:
+        account = case.account()
+        for name, inventory in without_answers(account.inventory):
+            yield name, judge_account(check, replace(account, inventory=inventory))
+        for droplet_id, row in account.rows.items():
+            for name, reading in row.items():
+                lost: Reading[object] = replace(reading, value=None, missing="taken away")
+                rows = {**account.rows, droplet_id: {**row, name: lost}}
+                yield f"{name} of {droplet_id}", judge_account(check, replace(account, rows=rows))
+        return
+    seen = case.observation()
+    facts = [all_facts()[f] for f in _facts_of(check) if f in all_facts()]
+    for section in sorted({s.name for f in facts for s in f.sections}):
+        yield section, judge(check, without_section(seen, section))
+    for probe in sorted({p.name for f in facts for p in f.probes}):
+        yield probe, judge(check, without_probe(seen, probe))
+    for name, inventory in without_answers(seen.inventory):
+        yield name, judge(check, with_inventory(seen, inventory))
+
+
+def _facts_of(check: Check) -> set[str]:
+    causes = (shipped()[d.format(**check.arguments)] for d in check.depends_on)
+    return set(check.facts).union(*map(_facts_of, causes))

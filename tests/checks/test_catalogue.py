@@ -1,0 +1,107 @@
+"""What every shipped check and every piece of the host script must have."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+
+import pytest
+
+from pytest_droplet.catalogue import Check, checks_in, shipped
+from pytest_droplet.connection.script import compose
+from pytest_droplet.facts import all_facts
+from pytest_droplet.model import Section
+from pytest_droplet.verdict import given_names
+
+from .cases import HERE
+
+CHECKS = [pytest.param(c, id=i) for i, c in shipped().items()]
+SECTIONS = {
+    (s.name, s.command, s.root): s
+    for f in all_facts().values()
+    for s in (*f.sections, *(s for p in f.probes for s in p.sections))
+}
+SCRIPT_LIMIT = 40 * 1024
+
+
+def test_ids_are_unique() -> None:
+    """No two checks share an id."""
+    import importlib
+    import pkgutil
+
+    import pytest_droplet.checks as package
+
+    modules = (
+        importlib.import_module(f"{package.__name__}.{m.name}")
+        for m in pkgutil.iter_modules(package.__path__)
+    )
+    repeated = [
+        i for i, n in Counter(c.id for m in modules for c in checks_in(m)).items() if n > 1
+    ]
+
+    assert not repeated
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_has_its_page(check: Check) -> None:
+    """A check has a title, a rationale, a remediation and a reference."""
+    assert check.doc.title
+    assert len(check.doc.title) <= 80
+    assert check.doc.rationale
+    assert check.doc.remediation
+    assert check.references
+    assert check.profiles
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_asks_only_for_facts_that_exist(check: Check) -> None:
+    """Every parameter is a fact or given, and the named rows and causes exist."""
+    assert set(check.facts) <= set(all_facts()) | given_names()
+    assert all(all_facts()[name].row for name in check.rows)
+    assert {d.format(**check.arguments) for d in check.depends_on} <= set(shipped())
+
+
+@pytest.mark.parametrize("base_id", sorted({c.base_id for c in shipped().values()}))
+@pytest.mark.parametrize("verdict", ["pass", "fail", "unknown"])
+def test_a_check_has_a_case_of_each_verdict(base_id: str, verdict: str) -> None:
+    """A check is shown to pass, to fail and to be unknown."""
+    assert list((HERE / base_id).glob(f"*.{verdict}.toml"))
+
+
+def test_every_case_belongs_to_a_shipped_check() -> None:
+    """A folder of cases is named after a check."""
+    folders = {p.parent.name for p in HERE.glob("*.*/*.toml")}
+
+    assert folders <= {c.base_id for c in shipped().values()}
+
+
+def test_a_section_has_one_command() -> None:
+    """Facts that share a section's name share its command."""
+    names = Counter(name for name, _, _ in SECTIONS)
+
+    assert [n for n, times in names.items() if times > 1] == []
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash --posix"])
+@pytest.mark.parametrize(
+    "section", [pytest.param(s, id=n) for n, s in {s.name: s for s in SECTIONS.values()}.items()]
+)
+def test_a_section_is_posix_shell_on_one_line(section: Section, shell: str) -> None:
+    """Both dash and bash accept the command of every section, and it is one line."""
+    parsed = subprocess.run(
+        [*shell.split(), "-n"],
+        input=section.command,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+    assert "\n" not in section.command
+    assert (parsed.returncode, parsed.stderr) == (0, "")
+
+
+def test_the_script_of_all_sections_is_small() -> None:
+    """All sections together, with their frames, stay under 40 KB."""
+    script = compose(list(SECTIONS.values()), "0123456789abcdef")
+
+    assert len(script.encode()) < SCRIPT_LIMIT

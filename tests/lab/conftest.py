@@ -1,0 +1,53 @@
+"""The lab, started once for all its tests; in CI a lab that cannot start is a failure."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from .account import serve
+from .audit import Run, audit
+from .lab import Lab
+
+_TOOLS = ("ip", "mmdebstrap", "qemu-system-x86_64", "ssh", "systemd-nspawn", "unshare")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """All hosts of the lab, running."""
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+    if os.geteuid() != 0:
+        missing.insert(0, "root")
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"the lab of real hosts needs {', '.join(missing)}; see tests/lab")
+    with Lab.start() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def account(lab: Lab) -> Iterator[Mapping[str, str]]:
+    """The environment that points to the lab's account."""
+    with serve(lab) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the audit that most tests look at."""
+    return tmp_path_factory.mktemp("project")
+
+
+@pytest.fixture(scope="session")
+def prod(lab: Lab, account: Mapping[str, str], project: Path) -> Run:
+    """`pytest --droplets=tag:prod --html=audit.html` on all hosts, recorded too."""
+    recording = project / "recording"
+    return audit(
+        lab,
+        account,
+        project,
+        "--droplets=tag:prod",
+        "--html=audit.html",
+        f"--droplets-record={recording}",
+    )

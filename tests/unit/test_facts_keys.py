@@ -1,0 +1,283 @@
+"""Public keys and authorized_keys: fingerprints as OpenSSH's, options, hostile files."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.facts.accounts import parse_accounts
+from pytest_droplet.facts.authorized_keys import AuthorizedKeys, _rows, parse_authorized_keys
+from pytest_droplet.facts.public_keys import (
+    account_keys,
+    normal_fingerprint,
+    parse_blob,
+)
+from pytest_droplet.model import AccountKey, NotObservedError
+
+ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAIA//iqDklgxjxjiIU95fV7OJWR8RUVCvCCa6k3qvCo1z"
+ED25519_SHA256 = "SHA256:iZZf4zuuLNU8OYbm6asExxYpdezEguUGdiZLwGldEnk"
+ED25519_MD5 = "dc:90:f9:ac:be:3b:67:8c:bd:00:8e:4e:0c:55:cd:58"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+AGENT = "# Added and Managed by DigitalOcean Droplet Agent (code name: DOTTY)"
+
+
+def entries(
+    *lines: str, header: str = "file:root:s:600:root:1:/root/.ssh/authorized_keys"
+) -> AuthorizedKeys:
+    """Parse lines as those of root's file."""
+    numbered = "".join(f"{n}:{line}\n" for n, line in enumerate(lines, 1))
+    return parse_authorized_keys(f"sshd authorizedkeysfile x\n{header}\n{numbered}\nend:9\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "name"),
+    [
+        ("ed25519", 256, "ssh-ed25519"),
+        ("rsa", 2048, "ssh-rsa"),
+        ("ecdsa", 521, "ecdsa-sha2-nistp521"),
+    ],
+)
+def test_fingerprints_are_those_of_openssh(
+    tmp_path: Path, kind: str, bits: int, name: str
+) -> None:
+    """Type, bits and both fingerprints are what ssh-keygen prints."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    path = tmp_path / "key"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-b", str(bits), "-N", "", "-f", path], check=True
+    )
+    key = parse_blob(path.with_suffix(".pub").read_text().split()[1])
+
+    for digest in ("sha256", "md5"):
+        shown = subprocess.run(
+            ["ssh-keygen", "-l", "-E", digest, "-f", path],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        assert key is not None
+        assert (shown[0], shown[1].removeprefix("MD5:")) == (str(bits), getattr(key, digest))
+    assert key is not None
+    assert key.type == name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "AAAA", "AAAAC3Nz", "not base64!", "AAAAAAAAAAA=", "a" * 10_000]
+)
+def test_what_is_no_blob_is_no_key(text: str) -> None:
+    """Text that does not begin with a key's type in SSH's wire form is none."""
+    assert parse_blob(text) is None
+
+
+@given(st.binary(max_size=300))
+def test_no_blob_breaks_the_parser(blob: bytes) -> None:
+    """Whatever stands in place of a key is a key or none."""
+    key = parse_blob(base64.b64encode(blob).decode())
+
+    assert key is None or (key.type.isprintable() and key.sha256.startswith("SHA256:"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ED25519_SHA256,
+        f" {ED25519_SHA256}= ",
+        ED25519_SHA256.removeprefix("SHA256:"),
+    ],
+)
+def test_sha256_fingerprints_have_one_form(text: str) -> None:
+    """Padding, blanks and a missing prefix do not make another fingerprint."""
+    assert normal_fingerprint(text) == ED25519_SHA256
+
+
+@pytest.mark.parametrize("text", [ED25519_MD5, f"MD5:{ED25519_MD5}", ED25519_MD5.upper()])
+def test_md5_fingerprints_have_one_form(text: str) -> None:
+    """The prefix and the case do not make another fingerprint."""
+    assert normal_fingerprint(text) == ED25519_MD5
+
+
+def test_an_account_key_without_a_readable_key_keeps_its_fingerprint() -> None:
+    """What the API says of a key that we cannot parse is still compared."""
+    keys = account_keys((AccountKey(1, "old", ED25519_MD5, "garbage"),))
+
+    assert keys.fingerprints == {ED25519_MD5}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", ()),
+        ("no-pty ", ("no-pty",)),
+        ('from="10.0.0.0/8,192.0.2.1",no-pty ', ("from=10.0.0.0/8,192.0.2.1", "no-pty")),
+        (r'command="sh -c \"a, b\" ssh-rsa AAAA",no-pty ', ("command", "no-pty")),
+        ('environment="TOKEN=abc def" ', ("environment",)),
+        ("CERT-AUTHORITY ", ("cert-authority",)),
+        ("restrict,pty\t", ("restrict", "pty")),
+    ],
+)
+def test_options_are_read_and_their_secrets_are_not_kept(
+    options: str, expected: tuple[str, ...]
+) -> None:
+    """Blanks, commas and escaped quotes inside quotes belong to the option."""
+    (entry,) = entries(f"{options}ssh-ed25519 {ED25519} someone").entries
+
+    assert entry.options == expected
+    assert entry.key.sha256 == ED25519_SHA256
+    assert entry.comment == "someone"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"#ssh-ed25519 {ED25519}",
+        "ssh-ed25519",
+        "ssh-ed25519 AAAA",
+        f"ssh-ed25519 x{ED25519}",
+        'command="never closed ssh-ed25519 ' + ED25519,
+        rf'command="closed by an escaped quote \" ssh-ed25519 {ED25519}',
+        f"a b ssh-ed25519 {ED25519}",
+    ],
+)
+def test_lines_that_sshd_finds_no_key_in_have_none(line: str) -> None:
+    """Comments, cut keys, and options that do not end let nobody in."""
+    assert entries(line).entries == ()
+
+
+@pytest.mark.parametrize(
+    ("expiry", "admits"),
+    [
+        ("20260101", False),
+        ("202611221100Z", False),
+        ("202611221300Z", True),
+        ("202611221100", True),
+        ("20261121090000", False),
+        ("20271301", True),
+        ("never", True),
+    ],
+)
+def test_a_key_whose_expiry_time_is_over_lets_nobody_in(expiry: str, admits: bool) -> None:  # noqa: FBT001 a table
+    """Without Z the time is the host's own: up to 14 hours off, and then not over yet."""
+    (entry,) = entries(f'expiry-time="{expiry}" ssh-ed25519 {ED25519}').entries
+
+    assert entry.admits(NOW) is admits
+
+
+def test_keys_of_the_droplet_agent_have_its_expiry() -> None:
+    """The comment line before the key and the mark behind it make a key the agent's."""
+    said = (
+        '{"os_user":"root","actor_email":"a@example.com","expire_at":"2026-11-22T13:00:00+01:00"}'
+    )
+    line = f"ssh-ed25519 {ED25519} {said}-dotty_ssh"
+
+    agents, alone = entries(AGENT.upper(), line, "", line).entries
+
+    assert agents.agent_expires == NOW
+    assert agents.comment == "droplet agent"
+    assert alone.agent_expires is None
+
+
+def test_hostile_comments_are_one_printable_line_without_blobs() -> None:
+    """A comment can neither draw on the terminal nor carry a key into the evidence."""
+    (entry,) = entries(f"ssh-ed25519 {ED25519} \x1b[31m\u2028 {ED25519} " + "x" * 500).entries
+
+    assert entry.comment.isprintable()
+    assert ED25519 not in entry.comment
+    assert len(entry.comment) <= 80
+
+
+def test_rows_are_by_user_and_hold_no_key() -> None:
+    """A file that two users share is two ways in; a file of nobody is one of nobody."""
+    keys = entries(f"ssh-ed25519 {ED25519}", header="file:a,b:s:600:root:1:/etc/keys")
+    lost = entries(f"ssh-ed25519 {ED25519}", header="file::x:600:root:1:/home/gone/.ssh/x")
+
+    assert [r["user"] for r in _rows(keys)] == ["a", "b"]
+    assert [(r["user"], r["in_use"]) for r in _rows(lost)] == [("", False)]
+    assert ED25519 not in str(_rows(keys))
+
+
+@pytest.mark.parametrize("text", ["", "end:0\n", "sshd authorizedkeysfile none\n", "end:x\n"])
+def test_a_host_without_accounts_was_not_read(text: str) -> None:
+    """No account at all is no empty list of keys."""
+    with pytest.raises(NotObservedError):
+        parse_authorized_keys(text)
+
+
+PIECES = st.sampled_from(
+    [
+        "file:root:s:600:root:1:/root/.ssh/authorized_keys",
+        "file:",
+        "unread:a:s:/x",
+        "odd:",
+        f"1:ssh-ed25519 {ED25519}",
+        f'2:expiry-time="99991231235959" ssh-ed25519 {ED25519}',
+        f"3:{AGENT}",
+        '4:ssh-ed25519 AAAA {"expire_at":1}-dotty_ssh',
+        "end:1",
+        "sshd authorizedkeysfile a b",
+        "conf /etc/x:1:AuthorizedKeysFile=/k/%u",
+    ]
+)
+
+
+@given(st.lists(PIECES | st.text(max_size=80)))
+def test_no_text_breaks_the_parser_of_authorized_keys(lines: list[str]) -> None:
+    """Any text is parsed, or was not observed; what is said of it is one printable line."""
+    try:
+        keys = parse_authorized_keys("\n".join(lines))
+    except NotObservedError:
+        return
+
+    assert str(keys).isprintable()
+    assert all(str(e).isprintable() for e in keys.entries)
+    assert not re.search("AAAA[0-9A-Za-z+/]{30}", str(_rows(keys)))
+    assert all(isinstance(e.admits(NOW), bool) for e in keys.entries)
+
+
+ACCOUNT_LINES = st.sampled_from(
+    [
+        "uid-min 1000",
+        "user:root:0:locked:20000:99999:::/root:/bin/bash",
+        "user:a:1:set:9999999999:9999999999:9999999999:9999999999:/:/bin/sh",
+        "user:b:x:other::::::",
+        "user:c",
+        "end:1",
+        "end:2",
+    ]
+)
+
+
+@given(st.lists(ACCOUNT_LINES | st.text(max_size=60)))
+def test_no_text_breaks_the_parser_of_accounts(lines: list[str]) -> None:
+    """Any text is parsed, or was not observed; as many accounts came as there are."""
+    try:
+        seen = parse_accounts("\n".join(lines))
+    except NotObservedError:
+        return
+
+    assert str(seen).isprintable()
+    assert seen.accounts or "user:" in "\n".join(lines)
+
+
+def test_accounts_are_read_without_their_hashes() -> None:
+    """Dates count in days since 1970; a locked password does not age out."""
+    seen = parse_accounts(
+        "uid-min 500\n"
+        "user:a:500:set:20000:90:30:20454:/home/a:/bin/bash\n"
+        "user:b:501:locked:20000:90:30::/home/b:\n"
+        "user:c:33:other:::::/:/usr/sbin/nologin\n"
+        "end:3\n"
+    ).accounts
+
+    assert seen["a"].expires == datetime(2026, 1, 1, tzinfo=UTC)
+    assert seen["a"].aged_out == datetime(2025, 2, 2, tzinfo=UTC)
+    assert (seen["b"].aged_out, seen["b"].expires) == (None, None)
+    assert [seen[n].has_shell for n in "abc"] == [True, True, False]

@@ -1,0 +1,203 @@
+"""Package managers: what apt and dnf print, and the order of versions."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pytest_droplet.facts import apt, dnf
+from pytest_droplet.facts.automatic_updates import parse_apt_automatic
+from pytest_droplet.facts.host import Kernel
+from pytest_droplet.facts.kernels import parse_dpkg_kernels, parse_reboot, parse_rpm_kernels
+from pytest_droplet.facts.versions import compare_rpm, dpkg_key, rpm_key
+from pytest_droplet.model import NotObservedError, SectionOutput
+
+HEAD = "Reading package lists...\n1 upgraded, 0 newly installed, 0 to remove and 1 not upgraded.\n"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+KERNEL = Kernel("Linux", "6.1.0-42-amd64", "x86_64", "#1 SMP Debian 6.1.159-1 (x)", NOW, NOW)
+
+
+def output(stdout: str, rc: int = 0, stderr: str = "") -> SectionOutput:
+    return SectionOutput("x", stdout, stderr, rc)
+
+
+@given(st.text(), st.sampled_from([0, 1, 100, 124, 127]), st.text())
+@example(HEAD + "Inst \x00", 0, "")
+def test_any_answer_is_parsed_or_not_observed(stdout: str, rc: int, stderr: str) -> None:
+    """Whatever the tools of a host print, a parser raises nothing but NotObservedError."""
+    answer = output(stdout, rc, stderr)
+    for read in (
+        lambda: apt.parse_updates(answer),
+        lambda: list(apt.parse_sources(stdout)),
+        lambda: apt.parse_indexes(stdout),
+        lambda: dnf.parse_updates(answer),
+        lambda: dnf.parse_metadata(stdout),
+        lambda: parse_apt_automatic(stdout),
+        lambda: parse_reboot(answer, NOW),
+        lambda: parse_dpkg_kernels(answer, KERNEL),
+        lambda: parse_rpm_kernels(answer, KERNEL),
+    ):
+        with suppress(NotObservedError):
+            read()
+
+
+WORDS = st.sampled_from(
+    [
+        *("Inst", "a", "[1]", "(2", "x:1/s-security", "[amd64])", "==upgradable", "a/s-security"),
+        *("== security", "deb", "http://x", "== /x.sources", "Types:", "Suites:", "[baseos]"),
+        *("rc=0", "rc=100", "openssl.x86_64", "E:", "Security:", "enabled=0", "\n"),
+        "0 upgraded, 0 newly installed, ",
+    ]
+)
+
+
+@given(st.lists(WORDS).map(" ".join))
+def test_near_answers_are_parsed_or_not_observed(text: str) -> None:
+    """The same holds for texts that look much like an answer."""
+    test_any_answer_is_parsed_or_not_observed.hypothesis.inner_test(text, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("origin", "security"),
+    [
+        ("Debian-Security:12/oldstable-security", True),
+        ("Debian:12.15/oldstable, Debian-Security:12/oldstable-security", True),
+        ("Ubuntu:24.04/noble-updates, Ubuntu:24.04/noble-security", True),
+        ("UbuntuESMApps:22.04/jammy-apps-security", True),
+        ("Debian:12.15/oldstable", False),
+        ("Ubuntu:24.04/noble-updates", False),
+        (". nodistro:nodistro", False),
+        ("Tools:1/stable-security-tools", False),
+    ],
+)
+def test_the_archive_tells_what_is_security(origin: str, *, security: bool) -> None:
+    """An update is one of security where any of its archives is."""
+    line = f"Inst a [1.0] (2.0 {origin} [amd64])\n"
+
+    (update,) = apt.parse_updates(output(HEAD + line)).updates
+
+    assert (update.security, update.old, update.new) == (security, "1.0", "2.0")
+
+
+@pytest.mark.parametrize(
+    ("line", "uri"),
+    [
+        ("deb http://mirror.example.com/debian bookworm main", "http://mirror.example.com/debian"),
+        (
+            "deb [arch=amd64 signed-by=/k.gpg] http://m.example.com/d/ bookworm main",
+            "http://m.example.com/d/",
+        ),
+        (
+            "deb  mirror+file:/etc/apt/mirrors/x.list   bookworm  main # why",
+            "mirror+file:/etc/apt/mirrors/x.list",
+        ),
+    ],
+)
+def test_one_line_sources(line: str, uri: str) -> None:
+    """Options and comments of a line do not hide its archive and suite."""
+    assert list(apt.parse_sources(f"== /etc/apt/sources.list\n{line}\n")) == [
+        apt.AptSource(uri, "bookworm")
+    ]
+
+
+def test_stanzas_of_sources() -> None:
+    """Each suite of each archive is a source; folded lines go on; Enabled: no hides all."""
+    text = (
+        "== /etc/apt/sources.list.d/a.sources\nTypes: deb\nURIs: http://a http://b\n"
+        "Suites: x\n y/\nSigned-By:\n -----BEGIN\n .\n\nTypes: deb\nURIs: http://c\nSuites: z\n"
+        "Enabled: No\n== /etc/apt/sources.list\ndeb http://d w\n"
+    )
+
+    assert [(s.uri, s.suite) for s in apt.parse_sources(text)] == [
+        ("http://a", "x"),
+        ("http://a", "y"),
+        ("http://b", "x"),
+        ("http://b", "y"),
+        ("http://d", "w"),
+    ]
+
+
+def test_the_apt_sections_write_nothing(tmp_path: Path) -> None:
+    """Run for real, the commands leave apt's folders as they were and give a whole answer."""
+    if shutil.which("apt-get") is None:
+        pytest.skip("apt-get is not here")
+    before = list(_listing())
+    answers = {
+        section.name: subprocess.run(
+            ["sh", "-c", section.command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            cwd=tmp_path,
+            check=False,
+        )
+        for section in (apt.APT, apt.APT_SOURCES, apt.APT_INDEX)
+    }
+
+    assert list(_listing()) == before
+    simulated = answers["apt"]
+    with suppress(NotObservedError):
+        apt.parse_updates(output(simulated.stdout, simulated.returncode, simulated.stderr))
+    assert answers["apt_sources"].returncode == 0
+    assert answers["apt_index"].stdout.startswith("== stamps\n")
+
+
+def _listing() -> Iterator[tuple[str, int, int]]:
+    for folder in ("/var/cache/apt", "/var/lib/apt", "/var/lib/dpkg", "/var/log/apt"):
+        for path in sorted(Path(folder).rglob("*")):
+            stat = path.lstat()
+            yield str(path), stat.st_mtime_ns, stat.st_size
+
+
+VERSIONS = st.from_regex(r"[0-9][0-9a-b~.+]{0,6}(-[0-9a~.]{1,3})?", fullmatch=True)
+
+
+@given(VERSIONS, VERSIONS, VERSIONS)
+def test_versions_are_in_a_total_order(one: str, two: str, three: str) -> None:
+    """Both orders are total: sorted is sorted, whatever the order before."""
+    for key in (dpkg_key, rpm_key):
+        ways = [sorted(way, key=key) for way in ([one, two, three], [three, one, two])]
+        assert [key(v) for v in ways[0]] == [key(v) for v in ways[1]]
+    assert compare_rpm(one, two) == -compare_rpm(two, one)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("5.9-1", "5.10-1"),
+        ("1.0~rc1-1", "1.0-1"),
+        ("6.1.159-1", "6.1.159-1+b1"),
+        ("1.0-1", "1:0.5-1"),
+        ("6.8.0-88.89~22.04.1", "6.8.0-88.89"),
+    ],
+)
+def test_dpkg_orders_versions(older: str, newer: str) -> None:
+    """Numbers are numbers, a tilde is before the end, an epoch before all."""
+    assert dpkg_key(older) < dpkg_key(newer)
+    if shutil.which("dpkg"):
+        asked = subprocess.run(["dpkg", "--compare-versions", older, "lt", newer], check=False)
+        assert asked.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("5.14.0-687.5.3.el9_8", "5.14.0-687.12.1.el9_8"),
+        ("1.0~rc1-1", "1.0-1"),
+        ("1.0-1", "1.0^git1-1"),
+        ("1.0^git1-1", "1.0.1-1"),
+        ("1.0a-1", "1.0.1-1"),
+    ],
+)
+def test_rpm_orders_versions(older: str, newer: str) -> None:
+    """Numbers are newer than letters, a tilde is before the end, a caret after it."""
+    assert (compare_rpm(older, newer), compare_rpm(newer, older)) == (-1, 1)

@@ -1,0 +1,533 @@
+"""Certificates as served: whether they are trusted, for which names, and how they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.facts import http, tls, tls_versions
+from pytest_droplet.facts.certificate_files import parse_certificate_files
+from pytest_droplet.facts.http import Answer, parse_http
+from pytest_droplet.facts.renewal import parse_renewal
+from pytest_droplet.facts.tls import covers, key_of, parse_tls
+from pytest_droplet.facts.tls_versions import parse_old_versions
+from pytest_droplet.facts.trust import (
+    UnreadableCertificateError,
+    distrust,
+    parse_certificate,
+    trusted,
+)
+from pytest_droplet.model import HostReading, NotObservedError, SectionOutput
+from tests.checks import chains
+from tests.checks.chains import INTERMEDIATE, ROOT, authority, encoded, leaf
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
+ISSUER = authority(INTERMEDIATE, days=3650)
+GOOD = leaf(["a.example"], BEGIN, 90)
+OLD = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def issued_by_leaf() -> list[x509.Certificate]:
+    """Return a chain in which a server's certificate signed another."""
+    return [leaf(["a.example"], BEGIN, 90, issuer="b.example"), leaf(["b.example"], BEGIN, 90)]
+
+
+@pytest.mark.parametrize(
+    ("chain", "why"),
+    [
+        ([GOOD, ISSUER], None),
+        ([GOOD, authority(), ISSUER], None),
+        ([leaf(["a.example"], BEGIN, 90, issuer=ROOT)], None),
+        ([leaf(["*.a.example"], BEGIN, 90), ISSUER], None),
+        ([leaf(["a.example"], OLD, 90), ISSUER], None),
+        ([leaf(["a.example"], datetime(2027, 1, 1, tzinfo=UTC), 90), ISSUER], None),
+        ([GOOD], f"incomplete chain: the certificate of its issuer {INTERMEDIATE} is not served"),
+        ([leaf(["a.example"], BEGIN, 90, issuer="a.example")], "the certificate is self-signed"),
+        (
+            [leaf(["a.example"], BEGIN, 90, issuer="X"), authority("X", "X")],
+            "unknown issuer: the chain ends at X, which is not trusted",
+        ),
+        (
+            [leaf(["a.example"], BEGIN, 90, issuer="Y"), authority("Y", "X")],
+            "unknown issuer: X is neither served nor trusted",
+        ),
+        (
+            [leaf(["a.example"], BEGIN, 90, issuer="Z"), authority("Z", days=900)],
+            "the certificate of its issuer Z expired on 2026-06-19",
+        ),
+        (
+            [leaf(["a.example"], BEGIN, 90, usage=ExtendedKeyUsageOID.CLIENT_AUTH), ISSUER],
+            "extendedKeyUsage",
+        ),
+        (issued_by_leaf(), "neither served nor trusted"),
+        ([leaf(["a.example"], BEGIN, 90, issuer="X"), authority("X", is_authority=False)], "cA"),
+    ],
+)
+def test_each_way_to_break_a_chain_is_named(
+    chain: Sequence[x509.Certificate], why: str | None
+) -> None:
+    """A chain is trusted, or the text says what is wrong with it and nothing else."""
+    found = distrust(chain, [authority()], NOW)
+
+    assert found is None if why is None else why in (found or "")
+
+
+def test_a_forged_issuer_does_not_count() -> None:
+    """An authority of the right name and another key has signed nothing."""
+    forged = leaf(["a.example"], BEGIN, 90, key=chains.key_of("a.example"), issuer="Forged")
+    fake = authority("Forged")
+    other = x509.load_der_x509_certificate(encoded_der(authority("Forged", "Forged", days=10)))
+
+    assert distrust([forged, fake], [authority()], NOW) is None
+    assert distrust([forged, other], [authority()], NOW) is not None
+
+
+def encoded_der(certificate: x509.Certificate) -> bytes:
+    """Return a certificate in DER."""
+    return certificate.public_bytes(Encoding.DER)
+
+
+def test_issuers_in_a_circle_end() -> None:
+    """Two authorities that vouch for each other are followed once."""
+    chain = [
+        leaf(["a.example"], BEGIN, 90, issuer="A"),
+        authority("A", "B"),
+        authority("B", "A"),
+    ]
+
+    assert distrust(chain, [authority()], NOW) is not None
+
+
+def test_mozillas_authorities_are_trusted_and_a_bundle_beside_them(tmp_path: Path) -> None:
+    """The setting adds authorities, it replaces none."""
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(authority().public_bytes(Encoding.PEM))
+
+    assert len(trusted("")) > 100
+    assert trusted(str(bundle))[:-1] == trusted("")
+
+
+@pytest.mark.parametrize("text", [None, "", "no certificate"])
+def test_a_bundle_that_cannot_be_read_is_no_distrust(tmp_path: Path, text: str | None) -> None:
+    """Nobody knows what it would have held."""
+    bundle = tmp_path / "ca.pem"
+    if text is not None:
+        bundle.write_text(text)
+
+    with pytest.raises(NotObservedError, match="ca_bundle"):
+        trusted(str(bundle))
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "covered"),
+    [
+        (["a.example"], "a.example", True),
+        (["A.EXAMPLE"], "a.example", True),
+        (["*.example.com"], "a.example.com", True),
+        (["*.example.com"], "*.example.com", True),
+        (["*.example.com"], "example.com", False),
+        (["*.example.com"], "a.b.example.com", False),
+        (["a.example.com"], "*.example.com", False),
+        (["*.com"], "com", False),
+    ],
+)
+def test_a_wildcard_covers_one_label(
+    names: list[str],
+    name: str,
+    covered: bool,  # noqa: FBT001 a table
+) -> None:
+    """The star stands for exactly the first label."""
+    assert covers(leaf(names, BEGIN, 90), name) is covered
+
+
+def test_keys_are_named_by_kind_and_size() -> None:
+    """The evidence says which key it is."""
+    assert key_of(GOOD) == "ECDSA secp256r1"
+    small = rsa.generate_private_key(65537, 1024)
+    assert key_of(leaf(["a.example"], BEGIN, 90, key=small)) == "RSA 1024"
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30\x00", b"garbage", encoded_der(GOOD)[:-20]])
+def test_what_is_no_certificate_is_said(der: bytes) -> None:
+    """A broken certificate is one error of ours, whatever the library raises."""
+    with pytest.raises(UnreadableCertificateError):
+        parse_certificate(der)
+
+
+@given(st.binary(max_size=40), st.integers(0, len(encoded_der(GOOD)) - 1))
+def test_no_certificate_breaks_the_parser(noise: bytes, at: int) -> None:
+    """A certificate with bytes changed is one, or unreadable; judging it does not fail either."""
+    der = encoded_der(GOOD)
+    try:
+        found = parse_certificate(der[:at] + noise + der[at + len(noise) :])
+    except UnreadableCertificateError:
+        return
+
+    assert (distrust([found, ISSUER], [authority()], NOW) or "").isprintable()
+    assert tls.described(found).isprintable()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@given(JSON, JSON)
+def test_no_result_of_a_probe_breaks_its_parser(names: Any, more: Any) -> None:
+    """A recording may hold anything: it is parsed, or was not observed."""
+    for answer in (
+        names,
+        {"port": "open", "names": names},
+        {"port": "open", "names": {"a": {"chain": more}, "b": names}},
+    ):
+        with contextlib.suppress(NotObservedError):
+            assert str(parse_tls(answer, "203.0.113.10")).isprintable()
+    for answer in (
+        names,
+        {"port": "open", "plain": names, "secure": more},
+        {"port": "open", "plain": {"a": {"answers": more}}, "secure": {"a": names}},
+    ):
+        with contextlib.suppress(NotObservedError):
+            assert str(parse_http(answer)).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("max-age=31536000; includeSubDomains", 31536000),
+        ('includeSubDomains; MAX-AGE = "60"', 60),
+        ("max-age=-1", None),
+        ("no-max-age=5", None),
+        ("max-age", None),
+    ],
+)
+def test_max_age_is_read_from_the_header(header: str | None, seconds: int | None) -> None:
+    """Order, case and quotes do not matter; what is no number does not count."""
+    assert Answer(200, hsts=header).hsts_seconds == seconds
+
+
+FILE_LINES = st.sampled_from(
+    [
+        "cert /a",
+        "key /b",
+        "missing",
+        "unread",
+        "stat 644 root root 1",
+        "stat x",
+        "holds-key",
+        "parent 777 root root /tmp",
+        "parent",
+        "-----BEGIN CERTIFICATE-----",
+        encoded(GOOD)[0],
+        "-----END CERTIFICATE-----",
+        "end",
+    ]
+)
+TIMER_LINES = st.sampled_from(
+    [
+        "systemd",
+        "timers",
+        "cron-runs",
+        "",
+        "Id=certbot.timer",
+        "Unit=certbot.service",
+        "ActiveState=active",
+        "NextElapseUSecRealtime=Mon 2026-99-99 03:12:00 UTC",
+        "service certbot.service certbot",
+        "cron daily live certbot /etc/cron.d/x",
+        "lineage a 99999 weeks",
+        "end",
+    ]
+)
+
+
+@given(st.lists(FILE_LINES | st.text(max_size=40)))
+def test_no_text_breaks_the_parser_of_certificate_files(lines: list[str]) -> None:
+    """Any text is parsed, or was not observed."""
+    with contextlib.suppress(NotObservedError):
+        assert str(parse_certificate_files("\n".join(lines))).isprintable()
+
+
+@given(st.lists(TIMER_LINES | st.text(max_size=40)))
+def test_no_text_breaks_the_parser_of_renewal(lines: list[str]) -> None:
+    """Any text is parsed, or was not observed."""
+    with contextlib.suppress(NotObservedError):
+        assert str(parse_renewal("\n".join(lines), NOW)).isprintable()
+
+
+@contextlib.asynccontextmanager
+async def https(tmp_path: Path, address: str) -> AsyncIterator[int]:
+    """Serve a.example with a good chain, and any other name with a self-signed certificate."""
+    default = context(tmp_path, [leaf(["x.example"], BEGIN, 90, issuer="x.example")], "x.example")
+    named = context(tmp_path, [GOOD, ISSUER], "a.example")
+
+    def choose(session: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name == "a.example":
+            session.context = named
+
+    default.sni_callback = choose
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=63072000\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, address, 0, ssl=default)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def context(folder: Path, chain: Sequence[x509.Certificate], name: str) -> ssl.SSLContext:
+    """Return a server's context for a chain whose first certificate has the key of a name."""
+    path = folder / f"{name}.pem"
+    key = chains.key_of(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(key + b"".join(c.public_bytes(Encoding.PEM) for c in chain))
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(path)
+    return made
+
+
+def reading(*names: str) -> HostReading:
+    """Return the reading of a host whose nginx has these names."""
+    text = (
+        "conf /n\n== /n\n1 http {\n2 server {\n3 listen 443 ssl;\n"
+        f"4 server_name {' '.join(names)};\n5 }}\n6 }}\nend\n"
+    )
+    sections = {"nginx": SectionOutput("nginx", text, rc=0)}
+    return HostReading(1, "reached", NOW, sections=sections)
+
+
+def test_every_name_of_the_host_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each name gets the chain that the server has for it, wildcards by a name below them."""
+
+    async def ask() -> Any:
+        async with https(tmp_path, "127.0.0.77") as port:
+            monkeypatch.setattr(tls, "PORT", port)
+            return await tls.TLS.run("127.0.0.77", reading("a.example", "*.b.example"))
+
+    seen = parse_tls(asyncio.run(ask()), "127.0.0.77")
+
+    assert (seen.port, set(seen.names)) == ("open", {"a.example", "*.b.example"})
+    assert seen.served("a.example").chain == (GOOD, ISSUER)
+    assert len(seen.served("*.b.example").chain) == 1
+
+
+def test_without_a_name_what_is_served_unasked_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no name is known the server's default certificate is all there is."""
+
+    async def ask() -> Any:
+        async with https(tmp_path, "127.0.0.77") as port:
+            monkeypatch.setattr(tls, "PORT", port)
+            return await tls.TLS.run("127.0.0.77", reading("_"))
+
+    assert covers(parse_tls(asyncio.run(ask()), "").served("").leaf, "x.example")
+
+
+def test_an_answer_that_is_not_tls_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain HTTP on port 443 is a finding; that nothing listens is another."""
+
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def ask(*, close: bool) -> Any:
+        server = await asyncio.start_server(plain, "127.0.0.78", 0)
+        monkeypatch.setattr(tls, "PORT", server.sockets[0].getsockname()[1])
+        if close:
+            server.close()
+            await server.wait_closed()
+        async with server:
+            return await tls.TLS.run("127.0.0.78", reading("a.example"))
+
+    open_port = parse_tls(asyncio.run(ask(close=False)), "")
+    closed = parse_tls(asyncio.run(ask(close=True)), "")
+
+    assert (open_port.port, open_port.speaks_tls) == ("open", False)
+    assert (closed.port, dict(closed.names)) == ("refused", {})
+
+
+def test_redirects_over_the_same_host_are_followed_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next http address is asked for at the same Droplet, never anywhere else."""
+    asked: list[bytes] = []
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        host = next(ln[6:] for ln in head.split(b"\r\n") if ln.startswith(b"Host: "))
+        asked.append(host)
+        to = b"http://www.a.example/" if host == b"a.example" else b"https://www.a.example/"
+        writer.write(b"HTTP/1.1 301 Moved\r\nLocation: " + to + b"\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def ask() -> Any:
+        plain = await asyncio.start_server(redirect, "127.0.0.79", 0)
+        async with plain, https(tmp_path, "127.0.0.79") as port:
+            monkeypatch.setattr(http, "HTTP_PORT", plain.sockets[0].getsockname()[1])
+            monkeypatch.setattr(http, "HTTPS_PORT", port)
+            return await http.HTTP.run("127.0.0.79", reading("a.example"))
+
+    seen = parse_http(asyncio.run(ask()))
+
+    assert asked == [b"a.example", b"www.a.example"]
+    assert seen.plain_answers("a.example")[-1].redirect == "https://www.a.example/"
+    assert seen.secure_answer("a.example").hsts_seconds == 63072000
+
+
+@given(JSON)
+def test_no_result_of_the_old_versions_breaks_its_parser(answer: Any) -> None:
+    """A recording may hold anything: it is parsed, or was not observed."""
+    for given_answer in (answer, {"TLSv1.0": answer}):
+        with contextlib.suppress(NotObservedError):
+            assert str(parse_old_versions(given_answer)).isprintable()
+
+
+def test_old_versions_are_offered_to_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of today refuses TLS 1.0 and 1.1, and that is seen."""
+
+    async def ask() -> Any:
+        async with https(tmp_path, "127.0.0.77") as port:
+            monkeypatch.setattr(tls_versions, "PORT", port)
+            return await tls_versions.TLS_OLD.run("127.0.0.77", reading("a.example"))
+
+    seen = parse_old_versions(asyncio.run(ask()))
+
+    assert [seen.accepts(v) for v in ("TLSv1.0", "TLSv1.1")] == [False, False]
+    with pytest.raises(NotObservedError):
+        seen.accepts("SSLv3")
+
+
+def test_what_visitors_see_elsewhere_is_asked_for_where_dns_sends_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only for a name whose chain is not trusted, and only at an address of the internet."""
+    seen: list[str] = []
+
+    async def resolve(name: str) -> list[str]:
+        seen.append(name)
+        return ["127.0.0.81"]
+
+    async def ask() -> Any:
+        async with https(tmp_path, "127.0.0.80") as port:
+            default = context(
+                tmp_path, [leaf(["a.example"], BEGIN, 90, issuer="a.example")], "a.example"
+            )
+            monkeypatch.setattr(tls, "PORT", port)
+            edge = await asyncio.start_server(lambda *_: None, "127.0.0.81", port, ssl=default)
+            async with edge:
+                return await tls.TLS.run("127.0.0.80", reading("a.example"))
+
+    assert "resolved" not in asyncio.run(ask())["names"]["a.example"]
+    monkeypatch.setattr(tls, "_is_global", lambda _: True)
+    monkeypatch.setattr(tls, "_resolve", resolve)
+    found = parse_tls(asyncio.run(ask()), "").served("a.example")
+
+    assert seen == ["a.example"]
+    assert found.resolved == ("127.0.0.81",)
+    assert (len(found.chain), len(found.edge)) == (2, 1)
+
+
+def test_names_beyond_the_limit_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host cannot make the audit ask for ever; what was not asked for is not judged good."""
+
+    async def ask() -> Any:
+        async with https(tmp_path, "127.0.0.77") as port:
+            monkeypatch.setattr(tls, "PORT", port)
+            monkeypatch.setattr(tls, "MOST_NAMES", 1)
+            return await tls.TLS.run("127.0.0.77", reading("a.example", "b.example"))
+
+    answer = parse_tls(asyncio.run(ask()), "")
+
+    assert answer.served("a.example").protocol == "TLSv1.3"
+    with pytest.raises(NotObservedError, match="more than"):
+        answer.served("b.example")
+
+
+def build(extensions: Sequence[tuple[x509.ExtensionType, bool]], name: str, issuer: str) -> Any:
+    """Return a certificate with these extensions alone."""
+    builder = chains._builder(name, issuer, chains.key_of(name), BEGIN, 90)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical=critical)
+    return builder.sign(chains.key_of(issuer), SHA256())
+
+
+def usage(*, sign: bool) -> x509.KeyUsage:
+    """Return a key usage with or without the right to sign certificates."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+@pytest.mark.parametrize(("sign", "why"), [(True, None), (False, "may not sign certificates")])
+def test_an_issuer_needs_the_right_to_sign(sign: bool, why: str | None) -> None:  # noqa: FBT001 a table
+    """An authority of the web's kind says what its key is for; one of a company need not."""
+    bc = x509.BasicConstraints(ca=True, path_length=None)
+    issuer = build([(bc, True), (usage(sign=sign), True)], "Own", ROOT)
+
+    found = distrust([leaf(["a.example"], BEGIN, 90, issuer="Own"), issuer], [authority()], NOW)
+
+    assert found is None if why is None else why in (found or "")
+
+
+def test_certificates_for_addresses_are_trusted_and_without_names_are_not() -> None:
+    """The verifier wants a name: an address will do, the common name will not."""
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("203.0.113.10"))])
+
+    assert distrust([build([(address, False)], "web", ROOT)], [authority()], NOW) is None
+    assert covers(build([(address, False)], "web", ROOT), "203.0.113.10")
+    nameless = distrust([build([], "a.example", ROOT)], [authority()], NOW)
+    assert "subjectAltName" in (nameless or "")
+    assert distrust([build([], "self", "self")], [authority()], NOW) == (
+        "the certificate is self-signed"
+    )
+
+
+def test_an_issuer_that_begins_later_is_named() -> None:
+    """A chain is as valid as each of its certificates."""
+    later = authority("Later", begin=datetime(2026, 12, 1, tzinfo=UTC))
+    chain = [leaf(["a.example"], BEGIN, 90, issuer="Later"), later]
+
+    assert "is not valid before 2026-12-01" in (distrust(chain, [authority()], NOW) or "")

@@ -1,0 +1,87 @@
+"""What all writers share: the record read once, texts made harmless, the order of results."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.report.document import Document, clean, grouped, one_line
+from tests.support import sample_record as sample
+
+ANY_TEXT = st.text(st.characters(codec=None), max_size=200)
+
+
+@given(ANY_TEXT, st.integers(1, 100))
+def test_clean_text_is_bounded_and_every_encoding_takes_it(text: str, limit: int) -> None:
+    """No surrogate, no control character but tab and line feed, no turned writing."""
+    found = clean(text, limit)
+    found.encode()
+    assert len(found) <= limit
+    assert not {c for c in found if ord(c) < 32 or 0x7F <= ord(c) < 0xA0} - {"\t", "\n"}
+    assert not set(found) & set("\u202e\u2066\u2028\u200f")
+
+
+@given(ANY_TEXT)
+def test_one_line_is_one_line(text: str) -> None:
+    """Whatever ends a line for some reader is gone."""
+    assert len(f"x{one_line(text)}".splitlines()) == 1
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=100))
+def test_plain_text_stays_as_it_is(text: str) -> None:
+    """Only what acts is replaced."""
+    assert clean(text) == text
+
+
+def test_a_document_counts_and_keeps_no_result() -> None:
+    """Checks of users' own tests have a page too; results are read again each time."""
+    lines = sample.fleet(12)
+    document = Document.from_lines(lines)
+    results = [line for line in lines if line["type"] == "result"]
+    assert list(document.results()) == results
+    assert list(document.results()) == results
+    assert sum(document.counts.values()) == sum(document.sizes.values()) == len(results)
+    assert document.checks["tests/test_site.py::test_the_site_answers"]["title"] == (
+        "The site answers"
+    )
+    assert document.name(None) == "account"
+    assert document.name(417000001) == "web-1"
+    assert document.name(5) == "Droplet 5"
+
+
+def test_a_record_that_was_cut_is_drawn_all_the_same() -> None:
+    """Neither header nor summary is taken for granted."""
+    document = Document.from_lines([sample.result("a.b", 1, "fail")])
+    assert document.summary is None
+    assert document.observed_at(next(document.results())) == ""
+
+
+def test_the_worst_comes_first() -> None:
+    """What fails the run, what broke, what is unknown, what is below the gate, what is waived."""
+    lines = [
+        sample.result("a.1", 1, "waived", severity="critical"),
+        sample.result("a.2", 1, "fail", severity="critical", gated=False),
+        sample.result("a.3", 1, "unknown"),
+        sample.result("a.4", 1, "error"),
+        sample.result("a.5", 1, "fail", severity="low"),
+        sample.result("a.6", 1, "fail", severity="critical", gated=True, caused_by="a.7"),
+        sample.result("a.7", 1, "fail", severity="critical"),
+        sample.result("a.8", 1, "pass"),
+    ]
+    document = Document.from_lines(lines)
+    worst = document.worst({"fail", "unknown", "error", "waived"}, 99)
+    assert [line["check"][2:] for line in worst] == list("6754321")
+    assert [group.check[2:] for group in grouped(worst)] == list("7654321")
+    assert [line["check"][2:] for line in document.worst({"fail"}, 1)] == ["6"]
+
+
+def test_what_an_unreachable_droplet_leaves_unknown_is_told_once() -> None:
+    """But a check that broke there, or failed by the API's view, has words of its own."""
+    lines = [sample.droplet(0, coverage="unreachable"), sample.droplet(1)]
+    document = Document.from_lines(lines)
+    unreachable, reached = (line["id"] for line in lines)
+    assert not document.told_apart(sample.result("a.b", unreachable, "unknown"))
+    assert document.told_apart(sample.result("a.b", unreachable, "error"))
+    assert document.told_apart(sample.result("a.b", unreachable, "fail"))
+    assert document.told_apart(sample.result("a.b", reached, "unknown"))
+    assert document.told_apart(sample.result("a.b", None, "unknown"))

@@ -1,0 +1,104 @@
+"""Markdown: drawn by GitHub's own library, what hosts say is never markup; at most 1 MiB."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cmarkgfm
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.report.document import Document
+from pytest_droplet.report.markdown import LIMIT_BYTES, append, draw, escape, write
+from tests.support import sample_record as sample
+
+_OURS = {"h2", "h3", "p", "strong", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+def html(markdown: str) -> str:
+    """What GitHub would show."""
+    return str(cmarkgfm.github_flavored_markdown_to_html(markdown))
+
+
+def tags(text: str) -> set[str]:
+    """The names of all elements."""
+    return set(re.findall(r"</?([a-zA-Z][a-zA-Z0-9]*)", text))
+
+
+def test_the_page_says_the_worst_first() -> None:
+    """Figures, then checks, hosts that were not reached, findings, waivers."""
+    text = draw(Document.from_lines(sample.fleet(12)))
+    assert text.startswith("## Droplet audit: 38 findings on 12 Droplets\n")
+    assert "Coverage: 9 of 10 Droplets reached, 90 %, **at least 100 % is asked for**." in text
+    titles = re.findall("^### (.*)$", text, re.MULTILINE)
+    assert titles == ["What to mend first", "Not reached", "Findings", "Waivers"]
+    rows = re.findall(
+        r"^\| (critical|high|medium|low) \| (fail|error|unknown|waived)", text, re.MULTILINE
+    )
+    assert rows[0] == ("critical", "fail")
+    assert rows[-1][1] == "waived"
+
+
+def test_a_cut_run_says_so() -> None:
+    """First of all."""
+    page = draw(Document.from_lines(sample.fleet(2)[:-1]))
+    assert "**This run was cut: what is not listed was not looked at.**" in page
+
+
+def test_hostile_texts_are_shown_and_do_nothing() -> None:
+    """No element, no link and no image but those of the page's own frame."""
+    page = html(draw(Document.from_lines(sample.hostile())))
+    assert tags(page) <= _OURS
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_any_text_stays_in_its_cell(text: str) -> None:
+    """A Droplet may have any name: the table keeps its cells."""
+    lines = [
+        sample.droplet(0, name=text),
+        sample.result("a.b", 417000001, "fail", message=text, severity="high"),
+    ]
+    page = html(draw(Document.from_lines(lines)))
+    assert tags(page) <= _OURS
+    assert page.count("<td") == 4 + 5
+
+
+@pytest.mark.parametrize(
+    "text", ["[a](https://x.y)", "https://x.y", "www.x.y", "![a](b)", "<a@b.c>", "`a`", "a|b\\|c"]
+)
+def test_escaped_text_is_shown_as_it_is(text: str) -> None:
+    """No link, no code, no image."""
+    assert tags(html(escape(text))) <= {"p"}
+
+
+def test_a_mention_reaches_nobody() -> None:
+    """An at sign has a blank of no width behind it."""
+    assert escape("@everyone") == "@\u200beveryone"
+
+
+def test_no_page_is_longer_than_github_takes(tmp_path: Path) -> None:
+    """The page says how many rows were left out."""
+    lines = [sample.header(), *(sample.droplet(n, name=f"|{n}" * 99) for n in range(1_500))]
+    for number in range(12_000):
+        text = "é|" * 2_000
+        lines.append(
+            sample.result(f"a.c{number}", lines[1 + number % 1_500]["id"], "fail", message=text)
+        )
+    write(Document.from_lines([*lines, sample.summary(lines)]), tmp_path / "out.md")
+    text = (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert (tmp_path / "out.md").stat().st_size <= LIMIT_BYTES
+    assert re.search(r"[\d,]+ more are left out: see the record\.", text)
+
+
+@pytest.mark.parametrize("used", [0, 500_000, LIMIT_BYTES - 3_000, LIMIT_BYTES, LIMIT_BYTES * 2])
+def test_a_job_summary_is_never_made_too_long(tmp_path: Path, used: int) -> None:
+    """What other steps wrote stays, and counts."""
+    file = tmp_path / "summary"
+    file.write_text("x" * used)
+    append(Document.from_lines(sample.fleet(1_500, findings=0.3)), file)
+    assert file.read_text(encoding="utf-8").startswith("x" * used)
+    assert file.stat().st_size <= max(used, LIMIT_BYTES)
+    assert (file.stat().st_size > used) == (used < LIMIT_BYTES - 2_000)

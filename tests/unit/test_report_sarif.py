@@ -1,0 +1,126 @@
+"""SARIF: judged by Microsoft's SARIF Multitool, and held against GitHub's limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_droplet.report import sarif
+from pytest_droplet.report.document import Document
+from tests.support import npm
+from tests.support import sample_record as sample
+
+
+def run_of(lines: list[dict[str, Any]], path: Path) -> dict[str, Any]:
+    """Write a record and return its one run."""
+    sarif.write(Document.from_lines(lines), path / "out.sarif")
+    log = json.loads((path / "out.sarif").read_text(encoding="utf-8"))
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    found: dict[str, Any] = run
+    return found
+
+
+def ghas_errors(file: Path) -> list[str]:
+    """What the multitool finds wrong: the schema, the format's rules, GitHub's."""
+    tool = npm.package("@microsoft/sarif-multitool") / "bin.js"
+    done = npm.run(tool, "validate", str(file), "--rule-kind", "Sarif;Ghas")
+    assert "1 files scanned" in done.stdout, done.stdout + done.stderr
+    return re.findall(r": error (.*)", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [sample.fleet(12), sample.hostile(), sample.fleet(2)[:-1], [sample.header()]],
+    ids=["fleet", "hostile", "cut", "empty"],
+)
+def test_the_multitool_accepts_it(lines: list[dict[str, Any]], tmp_path: Path) -> None:
+    """The schema holds, and what GitHub asks for is there."""
+    run_of(lines, tmp_path)
+    assert ghas_errors(tmp_path / "out.sarif") == []
+
+
+def test_findings_are_results_and_nothing_else_is(tmp_path: Path) -> None:
+    """Failed and waived; what is unknown or broke is a notification, a pass is nothing."""
+    lines = sample.fleet(12)
+    run = run_of(lines, tmp_path)
+    wanted = [r for r in lines if r["type"] == "result" and r["verdict"] in {"fail", "waived"}]
+    results = run["results"]
+    assert len(results) == len(wanted)
+    assert {r["partialFingerprints"]["primaryLocationLineHash"] for r in results} == {
+        f"{r['fingerprint']}:1" for r in wanted
+    }
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert len(set(rules)) == len(rules)
+    assert {r["ruleId"] for r in results} <= set(rules)
+    assert run["invocations"][0]["executionSuccessful"] is False
+    notes = run["invocations"][0]["toolExecutionNotifications"]
+    assert {note["descriptor"]["id"] for note in notes} == {
+        *("unreachable", "unknown", "check-broke")
+    }
+    assert sum(note["descriptor"]["id"] == "unreachable" for note in notes) == 1
+
+
+def test_a_result_says_whose_it_is(tmp_path: Path) -> None:
+    """The file of the check, the Droplet's name and urn, severity as GitHub sorts it."""
+    run = run_of(sample.small(), tmp_path)
+    (result,) = run["results"]
+    (place,) = result["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "pytest_droplet/checks/ssh.py"
+    assert place["physicalLocation"]["region"]["startLine"] > 1
+    assert place["logicalLocations"][0]["fullyQualifiedName"] == "do:droplet:417000001"
+    assert result["message"]["text"].startswith("web-1: passwordauthentication yes")
+    rule = run["tool"]["driver"]["rules"][0]
+    assert rule["properties"]["security-severity"] == "9.0"
+    assert "security" in rule["properties"]["tags"]
+    assert len(rule["properties"]["tags"]) <= 10
+
+
+def test_levels_suppressions_and_the_baseline(tmp_path: Path) -> None:
+    """By severity; a note below the gate; a waiver suppresses; new and unchanged."""
+    waiver = {"number": 1, "reason": "rebuilt", "expires": "2027-01-31", "expired": False}
+    lines = [
+        sample.result("a.b", 1, "fail", severity="critical"),
+        sample.result("a.c", 1, "fail", severity="medium"),
+        sample.result("a.d", 1, "fail", severity="critical", gated=False),
+        sample.result("a.e", 1, "waived", severity="low", gated=True, waiver=waiver),
+    ]
+    base = {"recorded_at": sample.STARTED, "new": [lines[0]["fingerprint"]],
+            "still": [lines[1]["fingerprint"]]}  # fmt: skip
+    run = run_of([*lines, sample.summary(lines, baseline=base)], tmp_path)
+    found = {r["ruleId"]: r for r in run["results"]}
+    assert [found[f"a.{n}"]["level"] for n in "bcde"] == ["error", "warning", "note", "note"]
+    assert found["a.e"]["suppressions"][0]["justification"] == "rebuilt (until 2027-01-31)"
+    assert [found[f"a.{n}"].get("baselineState") for n in "bcd"] == ["new", "unchanged", None]
+    assert run["invocations"][0]["executionSuccessful"] is True
+
+
+def test_a_hostile_text_is_no_link(tmp_path: Path) -> None:
+    """``[text](target)`` would be one in a message of SARIF."""
+    lines = [sample.result("a.b", 1, "fail", message="[click](https://evil.example) {0}")]
+    (result,) = run_of(lines, tmp_path)["results"]
+    assert result["message"]["text"] == "Droplet 1: [click] (https://evil.example) {0}"
+
+
+def test_more_findings_than_github_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worst stay, and a notification says how many are left out."""
+    monkeypatch.setattr(sarif, "_RESULTS", 30)
+    lines = sample.fleet(60)
+    run = run_of(lines, tmp_path)
+    assert len(run["results"]) == 30
+    assert {r["level"] for r in run["results"]} == {"error"}
+    texts = [n["message"]["text"] for n in run["invocations"][0]["toolExecutionNotifications"]]
+    assert any(re.match(r"\d+ of \d+ findings are left out", text) for text in texts)
+
+
+def test_notifications_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet that is down does not make the file too long."""
+    monkeypatch.setattr(sarif, "_NOTIFICATIONS", 10)
+    lines = [sample.droplet(n, coverage="unreachable", reason="no answer") for n in range(50)]
+    notes = run_of(lines, tmp_path)["invocations"][0]["toolExecutionNotifications"]
+    assert len(notes) == 10
+    assert notes[-1]["message"]["text"] == "42 more notifications are left out: see the record"
