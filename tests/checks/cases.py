@@ -176,7 +176,7 @@ class Case:
                 for i, v in api.get(name, {}).items()
             }
             refused = {
-                d.id: Reading[Any](source, self.now, missing=missing[name])
+                d.id: Reading(source, self.now, missing=missing[name])
                 for d in droplets
                 if name in missing
             }

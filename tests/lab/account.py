@@ -21,6 +21,7 @@ from .lab import Lab
 
 UNATTACHED = "db-noauditd"
 WITHOUT_BACKUPS = "shop-expired"
+GONE = 417_000_103
 _IMAGES = {
     "debian-11": "debian-11-x64",
     "debian-13": "debian-13-x64",
@@ -60,11 +61,25 @@ def _facts(lab: Lab) -> dict[str, Any]:
 
 
 def cloud(facts: dict[str, Any]) -> Cloud:
-    """Return the account: a firewall by tag on all hosts but one, backups on all but one."""
+    """Return the account.
+
+    A firewall is attached by tag to all hosts but one, backups are on for all but one. Beside the
+    hosts stand a Droplet that is off, a worker of a cluster, and one whose address is dead.
+    """
     account = Cloud()
     for host in facts["hosts"]:
         tags = ["prod"] if host["name"] == UNATTACHED else ["prod", "walled"]
         account.add(**host, tags=tags, backups=host["name"] != WITHOUT_BACKUPS)
+    account.add("mail-off", id=417_000_101, tags=["prod"], status="off", public="203.0.113.101")
+    account.add(
+        "pool-worker",
+        id=417_000_102,
+        tags=["prod", "k8s", "k8s:7c2f1d3e-58a4-4a0b-9c55-0f6d2b8e9a10"],
+        public="203.0.113.102",
+    )
+    account.add(
+        "cache-gone", id=GONE, tags=["prod", "walled"], backups=True, public="203.0.113.103"
+    )
     account.add_firewall(
         "web", tags=["walled"], inbound=[("tcp", "22"), ("tcp", "80"), ("tcp", "443")]
     )

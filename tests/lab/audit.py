@@ -58,7 +58,14 @@ def audit(lab: Lab, account: Mapping[str, str], folder: Path, *args: str) -> Run
     (folder / "ca.pem").write_text(Path(lab.ca_bundle).read_text())
     (folder / "droplet.toml").write_text('ca_bundle = "ca.pem"\n')
     record = folder / "record.jsonl"
-    options = ("-p", "no:cacheprovider", "-p", "no:randomly", "--droplets-timeout=240", f"--droplets-report=jsonl:{record}")
+    options = (
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "--droplets-timeout=240",
+        f"--droplets-report=jsonl:{record}",
+    )
     process = lab.run([PYTEST, *options, *args], env=account, cwd=folder, timeout=300)
     lines = record.read_text().splitlines() if record.exists() else []
     return Run(process, tuple(json.loads(line) for line in lines))

@@ -1,7 +1,6 @@
 """The lab, started once for all its tests; in CI a lab that cannot start is a failure."""
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,18 +9,14 @@ import pytest
 from .account import serve
 from .audit import Run, audit
 from .lab import Lab
-
-_TOOLS = ("ip", "mmdebstrap", "qemu-system-x86_64", "ssh", "systemd-nspawn", "unshare")
+from .packages import why_not
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """All hosts of the lab, running."""
-    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
-    if os.geteuid() != 0:
-        missing.insert(0, "root")
-    if missing and os.environ.get("CI") != "true":
-        pytest.skip(f"the lab of real hosts needs {', '.join(missing)}; see tests/lab")
+    if (reason := why_not()) and os.environ.get("CI") != "true":
+        pytest.skip(f"no lab of real hosts: {reason}")
     with Lab.start() as started:
         yield started
 

@@ -164,7 +164,10 @@ def test_lines_that_sshd_finds_no_key_in_have_none(line: str) -> None:
         ("never", True),
     ],
 )
-def test_a_key_whose_expiry_time_is_over_lets_nobody_in(expiry: str, admits: bool) -> None:  # noqa: FBT001 a table
+def test_a_key_whose_expiry_time_is_over_lets_nobody_in(
+    expiry: str,
+    admits: bool,  # noqa: FBT001 a table
+) -> None:
     """Without Z the time is the host's own: up to 14 hours off, and then not over yet."""
     (entry,) = entries(f'expiry-time="{expiry}" ssh-ed25519 {ED25519}').entries
 

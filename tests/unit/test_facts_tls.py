@@ -1,4 +1,4 @@
-"""Certificates as served: whether they are trusted, for which names, and how they are asked for."""
+"""Certificates as served: whether they are trusted, for which names, how they are asked for."""
 
 from __future__ import annotations
 
@@ -502,7 +502,10 @@ def usage(*, sign: bool) -> x509.KeyUsage:
 
 
 @pytest.mark.parametrize(("sign", "why"), [(True, None), (False, "may not sign certificates")])
-def test_an_issuer_needs_the_right_to_sign(sign: bool, why: str | None) -> None:  # noqa: FBT001 a table
+def test_an_issuer_needs_the_right_to_sign(
+    sign: bool,  # noqa: FBT001 a table
+    why: str | None,
+) -> None:
     """An authority of the web's kind says what its key is for; one of a company need not."""
     bc = x509.BasicConstraints(ca=True, path_length=None)
     issuer = build([(bc, True), (usage(sign=sign), True)], "Own", ROOT)
