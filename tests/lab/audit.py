@@ -64,6 +64,7 @@ def audit(lab: Lab, account: Mapping[str, str], folder: Path, *args: str) -> Run
         "-p",
         "no:randomly",
         "--droplets-timeout=240",
+        "--droplets-connections=4",
         f"--droplets-report=jsonl:{record}",
     )
     process = lab.run([PYTEST, *options, *args], env=account, cwd=folder, timeout=300)

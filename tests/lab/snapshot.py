@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 LOGIN_TRACES = {
     "/var/log/auth.log": "sshd, sudo and systemd-logind name the login",
     "/var/log/syslog": "systemd names the session that begins and ends",
+    "/var/log/btmp": "the probe of the offered methods asks as a user who does not exist",
     "/var/log/daemon.log": "the same lines on Debian 11",
     "/var/log/audit/audit.log": "auditd writes USER_LOGIN and its like",
     "/var/log/journal/*": "the same lines in the journal",
