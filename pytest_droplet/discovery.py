@@ -181,6 +181,7 @@ def open_hosts(config: pytest.Config, options: AuditConfig) -> Hosts:
             ssh_config=getattr(testinfra, "ssh_config", None),
             identity_file=getattr(testinfra, "ssh_identity_file", None),
             probe=options.probe,
+            names=config.stash[settings_key].tls_names,
         )
     )
 

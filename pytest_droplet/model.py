@@ -321,7 +321,8 @@ class HostReading:
     """All that was read of one host: sections by name, probe results by name.
 
     ``reason`` is one line for the user where ``state`` is not ``reached``. ``root`` tells whether
-    the script ran as uid 0, ``root_reason`` why not.
+    the script ran as uid 0, ``root_reason`` why not. ``names`` are served names that probes ask
+    for beside those of the host's configuration (the setting ``tls_names``).
     """
 
     droplet_id: int
@@ -336,6 +337,7 @@ class HostReading:
     sections: Mapping[str, SectionOutput] = field(default_factory=dict)
     probes: Mapping[str, Any] = field(default_factory=dict)
     probe_errors: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     def section(self, name: str, *, complete: bool = True) -> SectionOutput:
         """Return a section's output.

@@ -204,4 +204,5 @@ def _reading(data: Mapping[str, Any]) -> HostReading:
     fields = dict(data)
     fields["observed_at"] = datetime.fromisoformat(fields["observed_at"])
     fields["sections"] = {k: SectionOutput(**v) for k, v in fields["sections"].items()}
+    fields["names"] = tuple(fields.get("names", ()))
     return HostReading(**fields)

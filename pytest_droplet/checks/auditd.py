@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pytest_droplet.catalogue import check
+from pytest_droplet.facts.audit_cover import (
+    GROUPS,
+    AuditSurroundings,
+    items_of,
+    missing_items,
+)
+from pytest_droplet.facts.audit_files import AuditFiles, RuleLine
+from pytest_droplet.facts.audit_rules import Deletion, Rule, RuleError, missing_from
 from pytest_droplet.facts.auditd import (
     AuditdConfig,
     AuditPackage,
@@ -15,7 +23,7 @@ from pytest_droplet.facts.auditd import (
 from pytest_droplet.facts.boot import BootEntry
 from pytest_droplet.facts.host import KernelArguments
 from pytest_droplet.facts.units import Unit
-from pytest_droplet.model import Claims, NotObservedError
+from pytest_droplet.model import Claims, NotObservedError, not_applicable
 from pytest_droplet.redact import one_line
 
 _GUIDE = (
@@ -365,6 +373,192 @@ def test_audit_rules_are_loaded(droplet_audit_loaded: LoadedRules) -> None:
     assert rules.recording, f"none of the {len(rules.lines)} loaded rules makes a record"
 
 
+@check(
+    "auditd.rules-valid",
+    severity="high",
+    profile="droplet",
+    guide=6,
+    depends_on=(_MAIN,),
+    references=f"{_GUIDE}; {_UPSTREAM}; auditctl(8); audit.rules(7)",
+)
+def test_every_audit_rule_is_valid_and_loaded(
+    droplet_audit_files: AuditFiles,
+    droplet_audit_loaded: LoadedRules,
+    droplet_audit_status: AuditStatus,
+    droplet_audit_rules_unit: Unit,
+) -> None:
+    """Every audit rule parses and was loaded.
+
+    Rationale:
+        Loading stops at the first line that auditctl or the kernel refuses: a system call
+        that the machine does not have, a rule that is there already, a watch in a folder that
+        does not exist. All that follows, ``-e 2`` too, is missing, and nobody is told.
+        ``auditctl -t`` is no test of syntax: it says nothing of any file.
+
+    Remediation:
+        Correct or remove the named line in ``/etc/audit/rules.d``, run ``augenrules --load``
+        and read what it prints, then compare with ``auditctl -l``. Rules files belong to root
+        and are not writable by others (``chown root:root``, ``chmod 0640``). After ``-e 2``
+        rules change only at the next boot.
+    """
+    if not droplet_audit_files.lines:
+        not_applicable("there is no rules file")
+    files = droplet_audit_files
+    with Claims() as claim:
+        with claim:
+            _assert_lines(files)
+        with claim:
+            refused = files.compiled is not None and files.compiled.is_refused
+            assert not refused, "/etc/audit/audit.rules is not root's alone: auditctl refuses it"
+        with claim:
+            unit = droplet_audit_rules_unit
+            assert unit.result in {"", "success"}, f"{unit.id} ended with {unit.result}"
+        with claim:
+            if droplet_audit_status.enabled != 2:
+                loaded, unread = droplet_audit_loaded.rules(files.host)
+                missing = missing_from(loaded, files.rules())
+                if missing and unread:
+                    raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
+                assert not missing, (
+                    f"{len(missing)} rules of the files are not loaded: {_origins(files, missing)}"
+                )
+
+
+@check(
+    "auditd.rules-persistent",
+    severity="high",
+    profile=("droplet", "cis2"),
+    guide=6,
+    depends_on=(_MAIN,),
+    references=f"{_GUIDE}; {_UPSTREAM}; CIS Ubuntu 24.04 v1.0.0 6.2.3.21; "
+    "CIS Debian 13 v1.0.0 6.2.3.37; CIS RHEL 9 v2.0.0 6.3.3.21",
+)
+def test_loaded_and_stored_audit_rules_agree(
+    droplet_audit_files: AuditFiles,
+    droplet_audit_loaded: LoadedRules,
+    droplet_audit_status: AuditStatus,
+) -> None:
+    """Loaded rules, the compiled file and rules.d agree.
+
+    Rationale:
+        A rule that was only typed in is gone after the next boot; one that only stands in a
+        file records nothing yet. ``augenrules --check`` exits with 0 even where it says that
+        the rules have changed, and nothing reads ``/etc/audit/audit.d``.
+
+    Remediation:
+        Put rules that are only loaded into a file below ``/etc/audit/rules.d`` whose name
+        ends in ``.rules``, take out what is no longer wanted, and run ``augenrules --load``.
+        Where ``auditctl -s`` says ``enabled 2`` restart the host instead.
+    """
+    files = droplet_audit_files
+    with Claims() as claim:
+        if files.sources:
+            with claim:
+                wanted = [line.text.strip() for line in files.compile()]
+                there = [] if files.compiled is None else files.compiled.texts
+                assert wanted == there, _difference(wanted, there)
+        with claim:
+            loaded, unread = droplet_audit_loaded.rules(files.host)
+            stored = files.rules()
+            only_stored, only_loaded = missing_from(loaded, stored), _extra(loaded, stored)
+            if (only_stored or only_loaded) and unread:
+                raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
+            locked = "; the rules are locked until the next boot"
+            assert not only_loaded, (
+                f"{len(only_loaded)} loaded rules stand in no file: "
+                f"{_shown(droplet_audit_loaded, files, only_loaded)}"
+            )
+            assert not only_stored, (
+                f"{len(only_stored)} rules of the files are not loaded: "
+                f"{_origins(files, only_stored)}{locked if droplet_audit_status.enabled == 2 else ''}"
+            )
+
+
+@check(
+    "auditd.rules-immutable",
+    severity="low",
+    profile="cis2",
+    guide=6,
+    depends_on=(_MAIN,),
+    references="CIS Ubuntu 24.04 v1.0.0 6.2.3.20; CIS Debian 13 v1.0.0 6.2.3.36; "
+    "CIS RHEL 9 v2.0.0 6.3.3.20; auditctl(8)",
+)
+def test_the_audit_configuration_is_locked(
+    droplet_audit_files: AuditFiles, droplet_audit_status: AuditStatus
+) -> None:
+    """The audit configuration is locked until the next boot: -e 2.
+
+    Rationale:
+        Whoever becomes root can take the rules away in silence. With ``-e 2`` that needs a
+        restart, which somebody may notice.
+
+    Remediation:
+        Make the last file, for instance ``/etc/audit/rules.d/99-finalize.rules``, hold the
+        line ``-e 2``, and let no later file have another ``-e``. Run ``augenrules --load`` or
+        restart the host. From then on every change of the rules needs a restart.
+    """
+    with Claims() as claim:
+        with claim:
+            last = droplet_audit_files.last_control("-e")
+            assert last is not None, "no rules file has -e 2"
+            assert last[1] == "2", f"the last -e is -e {last[1]} ({last[0]})"
+        with claim:
+            enabled = droplet_audit_status.enabled
+            assert enabled == 2, f"auditctl -s says enabled {enabled}: it is not locked now"
+
+
+@check(
+    "auditd.rules-cover",
+    severity="medium",
+    profile="cis2",
+    guide=6,
+    depends_on=(_MAIN,),
+    params={"group": GROUPS},
+    references="CIS Ubuntu 24.04 v1.0.0 6.2.3; CIS Debian 13 v1.0.0 6.2.3; "
+    "CIS RHEL 9 v2.0.0 6.3.3",
+)
+def test_audit_rules_cover_the_group(
+    droplet_audit_loaded: LoadedRules,
+    droplet_audit_surroundings: AuditSurroundings,
+    group: str,
+) -> None:
+    """Loaded rules cover the CIS group of events.
+
+    Rationale:
+        The CIS benchmarks name the events that tell after a break-in what was done: changed
+        accounts and rights, denied accesses, deleted files, loaded modules, a changed clock.
+        A rule is judged by what it records, not by how it is written: keys do not count, a
+        watch on a folder covers its files, and paths that do not exist are left out. On
+        x86_64 programs of 64 and of 32 bits count, unless the kernel runs none of the latter.
+
+    Remediation:
+        Put rules for what is missing into ``/etc/audit/rules.d/50-<group>.rules`` and run
+        ``augenrules --load``: for a path ``-w PATH -p wa -k <group>``, for a system call one
+        line each with ``-F arch=b64`` and ``-F arch=b32``, such as
+        ``-a always,exit -F arch=b64 -S unlink -F auid>=1000 -F auid!=unset -k delete``.
+        Sample rules are in ``/usr/share/doc/auditd/examples/rules`` on Debian and Ubuntu and
+        in ``/usr/share/audit-rules`` on AlmaLinux, Rocky Linux, Fedora and CentOS Stream.
+        Rules on many calls cost time: watch ``lost`` in ``auditctl -s`` after the change.
+    """
+    around = droplet_audit_surroundings
+    if group == "actions":
+        assert around.sudo_logs, "sudo writes no log file (Defaults logfile=...) to watch"
+    elif not any(True for _ in items_of(group, around)):
+        not_applicable("none of the paths of the group exists")
+    rules, unread = droplet_audit_loaded.rules(around.host)
+    missing = missing_items(group, rules, around)
+    if missing and unread:
+        raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
+    names = list(dict.fromkeys(item.name for item in missing if not item.uncertain))
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    assert not names, f"no rule records {', '.join(names[:8])}{more}"
+    if missing:
+        raise NotObservedError(
+            f"no rule records {missing[0].name} of 32-bit programs, and the kernel's configuration "
+            "is not there to tell whether it runs any"
+        )
+
+
 _SPACE_ACTIONS = (
     "space_left_action",
     "admin_space_left_action",
@@ -435,3 +629,54 @@ def _action(config: AuditdConfig, key: str) -> str:
     if word not in _KNOWN_ACTIONS:
         raise NotObservedError(f"{config.where(key)}: auditd knows no such action")
     return word
+
+
+def _assert_lines(files: AuditFiles) -> None:
+    """Fail where a line is refused, or repeats a rule that is there already."""
+    wrong: list[str] = []
+    seen: dict[Rule, RuleLine] = {}
+    for line, statement in files.statements(files.compile()):
+        if isinstance(statement, RuleError):
+            wrong.append(f"{line} {one_line(line.text, 80)!r}: {statement}")
+        elif isinstance(statement, Rule):
+            first = seen.setdefault(statement, line)
+            if first is not line and not files.goes_on_after_errors:
+                wrong.append(f"{line} repeats {first}: the kernel refuses it, and loading stops")
+        else:
+            seen = {} if isinstance(statement, Deletion) or statement.option == "-D" else seen
+    assert not wrong, "; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if wrong[3:] else "")
+
+
+def _origins(files: AuditFiles, rules: Sequence[Rule]) -> str:
+    """Name the lines that the rules come from."""
+    lines = [
+        f"{line} {one_line(line.text.strip(), 80)}"
+        for line, statement in files.statements(files.compile())
+        if isinstance(statement, Rule) and statement in rules
+    ]
+    return "; ".join(lines[:3])
+
+
+def _extra(loaded: Sequence[Rule], stored: Sequence[Rule]) -> list[Rule]:
+    left = list(loaded)
+    for rule in stored:
+        if not missing_from(left, [rule]):
+            left.remove(next(r for r in left if not missing_from([r], [rule])))
+    return left
+
+
+def _shown(loaded: LoadedRules, files: AuditFiles, rules: Sequence[Rule]) -> str:
+    texts = [
+        t for t in loaded.lines if any(r in rules for r in LoadedRules((t,)).rules(files.host)[0])
+    ]
+    return "; ".join(one_line(t, 80) for t in texts[:3])
+
+
+def _difference(wanted: Sequence[str], there: Sequence[str]) -> str:
+    missing = next((t for t in wanted if t not in there), None)
+    extra = next((t for t in there if t not in wanted), None)
+    if missing is not None:
+        return f"/etc/audit/audit.rules lacks {one_line(missing, 80)}: run augenrules --load"
+    if extra is not None:
+        return f"{one_line(extra, 80)} of /etc/audit/audit.rules stands in no file of rules.d"
+    return "/etc/audit/audit.rules has the lines of rules.d in another order"

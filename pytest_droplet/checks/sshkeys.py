@@ -209,9 +209,8 @@ def test_keys_come_only_from_files_that_are_read(
         for option in _OTHER_SOURCES:
             with claim:
                 used = [c for c in droplet_sshd.connections if c.get(option) != "none"]
-                assert not used, (
-                    f"{option} is {one_line(used[0].get(option), 80)} for {droplet_sshd.name(used)}"
-                )
+                source = one_line(used[0].get(option), 80) if used else ""
+                assert not used, f"{option} is {source} for {droplet_sshd.name(used)}"
         with claim:
             known = droplet_authorized_keys.patterns
             for connection in droplet_sshd.connections:

@@ -62,6 +62,7 @@ class PoolOptions:
         sudo: Whether the script is run by ``sudo -n`` where the login is not uid 0.
         sudo_user: Run the script as this user instead, by ``sudo -n -u``.
         probe: Whether probes are run.
+        names: Served names that probes ask for beside those of the hosts' configuration.
         retry: How often a connection is tried again that was lost before the login.
         ahead: Readings kept that nobody asked for yet; with more, reading waits.
     """
@@ -76,6 +77,7 @@ class PoolOptions:
     sudo: bool = True
     sudo_user: str | None = None
     probe: bool = True
+    names: tuple[str, ...] = ()
     retry: int = 1
     ahead: int = 1000
 
@@ -136,6 +138,7 @@ class Pool:
         self.accepted = self._transport.accepted
         self._order = Order(
             probe=o.probe,
+            names=o.names,
             timeout=o.timeout,
             command=script.remote_command(sudo=o.sudo, sudo_user=o.sudo_user),
             as_user=o.sudo_user,

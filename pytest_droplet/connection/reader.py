@@ -26,6 +26,7 @@ class Order:
 
     Attributes:
         probe: Whether the probes are run.
+        names: Served names that they ask for beside those of the host's configuration.
         timeout: Seconds for all of one host.
         command: The command line that reads the script from its standard input.
         as_user: The user that sudo runs the script as, where not root.
@@ -34,6 +35,7 @@ class Order:
     sections: tuple[Section, ...] = ()
     probes: tuple[Probe, ...] = ()
     probe: bool = True
+    names: tuple[str, ...] = ()
     timeout: float = 60
     command: str = "sh -s"
     as_user: str | None = None
@@ -166,7 +168,11 @@ def _judge(host: Host, order: Order, answer: script.Answer) -> HostReading:
     root = answer.uid == 0
     why = "" if root else _root_reason(order, own)
     return host.reading(
-        state="reached", root=root, root_reason=why, sections=_explained(sections, why)
+        state="reached",
+        root=root,
+        root_reason=why,
+        sections=_explained(sections, why),
+        names=order.names,
     )
 
 

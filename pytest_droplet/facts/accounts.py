@@ -104,6 +104,7 @@ def _account(parts: list[str]) -> HostAccount | None:
     if uid is None:
         return None
     name, _, password, changed, longest, inactive, expires, home, shell = parts[:9]
+    ages = password == "set"  # noqa: S105 a class, no password
     days = [_number(text) for text in (changed, longest, inactive)]
     known = [d for d in days if d is not None]
     return HostAccount(
@@ -113,7 +114,7 @@ def _account(parts: list[str]) -> HostAccount | None:
         shell=one_line(shell, 80),
         home=one_line(home, 120),
         expires=_day(_number(expires)),
-        aged_out=_day(sum(known) + 1) if len(known) == 3 and password == "set" else None,  # noqa: S105 a class
+        aged_out=_day(sum(known) + 1) if len(known) == 3 and ages else None,
     )
 
 

@@ -59,6 +59,11 @@ class RuleFile:
     lines: tuple[RuleLine, ...] = ()
 
     @property
+    def texts(self) -> list[str]:
+        """The lines that say something, without blanks around them."""
+        return [line.text.strip() for line in _with_text(self.lines)]
+
+    @property
     def is_refused(self) -> bool:
         """Whether auditctl 3 refuses to read it: not root's, or writable by everybody."""
         return self.uid != 0 or int(self.mode, 8) & 0o002 != 0

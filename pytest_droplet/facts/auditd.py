@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.audit_rules import Host, Rule, RuleError, parse_loaded_line
 from pytest_droplet.facts.host import KERNEL, droplet_kernel
 from pytest_droplet.facts.units import UNITS, Unit, droplet_units
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
@@ -127,7 +128,8 @@ class LoadedRules:
         return tuple(
             r
             for r in self.lines
-            if r.startswith("-w ") or ("always" in _action(r) and "exclude" not in _action(r))
+            if r.startswith(("-w ", "-p "))
+            or ("always" in _action(r) and "exclude" not in _action(r))
         )
 
     @property
@@ -138,6 +140,17 @@ class LoadedRules:
             for r in self.lines
             if _action(r) == {"never", "task"} and not re.search(r"\s(-F\s(?!key=)|-C\s)", r)
         )
+
+    def rules(self, host: Host) -> tuple[list[Rule], list[str]]:
+        """Return the rules in their one form, and the lines that could not be read."""
+        read: list[Rule] = []
+        unread: list[str] = []
+        for line in self.lines:
+            try:
+                read.append(parse_loaded_line(line, host))
+            except RuleError:
+                unread.append(one_line(line, 80))
+        return read, unread
 
     def __str__(self) -> str:
         first = "; ".join(one_line(r, 70) for r in self.lines[:2])
@@ -220,6 +233,12 @@ def droplet_audit_package(observation: Observation) -> AuditPackage:
 def droplet_auditd_unit(observation: Observation) -> Unit:
     """Return the state of ``auditd.service``."""
     return droplet_units(observation)["auditd.service"]
+
+
+@fact("systemctl show audit-rules.service", sections=(UNITS,))
+def droplet_audit_rules_unit(observation: Observation) -> Unit:
+    """Return the state of ``audit-rules.service``, which loads the rules since audit 4."""
+    return droplet_units(observation)["audit-rules.service"]
 
 
 @fact("auditctl -s", sections=(AUDIT, KERNEL))

@@ -1,4 +1,4 @@
-"""What renews certificates on a host: timers, cron jobs, and Certbot's own list of certificates."""
+"""What renews certificates on a host: timers, cron jobs, Certbot's own list of them."""
 
 from __future__ import annotations
 

@@ -181,8 +181,9 @@ def hosts_of(reading: HostReading) -> tuple[VirtualHost, ...]:
 
 
 def names_of(reading: HostReading) -> tuple[str, ...]:
-    """Return every name that the host's web servers have."""
-    return tuple(dict.fromkeys(n for h in hosts_of(reading) for n in h.names))
+    """Return every name that the host's web servers have, and those of the settings."""
+    own = (name for host in hosts_of(reading) for name in host.names)
+    return tuple(dict.fromkeys((*own, *reading.names)))
 
 
 TLS = Probe("tls", _ask, sections=(NGINX, APACHE))

@@ -38,7 +38,7 @@ class OldVersions:
 
 
 async def _ask(address: str, reading: HostReading) -> dict[str, Any]:
-    from pytest_droplet.connection.tls import OldVersion, tls_old  # noqa: PLC0415 network only here
+    from pytest_droplet.connection.tls import OldVersion, tls_old  # noqa: PLC0415 as in tls.py
 
     name = name_to_ask(next(iter(names_of(reading)), ""))
     versions: tuple[OldVersion, ...] = get_args(OldVersion)

@@ -106,13 +106,14 @@ class Part:
 
 
 def load(paths: Iterable[Path]) -> list[Part]:
-    """Read records, and return them with the newest first.
+    """Read records, and return them with the newest first; of two as old the last one named.
 
     Raises:
         BaselineError: One of them is no whole record of this schema.
         pytest.UsageError: The run of one did not come to its end, or none of them has a result.
     """
-    parts = sorted((Part.load(path) for path in paths), key=lambda p: p.age, reverse=True)
+    named = [Part.load(path) for path in paths]
+    parts = sorted(named, key=lambda part: part.age)[::-1]
     for part in parts:
         if (code := part.summary["exit_code"]) not in _WHOLE:
             raise pytest.UsageError(

@@ -206,7 +206,7 @@ def key_lines(
     for droplet in droplets:
         row = droplet["rows"].get("droplet_authorized_keys", {})
         for entry in row.get("value") or ():
-            if "sha256" not in entry:
+            if not entry.get("in_use"):
                 continue
             line = keys.get(entry["sha256"])
             if line is None:

@@ -26,6 +26,12 @@ _RESULTS = 25_000
 _NOTIFICATIONS = 1_000
 _LEVELS = ("error", "error", "warning", "note")
 _SCORES = ("9.0", "7.0", "4.0", "2.0")
+_KINDS = (
+    ("unknown", "A fact was not observed.", "The message says which, and why."),
+    ("unreachable", "A Droplet did not answer.", "The message says what was tried."),
+    ("check-broke", "A check itself broke.", "Its traceback is in the record."),
+    ("incomplete", "The report is not complete.", "The record has what is left out."),
+)
 _STATES = {"new": "new", "still": "unchanged"}
 _URL = re.compile(r"https?://[^\s;,()<>]+")
 
@@ -61,12 +67,16 @@ def _driver(document: Document) -> dict[str, Any]:
         "version": clean(document.tool_version(), 100) or "0",
         "informationUri": "https://pypi.org/project/pytest-droplet/",
         "rules": [_rule(page) for page in list(document.checks.values())[:_RESULTS]],
-        "notifications": [
-            {"id": "unknown", "shortDescription": {"text": "A fact was not observed."}},
-            {"id": "unreachable", "shortDescription": {"text": "A Droplet did not answer."}},
-            {"id": "check-broke", "shortDescription": {"text": "A check itself broke."}},
-            {"id": "incomplete", "shortDescription": {"text": "The report is not complete."}},
-        ],
+        "notifications": [_descriptor(*kind) for kind in _KINDS],
+    }
+
+
+def _descriptor(name: str, text: str, remedy: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "shortDescription": {"text": text},
+        "fullDescription": {"text": text},
+        "help": {"text": remedy},
     }
 
 

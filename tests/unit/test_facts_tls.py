@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -534,3 +535,10 @@ def test_an_issuer_that_begins_later_is_named() -> None:
     chain = [leaf(["a.example"], BEGIN, 90, issuer="Later"), later]
 
     assert "is not valid before 2026-12-01" in (distrust(chain, [authority()], NOW) or "")
+
+
+def test_names_of_the_settings_are_asked_for() -> None:
+    """A name that no configuration has (a proxy's, a tenant's) comes from ``tls_names``."""
+    host = replace(reading("a.example"), names=("b.example", "a.example"))
+
+    assert tls.names_of(host) == ("a.example", "b.example")
