@@ -55,7 +55,13 @@ def parse_certificate(der: bytes) -> x509.Certificate:
             for part in _PARTS:
                 getattr(found, part)
             found.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as exc:
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+    ) as exc:
         raise UnreadableCertificateError(one_line(str(exc)) or type(exc).__name__) from None
     return found
 
