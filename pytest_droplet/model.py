@@ -15,7 +15,6 @@ from pytest_droplet.words import Outcome, Severity
 T = TypeVar("T")
 
 
-
 class NotObservedError(Exception):
     """A fact that a check needs was not observed: the verdict is ``unknown``, never a pass."""
 

@@ -11,8 +11,8 @@ import pytest
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Reading, Verdict
-from pytest_droplet.words import Outcome
 from pytest_droplet.verdict import judge, judge_account
+from pytest_droplet.words import Outcome
 
 from .cases import (
     Case,

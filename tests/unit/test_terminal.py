@@ -8,7 +8,10 @@ from pytest_droplet.report.record import coverage
 from pytest_droplet.report.terminal import Summary, summary_texts
 
 CHECKS = {
-    "ssh.a": {"title": "Nobody uses a password", "remediation": "Put this line\n  into that file."},
+    "ssh.a": {
+        "title": "Nobody uses a password",
+        "remediation": "Put this line\n  into that file.",
+    },
     "auditd.a": {"title": "auditd is installed", "remediation": ""},
 }
 
