@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import Inventory
 from pytest_droplet.options import AuditConfig, read_options
 from pytest_droplet.recording import (
+    DEMO,
     Recorder,
     Recording,
     RecordingError,
@@ -39,6 +41,8 @@ from pytest_droplet.redact import Secret
 from pytest_droplet.selection import Selection, SelectionError, explain_no_match, parse_selectors
 from pytest_droplet.settings import Settings, load_settings
 from pytest_droplet.tables import TableError
+
+BASELINE = "baseline.jsonl"
 
 options_key: pytest.StashKey[AuditConfig] = pytest.StashKey()
 settings_key: pytest.StashKey[Settings] = pytest.StashKey()
@@ -64,10 +68,11 @@ def prepare(config: pytest.Config) -> AuditConfig:
         config.stash[settings_key] = load_settings(folder)
         replaying = options.replay is not None or selection.demo
         recording = load_recording(options.replay) if replaying else None
-        default = folder / waivers.FILE
-        accepted = options.waivers or (default if default.is_file() else None)
+        beside = DEMO if selection.demo else folder
+        accepted = options.waivers or _if_there(beside / waivers.FILE)
+        earlier = options.baseline or (_if_there(DEMO / BASELINE) if selection.demo else None)
         config.stash[_waivers_key] = waivers.load_waivers(accepted) if accepted else ()
-        config.stash[_baseline_key] = load_baseline(options.baseline) if options.baseline else None
+        config.stash[_baseline_key] = load_baseline(earlier) if earlier else None
     except (SelectionError, TableError, RecordingError, BaselineError) as exc:
         raise pytest.UsageError(str(exc)) from None
     if recording is not None and options.record is not None:
@@ -77,6 +82,10 @@ def prepare(config: pytest.Config) -> AuditConfig:
     config.stash[_recording_key] = recording
     config.stash[_recorder_key] = None
     return options
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
 
 
 def begin(config: pytest.Config) -> Audit:

@@ -11,8 +11,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from pytest_droplet.model import HostReading, NotObservedError, Probe, Section, 
 from pytest_droplet.redact import redact, redact_json
 
 FORMAT = 1
+DEMO = Path(__file__).parent / "data" / "demo"
 _MANIFEST = "recording.json"
 
 
@@ -102,8 +101,8 @@ def load_recording(folder: Path | None) -> Recording:
     Raises:
         RecordingError: A file is missing, was changed, or is of another format.
     """
-    root: Traversable = folder or files("pytest_droplet").joinpath("data", "demo")
-    name = folder.name if folder else "demo"
+    root = folder or DEMO
+    name = root.name
     manifest = _load(root, _MANIFEST, name, None)
     if manifest.get("format") != FORMAT:
         raise RecordingError(
@@ -185,7 +184,7 @@ class ReplayHosts:
         """Do nothing."""
 
 
-def _load(root: Traversable, file: str, name: str, checksum: str | None) -> Any:
+def _load(root: Path, file: str, name: str, checksum: str | None) -> Any:
     if ".." in file.split("/") or file.startswith("/"):
         raise RecordingError(f"recording {name}: {file!r} is not inside it")
     try:
