@@ -37,6 +37,7 @@ class Audit:
     Attributes:
         now: The time that ages and dates are judged at: the recording's in a replay.
         sections: What is read of every host.
+        needs_rows: Whether a selected check of the account judges rows of every Droplet.
         replay: ``recorded_at`` and ``source`` of the recording; None in a live run.
         rows: Rows of the Droplets that were read, for the checks of the account.
     """
@@ -53,6 +54,7 @@ class Audit:
     rows: dict[int, Mapping[str, Reading[Any]]] = field(default_factory=dict)
     started: set[int] = field(default_factory=set)
     sections: tuple[Section, ...] = ()
+    needs_rows: bool = False
     _lines: dict[int, Line] = field(default_factory=dict)
     _row_facts: tuple[str, ...] = ()
     _observations: dict[int, Observation] = field(default_factory=dict)
@@ -91,12 +93,14 @@ class Audit:
             start: Connect to all that are not connected to yet.
         """
         chosen = tuple(checks)
-        self._row_facts = tuple(dict.fromkeys(n for c in chosen for n in c.rows))
-        names = (*facts, *self._row_facts, *needed_facts(chosen))
+        rows = {n for c in chosen for n in c.rows}
+        self.needs_rows = bool(rows)
+        names = (*facts, *rows, *needed_facts(chosen))
         if not any(n in all_facts() and all_facts()[n].of_host for n in names) and not host:
             self._due.clear()
             return
         sections, probes = reading_plan((*_ALWAYS, *names), probe=self.options.probe)
+        self._row_facts = _rows_of(sections, probes)
         self.sections = sections
         self.hosts.read(sections, probes)
         if start:
@@ -126,11 +130,6 @@ class Audit:
                 self.rows[droplet_id] = known.rows(self._row_facts)
                 self._lines[droplet_id] = self._line(known)
         return known
-
-    @property
-    def needs_rows(self) -> bool:
-        """Whether a selected check of the account judges rows of every Droplet."""
-        return bool(self._row_facts)
 
     def take_line(self, droplet_id: int) -> Line | None:
         """Return the record's line of a Droplet that was read, once; None afterwards."""
@@ -173,6 +172,16 @@ class Audit:
             )
             return HostReading(droplet.id, "unreachable", read_at, reason=reason)
         return None
+
+
+def _rows_of(sections: Sequence[Section], probes: Sequence[Probe]) -> tuple[str, ...]:
+    """Return the facts with rows that can be had of what is read anyway: the reports show them."""
+    read, asked = set(sections), {p.name for p in probes}
+    return tuple(
+        fact.name
+        for fact in all_facts().values()
+        if fact.row and set(fact.sections) <= read and {p.name for p in fact.probes} <= asked
+    )
 
 
 def needed_facts(checks: Sequence[Check]) -> tuple[str, ...]:

@@ -121,6 +121,8 @@ class CheckItem(pytest.Item):
             ("severity", verdict.severity),
             ("verdict", verdict.outcome),
         ]
+        if verdict.waiver is not None:
+            properties.append(("waiver", f"{verdict.waiver['expires']}: {verdict.waiver['reason']}"))
         if self.droplet is not None:
             properties.append(("urn", self.droplet.urn))
         if phase != "setup":

@@ -39,7 +39,15 @@ class Summary:
 
 
 def summary_texts(summary: Summary, width: int) -> Iterator[Text]:
-    """Yield the lines of the summary for a terminal of this width."""
+    """Yield the lines of the summary for a terminal of this width.
+
+    None of them is a command to a CI system that reads the log, whatever a Droplet is named.
+    """
+    for line in _texts(summary, width):
+        yield Text(_no_command(line.text), line.markup)
+
+
+def _texts(summary: Summary, width: int) -> Iterator[Text]:
     failures = [f for f in summary.findings if f["verdict"] == "fail"]
     for check, found in _by_check(failures):
         yield from _group(summary, check, found, failures, width)
@@ -60,10 +68,11 @@ _YELLOW = {"yellow": True}
 _CYAN = {"cyan": True}
 
 
-def _by_check(failures: Iterable[Line]) -> list[tuple[str, list[Line]]]:
+def _by_check(failures: Sequence[Line]) -> list[tuple[str, list[Line]]]:
+    shown = {(f["check"], f["droplet_id"]) for f in failures}
     groups: dict[str, list[Line]] = {}
     for line in failures:
-        if line["caused_by"] is None:
+        if (line["caused_by"], line["droplet_id"]) not in shown:
             groups.setdefault(line["check"], []).append(line)
     return sorted(
         groups.items(), key=lambda g: (SEVERITIES.index(g[1][0]["severity"]), -len(g[1]), g[0])
@@ -221,6 +230,13 @@ def _cut(text: str, width: int) -> str:
     text = printable(text)
     limit = max(40, width * 3)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _no_command(text: str) -> str:
+    """Break what GitHub's runner would obey: ``::name`` that begins a line, ``##[name]``."""
+    text = text.replace("##[", "# #[")
+    start = len(text) - len(text.lstrip())
+    return f"{text[:start]}: :{text[start + 2 :]}" if text[start:].startswith("::") else text
 
 
 def printable(text: str) -> str:

@@ -207,7 +207,6 @@ def test_nothing_hostile_gets_through_any_format(hostile: pytest.Pytester) -> No
     junitparser.JUnitXml.fromfile(str(hostile.path / "out.xml"))
 
 
-@pytest.mark.xfail(strict=True, reason="report/terminal.py: a name may begin a line with `::`")
 def test_no_line_of_the_terminal_is_a_command_of_github(hostile: pytest.Pytester) -> None:
     """A runner takes ``::error`` behind blanks, and ``##[error]`` anywhere, for commands."""
     result = hostile.runpytest_subprocess(*REPLAY, "--tb=no", "-k", "site.name")

@@ -116,3 +116,9 @@ def test_a_broken_check_is_named() -> None:
     shown = text([result("ssh.a", 1, "error", message="KeyError: 'x'")], droplet(1))
     assert shown.startswith("ERROR ssh.a web-1-1: KeyError: 'x'\n  the check itself broke")
     assert "0 findings; 1 broken" in shown
+
+
+def test_a_finding_whose_cause_is_not_shown_is_shown_itself() -> None:
+    """Where the cause was not selected, or is waived, what it caused is not lost."""
+    shown = text([result("auditd.b", 1, caused_by="auditd.a", title="b")], droplet(1))
+    assert shown.startswith("HIGH auditd.b: b\n  web-1-1: auditd.b is bad")

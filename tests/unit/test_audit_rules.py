@@ -1,0 +1,138 @@
+"""Audit rules: what auditctl and the kernel make of a line, and one form for one meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.facts.audit_files import parse_audit_files
+from pytest_droplet.facts.audit_rules import (
+    Control,
+    Deletion,
+    Host,
+    Rule,
+    RuleError,
+    loaded_by,
+    missing_from,
+    parse_line,
+    parse_loaded_line,
+)
+from pytest_droplet.model import NotObservedError
+
+RECORDED = Path(__file__).with_name("audit_rules.txt")
+WORDS = st.sampled_from(
+    ["-a", "-A", "-w", "-W", "-p", "-k", "-F", "-C", "-S", "-D", "-d", "-b", "-e", "-q", "-i"]
+    + ["always,exit", "exit,never", "never,task", "/etc/passwd", "wa", "open,openat", "all", "59"]
+    + ["auid>=1000", "auid!=unset", "arch=b64", "arch=b32", "uid!=euid", "0x10", "-1", "key=x"]
+    + ["exit=-EACCES", "perm=wa", "path=/etc", "dir=/etc/", "a0&0100", "msgtype=CWD", "--"]
+)
+
+
+def recorded() -> Iterator[tuple[str, list[str]]]:
+    """Yield each rule of the recording with the lines below it."""
+    rule, answers = "", list[str]()
+    for line in RECORDED.read_text(encoding="utf-8").splitlines():
+        if line.startswith("    "):
+            answers.append(line[4:])
+        elif not line.startswith("# "):
+            if answers:
+                yield rule, answers
+            rule, answers = line, []
+    yield rule, answers
+
+
+@pytest.mark.parametrize(("rule", "answers"), [pytest.param(*r, id=r[0]) for r in recorded()])
+def test_a_line_is_what_auditctl_and_the_kernel_make_of_it(rule: str, answers: list[str]) -> None:
+    """What auditctl refuses is refused; what the kernel lists is the same rule."""
+    if answers == ["refused"]:
+        with pytest.raises(RuleError):
+            parse_line(rule, Host())
+        return
+    read = parse_line(rule, Host())
+
+    assert isinstance(read, Rule) == (answers[0] != "accepted") or isinstance(read, Control)
+    for printed in answers:
+        if printed.startswith("= "):
+            assert isinstance(read, Rule)
+            assert missing_from([parse_loaded_line(printed[2:], Host())], [read]) == []
+
+
+def test_the_form_of_a_rule_does_not_depend_on_how_it_is_written() -> None:
+    """Order, spelling, names and numbers do not matter; what is recorded does."""
+    same = [
+        "-w /etc/passwd -p wa -k x",
+        "-w /etc/passwd/ -k x -p aw",
+        "-a exit,always -F path=/etc/passwd -F perm=wa -F key=x",
+        "-A always,exit -S all -F key=x -F perm=aw -F path=/etc/passwd -k x",
+    ]
+    forms = [parse_line(text, Host()) for text in same]
+
+    assert forms[0] == forms[1] == forms[2]
+    assert forms[3] != forms[0], "the key stands twice"
+    assert parse_line("-w /etc/passwd -p w -k x", Host()) != forms[0]
+
+
+def test_calls_are_those_of_the_machine() -> None:
+    """The same name is another number on another machine, or none."""
+    arm = parse_line("-a always,exit -F arch=b64 -S openat", Host("aarch64"))
+
+    assert isinstance(arm, Rule)
+    assert arm.syscalls == {56}
+    with pytest.raises(RuleError, match="open is no system call on aarch64"):
+        parse_line("-a always,exit -F arch=b64 -S open", Host("aarch64"))
+
+
+def test_names_of_users_are_the_hosts() -> None:
+    """A name stands for the number that the host has for it."""
+    host = Host(users={"deploy": 1001}, groups={"staff": 50})
+
+    assert parse_line("-a always,exit -S open -F auid=deploy -F gid!=staff", host) == parse_line(
+        "-a always,exit -S open -F auid=1001 -F gid!=50", host
+    )
+    with pytest.raises(RuleError, match="the host knows no ghost"):
+        parse_line("-a always,exit -S open -F auid=ghost", host)
+
+
+def test_loading_is_played_in_order() -> None:
+    """-D empties the list, -W and -d take one rule away, a repeated rule is left out."""
+    lines = ["-w /a -p r", "-D", "-w /b -p r -k x", "-w /c -p r", "-w /c -p r", "-W /c -p r"]
+    lines += ["-w /d -p r -k y", "-D -k y", "-b 8192"]
+    statements = [s for line in lines if (s := parse_line(line, Host())) is not None]
+
+    assert isinstance(statements[5], Deletion)
+    assert loaded_by(statements) == [parse_line("-w /b -p r -k x", Host())]
+
+
+def test_a_missing_rule_is_missed_as_often_as_it_is_wanted() -> None:
+    """Each loaded rule serves one wanted rule."""
+    rule = parse_line("-w /b -p r", Host())
+    assert isinstance(rule, Rule)
+
+    assert missing_from([rule], [rule, rule]) == [rule]
+    assert missing_from([], []) == []
+
+
+@given(st.one_of(st.text(), st.lists(WORDS, max_size=12).map(" ".join)))
+def test_any_line_is_read_or_refused(text: str) -> None:
+    """No text makes the parser raise anything but RuleError, and what it reads it reads again."""
+    for host in (Host(), Host("aarch64")):
+        try:
+            first = parse_line(text, host)
+        except RuleError:
+            continue
+        assert parse_line(text, host) == first
+
+
+@given(st.text())
+def test_any_answer_of_the_section_is_files_or_not_observed(text: str) -> None:
+    """A hostile answer never raises anything but NotObservedError."""
+    for answer in (text, f"F 640 0 /etc/audit/audit.rules\n| 1 {text}\nU {text}\n"):
+        files = parse_audit_files(answer, "x86_64")
+        files.rules()
+        assert str(files).isprintable()
+    with pytest.raises(NotObservedError):
+        parse_audit_files(text, "mips")

@@ -1,0 +1,195 @@
+"""sshd's configuration: the section asks for every connection, the parser keeps what it says."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.facts.ssh import parse_offered
+from pytest_droplet.facts.sshd import SSHD, Sshd, parse_sshd, processes_in
+from pytest_droplet.model import NotObservedError
+
+ANSWER = """P sshd
+V OpenSSH_9.2, OpenSSL 3.0.20 7 Apr 2026
+A -o X11Forwarding=no
+F 644 0 1777976816 /etc/ssh/sshd_config
+| 1 Include /etc/ssh/sshd_config.d/*.conf
+| 2 PasswordAuthentication no
+| 3 Match User deploy
+| 4   PasswordAuthentication=yes
+F 600 0 1795253100 /etc/ssh/sshd_config.d/50-cloud-init.conf
+| 1 permitrootlogin "prohibit-password"
+U root:0:locked:keys::/bin/bash:
+U deploy:1000:set::20500:/bin/bash:deploy,sudo
+C 203.0.113.1 203.0.113.1 10.0.0.1 22 root
+passwordauthentication no
+authenticationmethods any
+C 203.0.113.1 203.0.113.1 10.0.0.1 22 deploy
+passwordauthentication yes
+authenticationmethods publickey,password password
+C 10.0.0.9 10.0.0.9 10.0.0.1 2222 deploy
+S
+"""
+LINES = st.sampled_from(
+    [*ANSWER.splitlines(), "E no hostkeys", "X cut", "M rdomain x", "C", "U :", "F"]
+)
+
+
+def test_connections_files_and_accounts_are_read() -> None:
+    """Each connection has its own options, S stands for those of the first."""
+    sshd = parse_sshd(ANSWER)
+
+    assert [c.get("passwordauthentication") for c in sshd.connections] == ["no", "yes", "no"]
+    assert str(sshd.connections[2]) == "deploy from 10.0.0.9 to port 2222"
+    assert sshd.connections[1].takes_password
+    assert not sshd.connections[0].takes_password
+    assert [str(a) for a in sshd.accounts] == [
+        "root (password locked, keys)",
+        "deploy (password set)",
+    ]
+    assert sshd.accounts[1].groups == ("deploy", "sudo")
+    assert sshd.accounts[1].is_expired(datetime(2026, 11, 22, tzinfo=UTC))
+    assert sshd.gaps == ()
+
+
+def test_the_line_that_decides_is_named() -> None:
+    """Files are read where they are included, blocks count for their value, spelling does not."""
+    sshd = parse_sshd(ANSWER)
+
+    assert sshd.where("PasswordAuthentication", "no") == "/etc/ssh/sshd_config:2"
+    assert sshd.where("PasswordAuthentication", "yes") == "/etc/ssh/sshd_config:4"
+    assert sshd.where("PermitRootLogin", "without-password").endswith("50-cloud-init.conf:1")
+    assert sshd.where("X11Forwarding", "no") == "argument of the running sshd"
+    assert sshd.where("UsePAM", "yes") == "sshd's default"
+
+
+def test_what_was_not_evaluated_is_a_gap() -> None:
+    """A pass needs every connection: what is left out is told."""
+    cut = ANSWER + "X there are more than 400 combinations\nM rdomain vrf\n"
+    sshd = parse_sshd(cut + "C 1.1.1.1 1.1.1.1 10.0.0.1 22 ops\nE bad spec\n")
+
+    assert sshd.gaps == (
+        "there are more than 400 combinations",
+        "sshd -T for ops from 1.1.1.1 to port 22: bad spec",
+        "Match rdomain was not evaluated",
+    )
+    with pytest.raises(NotObservedError, match="400"):
+        sshd.require_all()
+
+
+def test_without_any_connection_nothing_is_known() -> None:
+    """The reason is sshd's own."""
+    with pytest.raises(NotObservedError, match="no hostkeys available"):
+        parse_sshd("C 1.1.1.1 1.1.1.1 1.1.1.2 22 root\nE sshd: no hostkeys available\n")
+    with pytest.raises(NotObservedError):
+        parse_sshd("")
+
+
+@given(st.one_of(st.text(), st.lists(LINES, max_size=25).map("\n".join)))
+def test_any_answer_is_read_or_not_observed(text: str) -> None:
+    """A hostile answer raises nothing else, and never yields a configuration without options."""
+    processes_in(text)
+    try:
+        sshd = parse_sshd(text)
+    except NotObservedError:
+        return
+    assert all(c.options for c in sshd.connections)
+    assert str(sshd).isprintable()
+    assert len(str(sshd)) <= 300
+    assert sshd.where("PasswordAuthentication", "yes").isprintable()
+    for connection in sshd.connections:
+        try:
+            _ = (connection.takes_password, connection.takes_keyboard_interactive)
+        except NotObservedError:
+            continue
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda x: st.lists(x) | st.dictionaries(st.text() | st.just("root"), x),
+    )
+)
+def test_any_result_of_the_probe_is_read_or_not_observed(result: object) -> None:
+    """Offered methods are non-empty lists for root and for another user."""
+    try:
+        offered = parse_offered(result)
+    except NotObservedError:
+        return
+    assert len(offered.by_user) >= 1
+    assert all(offered.by_user.values())
+    assert str(offered).isprintable()
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[str]:
+    """Run the section on a made-up configuration with a stand-in for sshd, and give its answer.
+
+    The stand-in refuses a call without all of user, host, addr, laddr and lport, as old releases
+    do, and lets deploy in with a password from 10.0.0.0/8.
+    """
+    config, part = tmp_path / "sshd_config", tmp_path / "part.conf"
+    config.write_text(f"# comment\nInclude {tmp_path}/*.conf\nUsePAM yes\n")
+    part.write_text(
+        "Match User deploy,!root,op* Address 10.0.0.0/8,192.168.*\n  PasswordAuthentication yes\n"
+        'match LocalPort=2222 Address "2001:db8::/32" # all of it\n  PermitRootLogin yes\n'
+    )
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    _program(
+        bin_ / "sshd",
+        "case $1 in -V) echo OpenSSH_9.2p1; exit 1;; esac\n"
+        "while [ $# -gt 1 ]; do case $1 in -C) c=$2;; -f) f=$2;; esac; shift; done\n"
+        "case ,$c, in *,user=*,host=*,addr=*,laddr=*,lport=*) ;; *) echo incomplete; exit 255;; esac\n"
+        'echo "port 22"; echo "usedns no"; echo "authorizedkeysfile .ssh/authorized_keys"\n'
+        'case $c in user=deploy,*addr=10.*) p=yes;; *) p=no;; esac; echo "passwordauthentication $p"\n',
+    )
+    hold = tmp_path / "hold"
+    _program(hold, "read x\n")
+    held = subprocess.Popen(["sh", hold, "-D", "-f", config], stdin=subprocess.PIPE)
+    try:
+        _program(bin_ / "systemctl", f"echo {held.pid}\n")
+        done = subprocess.run(
+            ["sh", "-c", SSHD.command],
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": f"{bin_}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        )
+    finally:
+        held.communicate()
+    yield done.stdout
+    assert done.stderr.replace("sed: ", "").count("\n") <= 1, done.stderr
+
+
+def test_the_section_asks_for_what_match_lines_name(asked: str, tmp_path: Path) -> None:
+    """Each user, address and port of a Match line is asked for, and every file is read."""
+    sshd = parse_sshd(asked)
+    seen = {(c.user, c.address, c.local_port) for c in sshd.connections}
+
+    assert {"root", "pytest-droplet-nobody", "deploy", "opx"} <= {u for u, _, _ in seen}
+    assert {"203.0.113.1", "10.0.0.0", "192.168.1.1", "2001:db8::"} <= {a for _, a, _ in seen}
+    assert {"22", "2222"} == {p for _, _, p in seen}
+    assert [f.path for f in sshd.files] == [f"{tmp_path}/sshd_config", f"{tmp_path}/part.conf"]
+    assert sshd.files[0].lines[0][0] == 2
+    assert sshd.arguments == f"-f {tmp_path}/sshd_config"
+
+
+def test_the_section_finds_the_user_that_a_match_block_lets_in(asked: str) -> None:
+    """The connection that takes a password is found though all others do not."""
+    sshd: Sshd = parse_sshd(asked)
+    ways = [c for c in sshd.connections if c.get("passwordauthentication") == "yes"]
+
+    assert {(c.user, c.address) for c in ways} == {("deploy", "10.0.0.0")}
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}")
+    path.chmod(0o755)
