@@ -65,10 +65,10 @@ def prepare(config: pytest.Config) -> AuditConfig:
     folder = config.inipath.parent if config.inipath else config.invocation_params.dir
     try:
         selection = parse_selectors(options.selectors)
-        config.stash[settings_key] = load_settings(folder)
+        beside = DEMO if selection.demo else folder
+        config.stash[settings_key] = load_settings(beside)
         replaying = options.replay is not None or selection.demo
         recording = load_recording(options.replay) if replaying else None
-        beside = DEMO if selection.demo else folder
         accepted = options.waivers or _if_there(beside / waivers.FILE)
         earlier = options.baseline or (_if_there(DEMO / BASELINE) if selection.demo else None)
         config.stash[_waivers_key] = waivers.load_waivers(accepted) if accepted else ()

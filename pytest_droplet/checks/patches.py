@@ -80,7 +80,8 @@ def test_no_security_update_is_waiting(
         ``/etc/dnf/dnf.conf``. CentOS Stream: ``dnf upgrade``. Then reboot where it is asked for.
     """
     waiting = droplet_pending_updates.security
-    assert not waiting, f"{len(waiting)} security updates wait: {list_updates(waiting)}"
+    wait = "security update waits" if len(waiting) == 1 else "security updates wait"
+    assert not waiting, f"{len(waiting)} {wait}: {list_updates(waiting)}"
     _need_index(droplet_package_index, droplet_settings, droplet_now)
     if droplet_pending_updates.unlabelled:
         raise NotObservedError(

@@ -1,8 +1,9 @@
 """What a packet filter does with a new connection from anywhere: the rules of nft and iptables.
 
-The question is asked of a *generic* packet: the first of a connection, from any address of the
-internet to a port that nobody has a rule for. So a condition that most such packets meet holds,
-one that few meet does not: ``tcp dport 22`` does not, ``tcp dport 1-65535`` does.
+The question is asked of the first packet of a connection, from any address of the internet. It
+is *generic*, to a port that nobody has a rule for, or to one given port. A condition that most
+such packets meet holds, one that few meet does not: for the generic packet ``tcp dport 22`` does
+not, ``tcp dport 1-65535`` does.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pytest_droplet.model import NotObservedError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Match: TypeAlias = bool | None
-"""Whether the generic packet meets a condition; None: it cannot be told."""
+"""Whether the packet meets a condition; None: it cannot be told."""
 
-Outcome = Literal["accept", "drop", "end"]
+Place: TypeAlias = Literal["prerouting", "input", "forward"]
 _BROAD_PORTS = 60_000
 _HALF_OF_IPV4 = 2**31
 _IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")
@@ -29,25 +30,75 @@ _FOREIGN = re.compile(
 )
 
 
+def is_world(networks: Iterable[Network]) -> bool:
+    """Whether addresses cover half of IPv4 or all of the IPv6 internet, in however many parts."""
+    known = tuple(networks)
+    four = ipaddress.collapse_addresses(n for n in known if isinstance(n, ipaddress.IPv4Network))
+    if sum(n.num_addresses for n in four) >= _HALF_OF_IPV4:
+        return True
+    six = ipaddress.collapse_addresses(n for n in known if isinstance(n, ipaddress.IPv6Network))
+    return any(_IPV6_INTERNET.subnet_of(n) for n in six)
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The generic packet: where it comes in, its family and protocol, and whom it is for."""
+    """The first packet of a connection: where it comes in, its family and protocol.
+
+    Attributes:
+        interfaces: Where it comes in, one of these.
+        addresses: Whom it is for: one of these.
+        port: Its port; None: any that no rule is for.
+        source: Whether it comes from these networks, told by them together.
+        out: Where it goes out again, one of these; empty: it is for the host itself.
+        sent_to: What it was for before its destination was translated, None where it was not.
+    """
 
     interfaces: frozenset[str]
     version: Literal[4, 6]
     protocol: Literal["tcp", "udp"]
     addresses: frozenset[str] = frozenset()
+    port: int | None = None
+    source: Callable[[Iterable[Network]], Match] = is_world
+    out: frozenset[str] = frozenset()
+    sent_to: Packet | None = None
+
+    def to(self, first: int, last: int) -> bool:
+        """Whether its port is one of these; a generic packet's is one of about all ports."""
+        return is_broad(first, last) if self.port is None else first <= self.port <= last
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """What a rule does; ``target`` is the chain of a jump or goto.
 
+    ``translate`` gives the packet another destination: ``target`` is :attr:`Destination.text`.
     ``pass`` goes on with the next rule; ``unknown`` may do anything.
     """
 
-    kind: Literal["accept", "drop", "jump", "goto", "return", "pass", "unknown"]
+    kind: Literal["accept", "drop", "jump", "goto", "return", "pass", "translate", "unknown"]
     target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a packet is sent on; address None: the host itself; port None: as it was."""
+
+    address: str | None = None
+    port: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The form that an outcome has: ``to ADDRESS PORT``, ``-`` for None."""
+        return f"to {self.address or '-'} {self.port or '-'}"
+
+    @classmethod
+    def of(cls, outcome: str) -> Destination | None:
+        """Return the destination that an outcome tells; None: it tells another."""
+        word, _, rest = outcome.partition(" ")
+        address, _, port = rest.partition(" ")
+        if word != "to":
+            return None
+        return cls(None if address == "-" else address, None if port == "-" else int(port))
 
 
 Step: TypeAlias = tuple[Match, Action]
@@ -57,10 +108,16 @@ Rule: TypeAlias = Callable[[Packet], Iterable[Step]]
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A chain that the kernel sends packets for the host itself through.
+    """A chain that the kernel itself sends packets through.
 
-    ``policy`` is what becomes of a packet that reaches its end. ``filters`` counts its rules that
-    decide over packets, those left out that go to chains of other programs (:func:`is_foreign`).
+    Attributes:
+        policy: What becomes of a packet that reaches its end.
+        filters: How many of its rules decide over packets; those left out that go to chains of
+            other programs (:func:`is_foreign`).
+        place: Which packets: all that arrive, those for the host, those that go on.
+        translates: Whether it gives packets other destinations (type ``nat``).
+        priority: Its place among others: destinations are translated at -100.
+        ports: The ranges of ports that rules of a translating chain's table name.
     """
 
     label: str
@@ -69,16 +126,23 @@ class Hook:
     policy: Literal["accept", "drop"]
     chains: Mapping[str, Sequence[Rule]]
     filters: int = 0
+    place: Place = "input"
+    translates: bool = False
+    priority: int = 0
+    ports: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def is_filter(self) -> bool:
         """Whether somebody made a firewall of it."""
         return self.policy == "drop" or self.filters > 0
 
-    def outcomes(self, packet: Packet) -> frozenset[Outcome]:
-        """Return what may become of the packet: ``accept``, ``drop``, both if it is not told."""
+    def outcomes(self, packet: Packet) -> frozenset[str]:
+        """Return what may become of the packet, several things if it cannot be told.
+
+        ``accept``, ``drop``, or the text of a :class:`Destination`.
+        """
         found = _Walk(self.chains, packet).through(self.chain, 0)
-        ends: set[Outcome] = {self.policy} if "end" in found else set()
+        ends: set[str] = {self.policy} if "end" in found else set()
         return frozenset((found - {"end"}) | ends)
 
 
@@ -88,17 +152,17 @@ class _Walk:
     def __init__(self, chains: Mapping[str, Sequence[Rule]], packet: Packet) -> None:
         self._chains = chains
         self._packet = packet
-        self._known: dict[str, frozenset[Outcome]] = {}
+        self._known: dict[str, frozenset[str]] = {}
 
-    def through(self, name: str, depth: int) -> frozenset[Outcome]:
+    def through(self, name: str, depth: int) -> frozenset[str]:
         if name not in self._known:
             if depth > _DEPTH or name not in self._chains:
                 raise NotObservedError(f"the chain {name} cannot be followed")
             self._known[name] = self._walk(self._chains[name], depth)
         return self._known[name]
 
-    def _walk(self, rules: Sequence[Rule], depth: int) -> frozenset[Outcome]:
-        found: set[Outcome] = set()
+    def _walk(self, rules: Sequence[Rule], depth: int) -> frozenset[str]:
+        found: set[str] = set()
         for rule in rules:
             for matches, action in rule(self._packet):
                 if matches is False:
@@ -109,7 +173,7 @@ class _Walk:
                     return frozenset(found)
         return frozenset(found | {"end"})
 
-    def _do(self, action: Action, depth: int) -> tuple[set[Outcome], bool]:
+    def _do(self, action: Action, depth: int) -> tuple[set[str], bool]:
         """Return what may come of it, and whether the next rule may be reached."""
         if action.kind == "accept":
             return {"accept"}, False
@@ -119,6 +183,8 @@ class _Walk:
             return {"end"}, False
         if action.kind == "pass":
             return set(), True
+        if action.kind == "translate":
+            return {action.target}, False
         if action.kind == "unknown":
             return {"accept", "drop"}, True
         inside = set(self.through(action.target, depth + 1))
@@ -157,16 +223,6 @@ def is_broad(first: int, last: int) -> bool:
     return last - first >= _BROAD_PORTS
 
 
-def is_world(networks: Iterable[Network]) -> bool:
-    """Whether addresses cover half of IPv4 or all of the IPv6 internet, in however many parts."""
-    known = tuple(networks)
-    four = ipaddress.collapse_addresses(n for n in known if isinstance(n, ipaddress.IPv4Network))
-    if sum(n.num_addresses for n in four) >= _HALF_OF_IPV4:
-        return True
-    six = ipaddress.collapse_addresses(n for n in known if isinstance(n, ipaddress.IPv6Network))
-    return any(_IPV6_INTERNET.subnet_of(n) for n in six)
-
-
 def to_networks(text: str) -> list[Network]:
     """Return the networks of ``address``, ``address/length`` or ``first-last``.
 
@@ -180,13 +236,18 @@ def to_networks(text: str) -> list[Network]:
     return list(ipaddress.summarize_address_range(*ends))
 
 
-def on_interfaces(packet: Packet, pattern: str, wildcard: str) -> Match:
-    """Whether the packet's interfaces have this name; a trailing wildcard stands for the rest."""
+def is_named(interfaces: Iterable[str], pattern: str, wildcard: str) -> Match:
+    """Whether interfaces have this name; a trailing wildcard stands for the rest."""
     if pattern.endswith(wildcard):
-        known = {name.startswith(pattern.removesuffix(wildcard)) for name in packet.interfaces}
+        known = {name.startswith(pattern.removesuffix(wildcard)) for name in interfaces}
     else:
-        known = {name == pattern for name in packet.interfaces}
+        known = {name == pattern for name in interfaces}
     return known.pop() if len(known) == 1 else None
+
+
+def goes_out(packet: Packet, pattern: str, wildcard: str) -> Match:
+    """Whether the packet goes out by this interface; one for the host itself does not."""
+    return is_named(packet.out, pattern, wildcard) if packet.out else False
 
 
 def for_addresses(packet: Packet, networks: Iterable[Network]) -> Match:

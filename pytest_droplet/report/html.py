@@ -29,11 +29,14 @@ _TABLE_ROWS = 500
 _FIRST = 7
 
 
+TITLE = "Droplet audit"
+
+
 def write_html(
     records: Iterable[Record],
     path: Path,
     *,
-    title: str = "Droplet audit",
+    title: str = TITLE,
     extras: Mapping[str, list[Any]] | None = None,
     summary: tuple[list[str], list[str], list[str]] = ([], [], []),
 ) -> None:

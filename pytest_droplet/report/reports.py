@@ -19,7 +19,7 @@ from pytest_droplet.options import AuditConfig, gates_from_ini
 from pytest_droplet.report import formats
 from pytest_droplet.report.account import account_entry
 from pytest_droplet.report.document import Document
-from pytest_droplet.report.html import write_html
+from pytest_droplet.report.html import TITLE, write_html
 from pytest_droplet.report.record import (
     Line,
     Record,
@@ -219,7 +219,7 @@ class Reports:
         write_html(
             self._record.lines(),
             path,
-            title=page.title,
+            title=TITLE if page.title == path.name else page.title,
             extras=self._extras,
             summary=(prefix, summary, postfix),
         )
