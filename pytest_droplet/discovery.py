@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,14 @@ def begin(config: pytest.Config) -> Audit:
     )
     if not inventory.selected:
         raise pytest.UsageError(explain_no_match(selection, inventory.droplets))
+    if options.shard is not None:
+        inventory = replace(inventory, selected=_part(inventory.selected, *options.shard))
     return resume(config, inventory, recording)
+
+
+def _part(droplet_ids: Iterable[int], part: int, parts: int) -> tuple[int, ...]:
+    """Return the ids of one shard: a Droplet stays in its own when others come and go."""
+    return tuple(i for i in droplet_ids if i % parts == part - 1)
 
 
 def resume(

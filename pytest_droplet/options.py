@@ -142,6 +142,11 @@ OPTIONS = (
         ini=True,
         gate=True,
     ),
+    Option(
+        "shard",
+        "run the I-th of N parts of the Droplets; `python -m pytest_droplet merge` joins the records",
+        metavar="I/N",
+    ),
     Option("record", "save every API answer, host reading and probe, redacted", metavar="DIR"),
     Option("replay", "run from a recording: no network", metavar="DIR"),
     Option("list", "print the selected Droplets and exit", kind="flag"),
@@ -174,6 +179,7 @@ class AuditConfig:
     baseline: Path | None
     fail_on: Severity
     fail_on_new: bool
+    shard: tuple[int, int] | None
     record: Path | None
     replay: Path | None
     html: Path | None
@@ -182,7 +188,7 @@ class AuditConfig:
     @property
     def shown(self) -> dict[str, str | int]:
         """Options that matter to a reader of the report; never a secret."""
-        return {
+        return ({} if self.shard is None else {"shard": "{}/{}".format(*self.shard)}) | {
             "profile": ",".join(sorted(self.profiles)) or "none",
             "address": self.address,
             "host-key": self.host_key,
@@ -258,6 +264,7 @@ def read_options(config: pytest.Config) -> AuditConfig:
         baseline=_file("baseline", values, sources, config),
         fail_on=least,
         fail_on_new=new,
+        shard=_shard(values["shard"]),
         record=_path(values["record"], config.invocation_params.dir),
         replay=_path(values["replay"], config.invocation_params.dir),
         html=_path(html, config.invocation_params.dir),
@@ -342,6 +349,15 @@ def parse_fail_on(text: str, where: str) -> tuple[Severity, bool]:
         f"--droplets-fail-on={text} ({where}): expected one of {', '.join(SEVERITIES)},"
         " and `,new` behind it for new findings alone"
     )
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
+        return int(part), int(parts)
+    raise pytest.UsageError(f"--droplets-shard={text}: expected I/N, as 1/8 to 8/8")
 
 
 def _file(
