@@ -7,9 +7,11 @@ for those that breach it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -103,8 +105,32 @@ class FakeApi:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+    """Ends every connection and waits for its thread when it is closed."""
+
+    daemon_threads = False
+    block_on_close = True
     request_queue_size = 128
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget the connection."""
+        super().shutdown_request(request)
+        self._open.discard(request)
+
+    def server_close(self) -> None:
+        """Let handlers that wait for a further request read its end."""
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay silent: clients that hang up are part of the tests."""
