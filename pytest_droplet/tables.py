@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -30,10 +32,23 @@ def load(path: Path) -> dict[str, Any]:
         raise TableError(f"{path.name}: is not TOML: {exc}") from None
 
 
-def build(kind: type[T], table: Any, where: str) -> T:
-    """Make a dataclass of a table; ``where`` names file and table in errors.
+def build(
+    kind: type[T],
+    table: Any,
+    where: str,
+    checks: Mapping[str, Callable[[Any], str | None]] = MappingProxyType({}),
+) -> T:
+    """Make a dataclass of a table.
 
-    Fields may be ``bool``, ``int`` (0 or more), ``str``, ``date`` or a tuple of one of them.
+    Fields may be ``bool``, ``int`` (0 or more), ``str``, ``date``, a class with ``parse``, unions
+    and tuples of these, or a table of them by name.
+
+    Args:
+        kind: The dataclass.
+        table: What tomllib made of the table.
+        where: Names file and table in errors.
+        checks: By field: what is expected instead of a value, or of an item of a tuple or table;
+            None where it is right.
 
     Raises:
         TableError: An unknown key, a wrong type, an impossible value, a missing key.
@@ -49,6 +64,7 @@ def build(kind: type[T], table: Any, where: str) -> T:
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
             raise TableError(f"{where}: unknown key {key!r}; {hint}")
         values[key] = _value(value, kinds[key], f"{where}: {key}")
+        _check(values[key], checks.get(key), f"{where}: {key}")
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise TableError(f"{where}: {name} is missing")
@@ -56,11 +72,32 @@ def build(kind: type[T], table: Any, where: str) -> T:
 
 
 def _value(value: Any, kind: Any, where: str) -> Any:
-    if get_origin(kind) is tuple:
-        item = get_args(kind)[0]
-        if isinstance(value, list):
-            return tuple(_value(v, item, where) for v in value)
-        raise TableError(f"{where} = {value!r}: expected a list of {item.__name__}")
+    origin, items = get_origin(kind), get_args(kind)
+    if origin is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(_value(v, items[0], where) for v in value)
+        raise TableError(f"{where} = {value!r}: expected a list of {_name(items[0])}")
+    if origin in {Union, UnionType}:
+        if value is None and NoneType in items:
+            return None
+        kinds = [k for k in items if k is not NoneType]
+        chosen = [k for k in kinds if type(value) is k] or kinds
+        if len(chosen) == 1:
+            return _value(value, chosen[0], where)
+        raise TableError(f"{where} = {value!r}: expected {_name(kind)}")
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if isinstance(value, dict):
+            return {k: _value(v, items[1], f"{where}: {k!r}") for k, v in value.items()}
+        raise TableError(f"{where} = {value!r}: expected a table")
+    return _plain(value, kind, where)
+
+
+def _plain(value: Any, kind: Any, where: str) -> Any:
+    if hasattr(kind, "parse"):
+        try:
+            return kind.parse(value)
+        except ValueError as exc:
+            raise TableError(f"{where} = {value!r}: expected {exc}") from None
     if kind is date and isinstance(value, str):
         try:
             value = date.fromisoformat(value)
@@ -73,3 +110,24 @@ def _value(value: Any, kind: Any, where: str) -> Any:
     if kind is int and value < 0:
         raise TableError(f"{where} = {value}: expected 0 or more")
     return value
+
+
+def _check(value: Any, check: Callable[[Any], str | None] | None, where: str) -> None:
+    if check is None or value is None:
+        return
+    for item in value.items() if isinstance(value, dict) else _items(value):
+        if (expected := check(item)) is not None:
+            raise TableError(f"{where} = {_shown(item)}: expected {expected}")
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _shown(item: Any) -> str:
+    return f"{item[0]!r} = {item[1]!r}" if isinstance(item, tuple) else repr(item)
+
+
+def _name(kind: Any) -> str:
+    names = [k.__name__ for k in get_args(kind) or (kind,) if k is not NoneType]
+    return " or ".join(names)

@@ -46,6 +46,7 @@ _DROPLET_FIELDS = {
     "volume_ids": "block_storage:read",
 }
 _FIREWALL_FIELDS = {"droplet_ids": "droplet:read", "tags": "tag:read"}
+_SNAPSHOT_FIELDS = {"tags": "tag:read"}
 _RESERVED_FIELDS = {"droplet": "droplet:read", "project_id": "project:read"}
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 
@@ -87,6 +88,7 @@ class Cloud:
         self.firewalls: list[dict[str, Any]] = []
         self.keys: list[dict[str, Any]] = []
         self.images: list[dict[str, Any]] = []
+        self.snapshots: list[dict[str, Any]] = []
         self.projects: list[dict[str, Any]] = []
         self.reserved_ips: list[dict[str, Any]] = []
         self.tags: list[str] = []
@@ -235,6 +237,33 @@ class Cloud:
         firewall.update(raw)
         self.firewalls.append(firewall)
         return firewall
+
+    def add_volume_snapshot(
+        self, volume_id: str, *, days: float = 1, region: str = "fra1", **raw: Any
+    ) -> dict[str, Any]:
+        """Add a snapshot of a volume, made so many days ago, and return its API object.
+
+        Args:
+            volume_id: A Droplet has the volume where its ``volume_ids`` hold this.
+            days: Its age.
+            region: Slug of the region.
+            raw: Fields of the API object, as they are.
+        """
+        when = self.now - timedelta(days=days)
+        snapshot: dict[str, Any] = {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"snapshot-{self._serial()}")),
+            "name": f"volume {when:%Y-%m-%d}",
+            "created_at": _text(when),
+            "regions": [region],
+            "min_disk_size": 10,
+            "size_gigabytes": 1.5,
+            "resource_id": volume_id,
+            "resource_type": "volume",
+            "tags": [],
+        }
+        snapshot.update(raw)
+        self.snapshots.append(snapshot)
+        return snapshot
 
     def add_key(self, name: str, public_key: str | None = None) -> dict[str, Any]:
         """Add an SSH key to the account (an Ed25519 key made of its name) and return it."""
@@ -458,8 +487,15 @@ class Cloud:
             case ["v2", "droplets", droplet_id, "firewalls"]:
                 rows = self._attached(int(droplet_id))
                 return [self._strip(f, _FIREWALL_FIELDS, scopes) for f in rows]
-            case ["v2", "firewalls"]:
-                return [self._strip(f, _FIREWALL_FIELDS, scopes) for f in self.firewalls]
+            case ["v2", "firewalls" | "reserved_ips" | "snapshots" as name]:
+                kind = query.get("resource_type")
+                rows, fields = {
+                    "firewalls": (self.firewalls, _FIREWALL_FIELDS),
+                    "reserved_ips": (self.reserved_ips, _RESERVED_FIELDS),
+                    "snapshots": (self.snapshots, _SNAPSHOT_FIELDS),
+                }[name]
+                rows = [r for r in rows if kind in {None, r.get("resource_type")}]
+                return [self._strip(row, fields, scopes) for row in rows]
             case ["v2", "account", "keys"]:
                 return self.keys
             case ["v2", "images"]:
@@ -473,8 +509,6 @@ class Cloud:
                     for urn in self.resources[project_id]
                     if "droplet:read" in scopes
                 ]
-            case ["v2", "reserved_ips"]:
-                return [self._strip(ip, _RESERVED_FIELDS, scopes) for ip in self.reserved_ips]
             case _:
                 names = dict.fromkeys([*self.tags, *(t for d in self.droplets for t in d["tags"])])
                 return [{"name": name, "resources": {"count": 0}} for name in names]

@@ -14,12 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
+from pytest_droplet.api.workers import Workers
 from pytest_droplet.redact import Secret, one_line, redact
 
 DEFAULT_ENDPOINT = "https://api.digitalocean.com"
@@ -96,6 +96,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "reserved_ips.list": Operation(
         "/v2/reserved_ips", "reserved_ips", "reserved_ip:read", identity="ip"
     ),
+    "snapshots.list": Operation("/v2/snapshots", "snapshots", "snapshot:read"),
     "tags.list": Operation("/v2/tags", "tags", "tag:read", identity="name"),
 }
 """Every call that the audit makes, by pydo's name: ``<group>.<method>``, all of them ``GET``."""
@@ -146,6 +147,9 @@ class Reader:
         """How many requests were sent, retries included."""
         return 0
 
+    def pause(self, seconds: float) -> None:
+        """Wait before something is asked again: not at all where nothing can have changed."""
+
     def close(self) -> None:
         """Give back what the source holds; nothing may be asked any more."""
 
@@ -172,7 +176,7 @@ class Reader:
             self.on_answer(operation, params, body)
         return body
 
-    def pages(self, operation: str, **params: Any) -> list[Any]:
+    def pages(self, operation: str, *, per_page: int = PER_PAGE, **params: Any) -> list[Any]:
         """Read all pages of a list.
 
         Page 1 comes first, the others together. Rows are told apart by the operation's identity
@@ -188,7 +192,7 @@ class Reader:
         """
         found = total = 0
         for _ in range(2):
-            rows, totals = self._all_pages(operation, params)
+            rows, totals = self._all_pages(operation, params, per_page)
             found, total = len(rows), max(totals)
             if totals == {found}:
                 return rows
@@ -197,18 +201,21 @@ class Reader:
             "readings: the list changes while it is read; run again"
         )
 
-    def _all_pages(self, operation: str, params: dict[str, Any]) -> tuple[list[Any], set[int]]:
+    def _all_pages(
+        self, operation: str, params: dict[str, Any], per_page: int
+    ) -> tuple[list[Any], set[int]]:
         known = OPERATIONS[operation]
         where = f"GET {known.split(params)[0]}"
 
         def page(number: int) -> dict[str, Any]:
-            return self.get(operation, **params, page=number, per_page=PER_PAGE)
+            return self.get(operation, **params, page=number, per_page=per_page)
 
         answers = [page(1)]
-        count = math.ceil(_total(answers[0], where) / PER_PAGE)
+        count = math.ceil(_total(answers[0], where) / per_page)
         if count > 1:
-            with ThreadPoolExecutor(min(IN_FLIGHT, count - 1)) as pool:
-                answers += _in_order(pool, page, range(2, count + 1))
+            with Workers(min(IN_FLIGHT, count - 1)) as workers:
+                asked = [workers.submit(page, number) for number in range(2, count + 1)]
+                answers += [answer.result() for answer in asked]
         rows: dict[Any, Any] = {}
         for answer in answers:
             for identity, row in _rows(answer[known.key], known.identity, f"{where}: {known.key}"):
@@ -227,17 +234,6 @@ def _with_key(body: Any, operation: str, params: dict[str, Any]) -> dict[str, An
         f"GET {known.split(params)[0]}: the answer has no {known.key!r}; "
         "is this DigitalOcean's API? Check DIGITALOCEAN_API_URL"
     )
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, page: Callable[[int], dict[str, Any]], numbers: range
-) -> list[dict[str, Any]]:
-    futures = [pool.submit(page, number) for number in numbers]
-    try:
-        return [future.result() for future in futures]
-    finally:
-        for future in futures:
-            future.cancel()
 
 
 def _total(answer: dict[str, Any], where: str) -> int:
@@ -297,6 +293,10 @@ class SendingReader(Reader):
     def requests(self) -> int:
         """How many requests were sent, retries included."""
         return self._pacer.sent
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
 
     def _send(self, operation: str, params: dict[str, Any]) -> Answer:
         """Send one request (NoAnswerError: no whole answer came)."""

@@ -10,12 +10,12 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from pytest_droplet.api.client import IN_FLIGHT, OPERATIONS, PER_PAGE, ApiError, Reader
+from pytest_droplet.api.workers import Workers
 from pytest_droplet.model import (
     AccountKey,
     Address,
@@ -36,9 +36,35 @@ T = TypeVar("T")
 
 AddressKind = Literal["public", "private", "ipv6", "reserved"]
 
+SETTLE_S = 60.0
+"""Seconds until firewalls that are still applying changes are read again."""
+
+_AGAIN_PER_PAGE = PER_PAGE // 2  # another size than at first: a recording keeps both readings
+
 _HIDEABLE = ("tags", "vpc_uuid", "image", "backup_ids", "snapshot_ids", "volume_ids", "features")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KUBERNETES = re.compile(f"k8s:{_UUID.pattern}")
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSnapshot:
+    """A snapshot of a block storage volume, from ``GET /v2/snapshots``."""
+
+    id: str
+    volume_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WiderInventory(Inventory):
+    """An inventory with what only some checks ask for; None: it was not asked for.
+
+    ``firewalls_again`` are the firewalls as they were :data:`SETTLE_S` seconds later, read only
+    where one that is attached to a selected Droplet was still applying changes.
+    """
+
+    firewalls_again: Reading[tuple[Firewall, ...]] | None = None
+    volume_snapshots: Reading[tuple[VolumeSnapshot, ...]] | None = None
 
 
 class _Row:
@@ -318,6 +344,22 @@ def parse_backup(data: Any) -> Backup:
     )
 
 
+def parse_volume_snapshot(data: Any) -> VolumeSnapshot:
+    """Parse a snapshot of ``GET /v2/snapshots?resource_type=volume``.
+
+    Raises:
+        ApiError: It names no volume or no creation date, or a field has the wrong type.
+    """
+    row = _Row(data, "GET /v2/snapshots: snapshots[]")
+    return VolumeSnapshot(row.text("id"), row.text("resource_id"), row.time("created_at"))
+
+
+def is_settling(firewall: Firewall, droplet_ids: Iterable[int]) -> bool:
+    """Whether a firewall is still applying changes, as far as these Droplets are concerned."""
+    waiting = {change.droplet_id for change in firewall.pending}
+    return firewall.status == "waiting" or not waiting.isdisjoint(droplet_ids)
+
+
 def address_for(droplet: Droplet, kind: AddressKind) -> str | None:
     """Return the address of a Droplet to connect to, None where it has none of that kind.
 
@@ -334,8 +376,14 @@ def address_for(droplet: Droplet, kind: AddressKind) -> str | None:
 
 
 def read_inventory(
-    client: Reader, selection: Selection, *, now: datetime, reserved: bool = False
-) -> Inventory:
+    client: Reader,
+    selection: Selection,
+    *,
+    now: datetime,
+    reserved: bool = False,
+    settle: bool = False,
+    volume_snapshots: bool = False,
+) -> WiderInventory:
     """Read the whole account, with the fewest requests that answer what the checks ask.
 
     The lists are read at the same time. What is asked Droplet by Droplet is asked of selected
@@ -346,6 +394,9 @@ def read_inventory(
         selection: Which Droplets the run is about.
         now: The time of the readings.
         reserved: Also list the reserved IPs, which makes them ``reserved`` among the addresses.
+        settle: Read the firewalls again :data:`SETTLE_S` seconds later where one is still
+            applying changes to a selected Droplet. Nothing is waited for in a replay.
+        volume_snapshots: Also list the snapshots of volumes, where a selected Droplet has one.
 
     Returns:
         The inventory. A list that could not be read is missing with its reason. ``backups`` has
@@ -357,27 +408,27 @@ def read_inventory(
             they are needed to tell which Droplets are meant or where they are reached.
         SelectionError: The token does not see what a selector asks for.
     """
-    with ThreadPoolExecutor(2 * IN_FLIGHT) as pool:
-        try:
-            return _Inquiry(client, selection, now, pool).run(reserved=reserved)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with Workers(2 * IN_FLIGHT) as workers:
+        inquiry = _Inquiry(client, selection, now, workers)
+        inventory = inquiry.run(reserved=reserved)
+        if volume_snapshots:
+            inventory = inquiry.with_snapshots(inventory)
+        return inquiry.with_settled(inventory) if settle else inventory
 
 
 class _Inquiry:
     """One reading of the account."""
 
     def __init__(
-        self, client: Reader, selection: Selection, now: datetime, pool: ThreadPoolExecutor
+        self, client: Reader, selection: Selection, now: datetime, workers: Workers
     ) -> None:
         self._client = client
         self._selection = selection
         self._now = now
-        self._pool = pool
+        self._workers = workers
 
-    def run(self, *, reserved: bool) -> Inventory:
-        start = self._pool.submit
+    def run(self, *, reserved: bool) -> WiderInventory:
+        start = self._workers.submit
         plain = start(self._client.pages, "droplets.list")
         gpus = start(self._client.pages, "droplets.list", type="gpus")
         listing_firewalls = start(self._list, "firewalls.list", parse_firewall)
@@ -400,7 +451,7 @@ class _Inquiry:
         firewalls = listing_firewalls.result()
         attached = self._attached(ours, firewalls)
         enabled_at = self._enabled_at(ours, policies, backups)
-        return Inventory(
+        return WiderInventory(
             read_at=self._now,
             endpoint=self._client.endpoint,
             droplets=tuple(droplets),
@@ -413,6 +464,39 @@ class _Inquiry:
             enabled_at=enabled_at,
             requests=self._client.requests,
         )
+
+    def with_snapshots(self, inventory: WiderInventory) -> WiderInventory:
+        """Add the snapshots of volumes; none are asked for where no Droplet has a volume."""
+        if not any(d.volume_ids for d in inventory.selection if d.managed_by is None):
+            return inventory
+        listed = self._list("snapshots.list", parse_volume_snapshot, resource_type="volume")
+        return self._counted(replace(inventory, volume_snapshots=listed))
+
+    def with_settled(self, inventory: WiderInventory) -> WiderInventory:
+        """Add the firewalls as they are later, where one has not applied all changes yet."""
+        ours = [d for d in inventory.selection if d.managed_by is None]
+        ids, tags = {d.id for d in ours}, {tag for d in ours for tag in d.tags}
+        own = [f for i in ids if (r := inventory.attached.get(i)) for f in r.value or ()]
+        listed = [
+            f
+            for f in inventory.firewalls.value or ()
+            if not (ids.isdisjoint(f.droplet_ids) and tags.isdisjoint(f.tags))
+        ]
+        names = sorted({f.name for f in (*listed, *own) if is_settling(f, ids)})
+        if not names:
+            return inventory
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        self._client.notice(
+            f"firewall {', '.join(names[:3])}{more} is still applying changes: "
+            f"reading it again in {SETTLE_S:.0f} s"
+        )
+        self._client.pause(SETTLE_S)
+        again = self._list("firewalls.list", parse_firewall, per_page=_AGAIN_PER_PAGE)
+        again = replace(again, observed_at=self._now + timedelta(seconds=SETTLE_S))
+        return self._counted(replace(inventory, firewalls_again=again))
+
+    def _counted(self, inventory: WiderInventory) -> WiderInventory:
+        return replace(inventory, requests=self._client.requests)
 
     def _reading(self, source: str, read: Callable[[], T]) -> Reading[T]:
         try:
@@ -433,7 +517,7 @@ class _Inquiry:
     ) -> dict[int, Reading[tuple[T, ...]]]:
         """Ask about each of some Droplets."""
         asked = {
-            d.id: self._pool.submit(self._list, operation, parse, droplet_id=d.id)
+            d.id: self._workers.submit(self._list, operation, parse, droplet_id=d.id)
             for d in droplets
         }
         if len(asked) > PER_PAGE:
@@ -479,7 +563,7 @@ class _Inquiry:
         listed = [
             (
                 project.text("name"),
-                self._pool.submit(
+                self._workers.submit(
                     self._client.pages, "projects.list_resources", project_id=_uuid(project)
                 ),
             )

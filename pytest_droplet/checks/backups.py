@@ -8,18 +8,18 @@ from statistics import median
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts.backups import LONGEST, Backups, BackupStatus
+from pytest_droplet.facts.volumes import Volumes
 from pytest_droplet.model import Backup, Claims, Droplet, NotObservedError, not_applicable
+from pytest_droplet.settings import Settings
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 1: "
     "https://www.digitalocean.com/security/product-security-hardening-guides-for-droplet"
 )
 _BACKUPS = "https://docs.digitalocean.com/products/backups/"
+_SNAPSHOTS = "https://docs.digitalocean.com/products/volumes/how-to/snapshot/"
 _DAY = timedelta(days=1)
-_SHRUNK = 0.25
 _OTHERS = 3
-_MAX_INTERVAL = timedelta(days=7)
-_MIN_RETENTION_DAYS = 7
 
 
 @check(
@@ -102,12 +102,13 @@ def test_backups_are_complete(
     droplet: Droplet,
     droplet_backup_status: BackupStatus,
     droplet_backups: Backups,
+    droplet_settings: Settings,
     droplet_now: datetime,
 ) -> None:
     """Backups look complete and without gaps.
 
     Only what the API lists is judged: sizes, regions, dates. A pass does not say that a backup
-    can be restored. A gap counts where the backups before it came at the plan's pace: else it
+    can be restored. The newest must have ``backup_shrink_percent`` of the usual size. A gap counts where the backups before it came at the plan's pace: else it
     is the change from one plan to another.
 
     Rationale:
@@ -136,10 +137,11 @@ def test_backups_are_complete(
                 )
         with claim:
             if len(others) >= _OTHERS:
-                usual = median(others)
-                assert (newest.size_gigabytes or 0) >= _SHRUNK * usual, (
-                    f"backup {newest.id} has {newest.size_gigabytes:g} GB, less than"
-                    f" {_SHRUNK:.0%} of the usual {usual:g} GB"
+                usual, percent = median(others), droplet_settings.backup_shrink_percent
+                size = newest.size_gigabytes or 0
+                assert 100 * size >= percent * usual, (
+                    f"backup {newest.id} has {size:g} GB, less than"
+                    f" {percent}% of the usual {usual:g} GB"
                 )
         with claim:
             for gap in _long_gaps(droplet_backup_status, droplet_backups, droplet_now):
@@ -154,10 +156,13 @@ def test_backups_are_complete(
     references=_BACKUPS,
     depends_on=("backups.enabled",),
 )
-def test_backup_policy_meets_the_requirement(droplet_backup_status: BackupStatus) -> None:
+def test_backup_policy_meets_the_requirement(
+    droplet_backup_status: BackupStatus, droplet_settings: Settings
+) -> None:
     """Plan and retention satisfy the site's policy.
 
-    A backup is wanted every 7 days at least, kept for 7 days at least.
+    A backup is wanted every 7 days at least, kept for 7 days at least; the settings
+    ``backup_max_interval_hours`` and ``backup_min_retention_days`` say otherwise.
 
     Rationale:
         The interval is the work that a restore loses, the retention is how long a fault may go
@@ -173,21 +178,75 @@ def test_backup_policy_meets_the_requirement(droplet_backup_status: BackupStatus
             "GET /v2/droplets/backups/policies: no policy though backups are on"
         )
     every = droplet_backup_status.interval
+    longest = timedelta(hours=droplet_settings.backup_max_interval_hours)
+    least = droplet_settings.backup_min_retention_days
     with Claims() as claim:
         with claim:
             if every is None:
                 raise NotObservedError(f"plan {policy.plan}: its interval is not known")
-            assert every <= _MAX_INTERVAL, (
+            assert every <= longest, (
                 f"plan {policy.plan}: a backup every {_span(every)}, wanted is every"
-                f" {_span(_MAX_INTERVAL)}"
+                f" {_span(longest)}"
             )
         with claim:
             if policy.retention_days is None:
                 raise NotObservedError(f"plan {policy.plan}: the retention was not answered")
-            assert policy.retention_days >= _MIN_RETENTION_DAYS, (
+            assert policy.retention_days >= least, (
                 f"plan {policy.plan}: backups are kept {policy.retention_days} days, wanted are"
-                f" {_MIN_RETENTION_DAYS}"
+                f" {least}"
             )
+
+
+@check(
+    "backups.volumes-covered",
+    severity="medium",
+    profile="extended",
+    guide=1,
+    references=f"{_BACKUPS}; {_SNAPSHOTS}",
+    rows=("droplet_disks",),
+)
+def test_attached_volumes_have_recent_snapshots(
+    droplet: Droplet,
+    droplet_volumes: Volumes,
+    droplet_settings: Settings,
+    droplet_now: datetime,
+) -> None:
+    """Attached volumes have their own recent snapshots.
+
+    The newest snapshot of each volume may be 7 days old, or as the setting
+    ``volume_snapshot_max_age_days`` says. Where the token may not see volumes, the disks of the
+    host tell whether there are any.
+
+    Rationale:
+        Backups of a Droplet hold its own disk alone. Databases and uploads are kept on volumes,
+        and everybody believes them to be backed up.
+
+    Remediation:
+        ``doctl compute volume snapshot VOLUME --snapshot-name NAME``, from a scheduler; or back
+        up the files by an agent, and waive this check.
+    """
+    _only_ours(droplet)
+    if not droplet_volumes.present:
+        not_applicable("no volume is attached")
+    limit = timedelta(days=droplet_settings.volume_snapshot_max_age_days)
+    with Claims() as claim:
+        with claim:
+            droplet_volumes.need_names()
+        for volume in droplet_volumes.ids:
+            with claim:
+                newest = droplet_volumes.newest(volume)
+                assert newest is not None, f"volume {volume} has no snapshot"
+                age = droplet_now - newest
+                if age < timedelta():
+                    raise NotObservedError(
+                        f"the newest snapshot of volume {volume} is dated"
+                        f" {newest:%Y-%m-%d %H:%M} UTC, which is after"
+                        f" {droplet_now:%Y-%m-%d %H:%M} UTC; check the clock of this machine"
+                    )
+                assert age <= limit, (
+                    f"the newest snapshot of volume {volume}, of {newest:%Y-%m-%d %H:%M} UTC, is"
+                    f" {_span(age)} old; the limit is {_span(limit)}"
+                )
 
 
 def _only_ours(droplet: Droplet) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts import Account
-from pytest_droplet.facts.cloud_firewalls import CloudFirewalls, StandIn
+from pytest_droplet.facts.access import Access
+from pytest_droplet.facts.cloud_firewalls import CloudChanges, CloudFirewalls, StandIn
+from pytest_droplet.facts.exposed_ports import ExposedPorts
 from pytest_droplet.facts.firewall_managers import FirewallManager
+from pytest_droplet.facts.firewall_saved import SavedFirewall, SavedRules
 from pytest_droplet.facts.host_firewall import Decision, HostFirewall, from_row
 from pytest_droplet.facts.ssh_ports import SshPorts
 from pytest_droplet.model import (
@@ -17,6 +21,7 @@ from pytest_droplet.model import (
     Reading,
     not_applicable,
 )
+from pytest_droplet.settings import Settings, ports
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, {}: "
@@ -34,17 +39,46 @@ _CIS_ACTIVE = (
 )
 _HOST = "droplet_host_firewall"
 _STAND_IN = (_HOST, "droplet_firewall_manager")
-_SENSITIVE = {
-    "tcp": (
-        "21 FTP, 23 Telnet, 111 portmapper, 139 SMB, 445 SMB, 873 rsync, 1433 SQL Server,"
-        " 1521 Oracle, 2049 NFS, 2375 Docker, 2376 Docker, 2379 etcd, 2380 etcd, 3306 MySQL,"
-        " 3389 RDP, 5432 PostgreSQL, 5900 VNC, 5901 VNC, 5902 VNC, 5903 VNC, 5904 VNC, 5905 VNC,"
-        " 5984 CouchDB, 5985 WinRM, 5986 WinRM, 6379 Redis, 6443 Kubernetes, 8086 InfluxDB,"
-        " 9042 Cassandra, 9092 Kafka, 9200 Elasticsearch, 9300 Elasticsearch, 10250 kubelet,"
-        " 11211 memcached, 11300 beanstalkd, 15672 RabbitMQ, 27017 MongoDB, 27018 MongoDB,"
-        " 27019 MongoDB, 33060 MySQL"
-    ),
-    "udp": "111 portmapper, 161 SNMP, 389 LDAP, 1900 SSDP, 2049 NFS, 11211 memcached",
+_SERVICES = {
+    21: "FTP",
+    23: "Telnet",
+    111: "portmapper",
+    139: "SMB",
+    161: "SNMP",
+    389: "LDAP",
+    445: "SMB",
+    873: "rsync",
+    1433: "SQL Server",
+    1521: "Oracle",
+    1900: "SSDP",
+    2049: "NFS",
+    2375: "Docker",
+    2376: "Docker",
+    2379: "etcd",
+    2380: "etcd",
+    3306: "MySQL",
+    3389: "RDP",
+    5432: "PostgreSQL",
+    5900: "VNC",
+    5984: "CouchDB",
+    5985: "WinRM",
+    5986: "WinRM",
+    6379: "Redis",
+    6443: "Kubernetes",
+    8086: "InfluxDB",
+    9042: "Cassandra",
+    9092: "Kafka",
+    9200: "Elasticsearch",
+    9300: "Elasticsearch",
+    10250: "kubelet",
+    11211: "memcached",
+    11300: "beanstalkd",
+    15672: "RabbitMQ",
+    27017: "MongoDB",
+    27018: "MongoDB",
+    27019: "MongoDB",
+    33060: "MySQL",
+    **dict.fromkeys(range(5901, 5906), "VNC"),
 }
 
 
@@ -208,9 +242,11 @@ def test_ssh_is_not_open_to_the_whole_internet(
     rows=_STAND_IN,
 )
 def test_database_and_admin_ports_are_not_open_to_the_world(
-    droplet_cloud_firewalls: CloudFirewalls,
+    droplet_cloud_firewalls: CloudFirewalls, droplet_settings: Settings
 ) -> None:
     """Database and admin ports are not open to the world.
+
+    The ports are those of the setting ``sensitive_ports``.
 
     Rationale:
         Databases, caches and remote consoles are made for a trusted network. Those that anybody
@@ -222,17 +258,14 @@ def test_database_and_admin_ports_are_not_open_to_the_world(
     """
     _need_attached(droplet_cloud_firewalls)
     with Claims() as claim:
-        for protocol, services in _SENSITIVE.items():
-            with claim:
-                opened: dict[str, list[str]] = {}
-                for service in services.split(", "):
-                    port = int(service.partition(" ")[0])
-                    for rule in droplet_cloud_firewalls.open_to_the_world(protocol, port):
-                        opened.setdefault(rule, []).append(service)
-                assert not opened, "; ".join(
-                    f"{rule} lets the world in to {_first(ports)}"
-                    for rule, ports in opened.items()
-                )
+        with claim:
+            opened: dict[str, list[str]] = {}
+            for protocol, port in ports(droplet_settings.sensitive_ports):
+                for rule in droplet_cloud_firewalls.open_to_the_world(protocol, port):
+                    opened.setdefault(rule, []).append(_service(port))
+            assert not opened, "; ".join(
+                f"{rule} lets the world in to {_first(named)}" for rule, named in opened.items()
+            )
         with claim:
             droplet_cloud_firewalls.need_all()
 
@@ -264,6 +297,142 @@ def test_no_rule_opens_every_port_to_the_world(droplet_cloud_firewalls: CloudFir
                 assert not rules, f"every {protocol} port is open to the world: {'; '.join(rules)}"
         with claim:
             droplet_cloud_firewalls.need_all()
+
+
+@check(
+    "firewall.cloud-settled",
+    severity="medium",
+    profile="extended",
+    guide=3,
+    references="https://docs.digitalocean.com/reference/api/ (GET /v2/firewalls)",
+    depends_on=("firewall.cloud-attached",),
+    rows=_STAND_IN,
+)
+def test_firewall_changes_are_applied(
+    droplet_cloud_firewalls: CloudFirewalls, droplet_cloud_changes: CloudChanges
+) -> None:
+    """Firewall changes are applied.
+
+    A firewall that is still applying changes is read once more, a minute later: just after a
+    change that is normal. Changes that wait for other Droplets alone count by its status.
+
+    Rationale:
+        Until a change is applied the Droplet is filtered by the rules of before, or by none. A
+        change that failed stays so, while the control panel shows the rules as they should be.
+
+    Remediation:
+        Wait some minutes and run again. Where it stays, save the firewall's rules once more in
+        the control panel, or ``doctl compute firewall update ID ...``; open a ticket where the
+        status is ``failed``.
+    """
+    _need_attached(droplet_cloud_firewalls)
+    with Claims() as claim:
+        for firewall in droplet_cloud_changes.firewalls:
+            with claim:
+                trouble = firewall.trouble
+                assert not trouble, trouble
+        with claim:
+            droplet_cloud_firewalls.need_all()
+
+
+@check(
+    "firewall.access-preserved",
+    severity="high",
+    profile="droplet",
+    guide=2,
+    references=f"{_GUIDE.format('2 and 3')}; {_RULES}; {_LIMITS};"
+    " DNS over TCP: https://www.rfc-editor.org/rfc/rfc7766",
+)
+def test_legitimate_access_still_works(  # noqa: PLR0917 it asks for what it judges
+    droplet: Droplet,
+    droplet_access: Access,
+    droplet_cloud_firewalls: CloudFirewalls,
+    droplet_firewall_manager: FirewallManager,
+    droplet_saved_firewall: SavedFirewall,
+    droplet_settings: Settings,
+) -> None:
+    """Legitimate access still works.
+
+    New connections are made to SSH and to the ports of the setting ``required_services``;
+    without it to 80 and 443 where nginx or Apache listens. The Cloud Firewalls must let out
+    TCP 80 and 443, and port 53, so that updates, certificates and names can be had. And what the
+    host's firewall loads at the next start must let SSH in.
+
+    Rationale:
+        Connections that exist survive a change of rules: an open session proves nothing about
+        the next one. A firewall that blocks what it should not is taken off in a hurry.
+
+    Remediation:
+        Add the rule that is missing: ``doctl compute firewall add-rules ID --inbound-rules ...``
+        or ``--outbound-rules ...``. On the host: ``ufw allow OpenSSH`` (Debian, Ubuntu),
+        ``firewall-cmd --permanent --add-service=ssh && firewall-cmd --reload`` (AlmaLinux, Rocky
+        Linux, Fedora, CentOS Stream), or the line in ``/etc/nftables.conf``. Keep your session
+        open until a new one works; locked out, use the recovery console of the control panel.
+    """
+    cloud, saved = droplet_cloud_firewalls, droplet_saved_firewall
+    with Claims() as claim:
+        with claim:
+            _need_a_firewall(cloud, droplet_firewall_manager)
+        with claim:
+            _need_ssh(droplet_access)
+        with claim:
+            for port in _required(droplet_access, droplet_settings):
+                with claim:
+                    _need_service(droplet_access, cloud, port)
+        with claim:
+            missing = _not_let_out(droplet, cloud) if cloud.attached else []
+            if missing:
+                cloud.need_all()
+            assert not missing, f"the Cloud Firewalls do not let out {', '.join(missing)}"
+        for rules in _managers(saved):
+            with claim:
+                if rules.allowed is None:
+                    raise NotObservedError(f"{rules.manager}: {rules.why}")
+                assert rules.allowed, (
+                    f"{rules.manager} locks SSH out when it is loaded again: {rules.why}"
+                )
+
+
+@check(
+    "firewall.exposed-ports-expected",
+    severity="high",
+    profile="extended",
+    guide=2,
+    references=f"{_RULES}; Docker and ufw: https://github.com/moby/moby/issues/22054;"
+    " https://docs.docker.com/engine/network/packet-filtering-firewalls/",
+)
+def test_only_expected_services_can_be_reached(
+    droplet_exposed_ports: ExposedPorts, droplet_ssh_ports: SshPorts, droplet_settings: Settings
+) -> None:
+    """Only expected services are reachable from outside.
+
+    Each port that a program listens on, and each that the host sends on, as Docker does with the
+    ports that it publishes, is followed through NAT, the host's packet filter and the Cloud
+    Firewalls. Expected are those of the setting ``expected_ports``; without it SSH, 80 and 443.
+
+    Rationale:
+        A program opens its port when it is installed, not when somebody has thought about it. A
+        published port of a container passes by ufw: the rules that people look at do not see it.
+
+    Remediation:
+        Let the program listen on 127.0.0.1 or the VPC's address alone. Docker: publish
+        ``127.0.0.1:5432:5432``, or add a rule to the chain ``DOCKER-USER``. Debian, Ubuntu:
+        ``ufw delete allow PORT``; AlmaLinux, Rocky Linux, Fedora, CentOS Stream:
+        ``firewall-cmd --permanent --remove-port=PORT/tcp && firewall-cmd --reload``. Close it in
+        the Cloud Firewall too. What is meant to be reached belongs into ``expected_ports``.
+    """
+    with Claims() as claim:
+        for port in droplet_exposed_ports.ports:
+            with claim:
+                if port.internet.allowed is False:
+                    continue
+                if (port.protocol, port.port) in _expected(droplet_settings, droplet_ssh_ports):
+                    continue
+                if port.internet.allowed is None:
+                    raise NotObservedError(f"{port.name}: {port.internet.why}")
+                raise AssertionError(f"{port.name}: {port.internet.why}")
+        with claim:
+            droplet_exposed_ports.need_all()
 
 
 @check(
@@ -329,6 +498,85 @@ def test_host_denies_inbound_traffic_by_default(
     if decision.denied is None:
         raise NotObservedError(decision.reason)
     assert decision.denied, decision.reason
+
+
+def _need_a_firewall(cloud: CloudFirewalls, manager: FirewallManager) -> None:
+    """Skip where there is neither a Cloud Firewall nor one of the host."""
+    if cloud.attached or manager.active or manager.enabled:
+        return
+    cloud.need_all()
+    not_applicable("there is no firewall that could block anything")
+
+
+def _need_ssh(access: Access) -> None:
+    """Raise where no new connection to SSH was made: a bastion may stand between, or worse."""
+    state = access.state(access.ssh_port)
+    if state != "open":
+        raise NotObservedError(
+            f"a new connection to SSH on port {access.ssh_port} was {state}, though the audit came"
+            " in: through a bastion, or by rules that changed since; try to log in once more"
+        )
+
+
+def _required(access: Access, settings: Settings) -> tuple[int, ...]:
+    if settings.required_services is not None:
+        return settings.required_services
+    return access.served + access.maybe_served
+
+
+def _need_service(access: Access, cloud: CloudFirewalls, port: int) -> None:
+    state = access.state(port)
+    if state == "open":
+        return
+    if access.state(access.ssh_port) != "open":
+        raise NotObservedError(
+            f"TCP {port} is {state} from here, and so is SSH: something on the way may block both"
+        )
+    if port in access.maybe_served and port not in access.served:
+        raise NotObservedError(
+            f"TCP {port} is {state} from here; which program listens is not seen without root"
+        )
+    raise AssertionError(f"TCP {port} is {state} from here{_layer(cloud, port)}")
+
+
+def _layer(cloud: CloudFirewalls, port: int) -> str:
+    try:
+        if cloud.attached and not cloud.lets_somebody_in("tcp", port):
+            cloud.need_all()
+            return ": no inbound rule of the Cloud Firewalls is for it"
+        if cloud.attached and not cloud.open_to_the_world("tcp", port):
+            return ": the Cloud Firewalls let only some addresses in"
+    except NotObservedError:
+        return ""
+    return ": look at the host's own firewall and the service"
+
+
+def _not_let_out(droplet: Droplet, cloud: CloudFirewalls) -> list[str]:
+    """Return what the Cloud Firewalls must let out and do not; custom images need DHCP too."""
+    wanted = [("tcp", 80), ("tcp", 443), ("udp", 53), ("tcp", 53)]
+    missing = [f"{p.upper()} {n}" for p, n in wanted if not cloud.lets_out(p, n)]
+    if droplet.image.type == "custom" and not cloud.lets_out("udp", 67, public=False):
+        missing.append("UDP 67, which DHCP of a custom image needs")
+    return missing
+
+
+def _managers(saved: SavedFirewall) -> Iterator[SavedRules]:
+    """Yield what each manager loads; where that is not known, one that cannot be told."""
+    try:
+        yield from saved.managers
+    except NotObservedError as exc:
+        yield SavedRules("host firewall", None, str(exc))
+
+
+def _expected(settings: Settings, ssh: SshPorts) -> frozenset[tuple[str, int]]:
+    if settings.expected_ports is not None:
+        return frozenset((p.protocol, p.number) for p in ports(settings.expected_ports))
+    web = frozenset({("tcp", 80), ("tcp", 443), ("udp", 443)})
+    return web | {("tcp", port) for port in ssh.ports}
+
+
+def _service(port: int) -> str:
+    return f"{port} {_SERVICES.get(port, '')}".rstrip()
 
 
 def _only_ours(droplet: Droplet) -> None:

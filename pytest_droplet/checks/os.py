@@ -9,6 +9,7 @@ from pytest_droplet.facts.lifecycle import SUPPORTED_IDS, ReleaseSupport
 from pytest_droplet.facts.os_release import OsRelease
 from pytest_droplet.facts.point_release import PointRelease
 from pytest_droplet.model import NotObservedError, not_applicable
+from pytest_droplet.settings import Settings
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 4: "
@@ -94,9 +95,11 @@ def test_release_still_gets_security_updates(
     depends_on=("os.release-supported",),
 )
 def test_end_of_support_is_not_near(
-    droplet_release_support: ReleaseSupport, droplet_now: datetime
+    droplet_release_support: ReleaseSupport, droplet_settings: Settings, droplet_now: datetime
 ) -> None:
     """The end of security updates is at least 90 days away.
+
+    The setting ``eol_min_days`` has another number of days.
 
     Rationale:
         An upgrade of the release takes planning, a test and a window. Three months are little.
@@ -106,10 +109,11 @@ def test_end_of_support_is_not_near(
         ``do-release-upgrade`` (Ubuntu), new suites and ``apt full-upgrade`` (Debian),
         ``dnf system-upgrade`` (Fedora), a new Droplet (AlmaLinux, Rocky Linux, CentOS Stream).
     """
-    left = droplet_release_support.until - droplet_now.date()
-    assert left >= _NEAR, (
+    left = (droplet_release_support.until - droplet_now.date()).days
+    assert left >= droplet_settings.eol_min_days, (
         f"{droplet_release_support.name}: {droplet_release_support.phase} ends"
-        f" {droplet_release_support.until}, in {left.days} days; wanted are {_NEAR.days}"
+        f" {droplet_release_support.until}, in {left} days; wanted are"
+        f" {droplet_settings.eol_min_days}"
     )
 
 

@@ -8,7 +8,7 @@ from pytest_droplet.catalogue import check
 from pytest_droplet.facts.automatic_updates import AutomaticUpdates
 from pytest_droplet.facts.kernels import InstalledKernels, PendingReboot
 from pytest_droplet.facts.packages import PackageIndex, PackageSource, PendingUpdates, list_updates
-from pytest_droplet.model import Claims, NotObservedError
+from pytest_droplet.model import Claims, NotObservedError, not_applicable
 from pytest_droplet.settings import Settings
 
 _GUIDE = (
@@ -105,7 +105,8 @@ def test_no_update_is_waiting(
     """No update at all is waiting.
 
     For CentOS Stream, which does not tell security updates from others, this is the check of
-    patches that counts.
+    patches that counts. The settings ``pending_updates_allowed`` and
+    ``pending_updates_max_age_days`` allow some, or all for some days.
 
     Rationale:
         Many updates mend flaws without being labelled so, and a host that is far behind takes
@@ -116,7 +117,17 @@ def test_no_update_is_waiting(
         CentOS Stream: ``dnf upgrade --refresh``.
     """
     waiting = droplet_pending_updates.installable
-    assert not waiting, f"{len(waiting)} updates wait: {list_updates(waiting)}"
+    allowed, days = (
+        droplet_settings.pending_updates_allowed,
+        droplet_settings.pending_updates_max_age_days,
+    )
+    if len(waiting) > allowed:
+        shown = f"{len(waiting)} updates wait: {list_updates(waiting)}"
+        assert days, f"{shown}; allowed are {allowed}" if allowed else shown
+        age = _age(droplet_package_index, droplet_now)
+        assert age <= timedelta(days=days), (
+            f"{shown}; the index that offers them is {_days(age)} old, allowed are {days}"
+        )
     _need_index(droplet_package_index, droplet_settings, droplet_now)
 
 
@@ -186,8 +197,12 @@ def test_no_reboot_is_pending(
     references="https://wiki.debian.org/UnattendedUpgrades;"
     " https://dnf.readthedocs.io/en/latest/automatic.html",
 )
-def test_security_updates_install_themselves(droplet_automatic_updates: AutomaticUpdates) -> None:
+def test_security_updates_install_themselves(
+    droplet_automatic_updates: AutomaticUpdates, droplet_settings: Settings
+) -> None:
     """Security updates install themselves.
+
+    Not judged with the setting ``patched_elsewhere``: another system installs them.
 
     Debian and Ubuntu: unattended-upgrades is installed, both of apt's timers run, apt's periodic
     settings ask for it, and its origins have the security suite. RPM hosts: a timer of
@@ -204,12 +219,28 @@ def test_security_updates_install_themselves(droplet_automatic_updates: Automati
         Fedora: ``dnf5-automatic.timer`` with ``apply_updates = yes``. On CentOS Stream leave
         ``upgrade_type`` at ``default``.
     """
+    if droplet_settings.patched_elsewhere:
+        not_applicable("another system installs the updates (patched_elsewhere)")
     assert droplet_automatic_updates.enabled, str(droplet_automatic_updates)
 
 
 def _need_index(index: PackageIndex, settings: Settings, now: datetime) -> None:
     for problem in _problems(index, settings, now):
         raise NotObservedError(f"the package index cannot be trusted: {problem}")
+
+
+def _age(index: PackageIndex, now: datetime) -> timedelta:
+    """Return how old the newest index is by its own date.
+
+    Raises:
+        NotObservedError: No index has a date that is not to come.
+    """
+    ages = [now - source.dated for source in index.sources if source.dated is not None]
+    if not ages or min(ages) < -_AHEAD:
+        raise NotObservedError(
+            f"the {index.manager} indexes have no date to count pending_updates_max_age_days from"
+        )
+    return min(ages)
 
 
 def _problems(index: PackageIndex, settings: Settings, now: datetime) -> list[Exception]:

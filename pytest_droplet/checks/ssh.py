@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from pytest_droplet.facts.ssh import OfferedMethods, SshAccounts
 from pytest_droplet.facts.sshd import Connection, SshAccount, Sshd
 from pytest_droplet.model import NotObservedError, not_applicable
 from pytest_droplet.redact import one_line
+from pytest_droplet.settings import Settings
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 7: "
@@ -31,6 +33,9 @@ _WEAK = {
     ),
     "macs": ("hmac-md5*", "hmac-ripemd160*", "hmac-sha1-96*", "umac-64*"),
 }
+_OLD_MACS = ("hmac-sha1*", "umac-128*")
+_POST_QUANTUM = ("mlkem768x25519-sha256", "sntrup761x25519-sha512", "sntrup761x25519-sha512@*")
+_STRICT_SINCE = (9, 6)
 _WEAK_SIGNATURES = ("ssh-dss*", "ssh-rsa", "ssh-rsa-cert-*")
 _SIGNATURES = (
     ("hostkeyalgorithms",),
@@ -354,14 +359,17 @@ def test_root_cannot_log_in_over_ssh(
     references="CIS Ubuntu 24.04 v1.0.0 5.1.6, 5.1.12, 5.1.15; "
     "CIS Debian 13 v1.0.0 5.1.6, 5.1.12, 5.1.13, 5.1.16; CIS RHEL 9 v2.0.0 1.6.x, 5.1.4 to 5.1.6",
 )
-def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd) -> None:
+def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd, droplet_settings: Settings) -> None:
     """No broken algorithms are offered.
 
     Rationale:
         CBC ciphers, RC4, SHA-1 key exchange, MD5, RIPEMD-160 and 64-bit MACs, DSA and SHA-1
         signatures have known attacks, and an attacker on the path may steer a client to
         them. ``ssh-rsa`` is judged as a signature algorithm: RSA keys that sign with
-        rsa-sha2 are fine. A stock Debian 12 still offers umac-64.
+        rsa-sha2 are fine. A stock Debian 12 still offers umac-64. The setting ``ssh_strict``
+        counts hmac-sha1 and umac-128 too, and chacha20 where the server may lack the strict
+        key exchange (OpenSSH before 9.6, CVE-2023-48795); ``ssh_post_quantum`` asks for a key
+        exchange that withstands quantum computers.
 
     Remediation:
         Debian and Ubuntu: take the named algorithms out in a file below
@@ -376,7 +384,8 @@ def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd) -> None:
     if not droplet_sshd.running:
         not_applicable("no sshd runs on the host")
     first = droplet_sshd.connections[0]
-    weak = {option: _matching(first.get(option), _WEAK[option]) for option in _WEAK}
+    lists = {**_WEAK, "macs": _WEAK["macs"] + (_OLD_MACS if droplet_settings.ssh_strict else ())}
+    weak = {option: _matching(first.get(option), lists[option]) for option in lists}
     for names in _SIGNATURES:
         option = next((n for n in names if n in first.options), names[0])
         found: set[str] = set()
@@ -388,6 +397,12 @@ def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd) -> None:
         weak[option] = sorted(found)
     text = "; ".join(f"{option} {', '.join(names)}" for option, names in weak.items() if names)
     assert not text, f"sshd offers {one_line(text, 600)}"
+    if droplet_settings.ssh_post_quantum:
+        assert _matching(first.get("kexalgorithms"), _POST_QUANTUM), (
+            f"sshd offers none of {', '.join(_POST_QUANTUM)}"
+        )
+    if droplet_settings.ssh_strict and _matching(first.get("ciphers"), ["chacha20-*"]):
+        _require_strict_exchange(droplet_sshd)
     droplet_sshd.require_all()
 
 
@@ -438,6 +453,20 @@ def _reached(sshd: Sshd, accounts: Iterable[SshAccount]) -> list[str]:
     if missing is not None and not reached:
         raise missing
     return reached
+
+
+def _require_strict_exchange(sshd: Sshd) -> None:
+    """Raise NotObservedError where a build may lack the answer to CVE-2023-48795.
+
+    OpenSSH has it since 9.6; distributions gave it to older versions too, which sshd -T does
+    not tell.
+    """
+    found = re.match(r"OpenSSH_(\d{1,3})\.(\d{1,3})", sshd.version)
+    if found is None or (int(found[1]), int(found[2])) < _STRICT_SINCE:
+        raise NotObservedError(
+            f"chacha20 is offered, and sshd -T does not tell whether {one_line(sshd.version, 60)} "
+            "has the strict key exchange"
+        )
 
 
 def _roots(accounts: SshAccounts) -> set[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_droplet.model import (
     Droplet,
+    Evidence,
     HostReading,
     Inventory,
     NotObservedError,
@@ -57,8 +58,9 @@ class Fact:
 class Observation:
     """All that may be known of one Droplet: the API's view, the host's reading, the settings.
 
-    Facts are parsed when first asked for, and kept; so are the verdicts that were given. ``now`` is the time that ages and dates are
-    judged at: the recording's in a replay.
+    Facts are parsed when first asked for, and kept; so are the verdicts that were given and the
+    evidence that was shown. ``now`` is the time that ages and dates are judged at: the
+    recording's in a replay.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Observation:
         self.settings = settings
         self.now = now
         self.verdicts: dict[str, Verdict] = {}
+        self.evidence: dict[str, Evidence] = {}
         self._readings: dict[str, Reading[Any]] = {}
 
     def section(self, name: str, *, complete: bool = True) -> SectionOutput:

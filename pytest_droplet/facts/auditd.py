@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.audit_rules import Host, Rule, RuleError, parse_loaded_line
@@ -141,16 +142,13 @@ class LoadedRules:
             if _action(r) == {"never", "task"} and not re.search(r"\s(-F\s(?!key=)|-C\s)", r)
         )
 
-    def rules(self, host: Host) -> tuple[list[Rule], list[str]]:
+    def rules(self, machine: str) -> tuple[list[Rule], list[str]]:
         """Return the rules in their one form, and the lines that could not be read."""
-        read: list[Rule] = []
-        unread: list[str] = []
-        for line in self.lines:
-            try:
-                read.append(parse_loaded_line(line, host))
-            except RuleError:
-                unread.append(one_line(line, 80))
-        return read, unread
+        read = [(line, _read_loaded(line, machine)) for line in self.lines]
+        return (
+            [rule for _, rule in read if rule is not None],
+            [one_line(line, 80) for line, rule in read if rule is None],
+        )
 
     def __str__(self) -> str:
         first = "; ".join(one_line(r, 70) for r in self.lines[:2])
@@ -384,6 +382,15 @@ def parse_loaded(lines: Sequence[str]) -> LoadedRules:
     if wrong is not None or not said:
         raise NotObservedError(f"unexpected answer: {one_line(wrong or '', 80) or 'empty'}")
     return LoadedRules(tuple(said))
+
+
+@lru_cache(maxsize=4096)
+def _read_loaded(line: str, machine: str) -> Rule | None:
+    """Read a rule; kept, as hosts share their rules and fourteen checks ask for them."""
+    try:
+        return parse_loaded_line(line, Host(machine))
+    except RuleError:
+        return None
 
 
 def _action(rule: str) -> set[str]:

@@ -6,9 +6,10 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pytest_droplet.api.inventory import WiderInventory, is_settling
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.packet_filter import Network, is_broad, is_world
-from pytest_droplet.model import Firewall, NotObservedError, Rule
+from pytest_droplet.model import Firewall, NotObservedError, Reading, Rule
 from pytest_droplet.redact import one_line
 
 _ALL_PORTS = frozenset({"0", "all", ""})
@@ -38,6 +39,11 @@ class CloudFirewalls:
     complete: bool = True
 
     @property
+    def outbound(self) -> tuple[tuple[Firewall, Rule], ...]:
+        """Every outbound rule with its firewall."""
+        return tuple((a.firewall, rule) for a in self.attached for rule in a.firewall.outbound)
+
+    @property
     def inbound(self) -> tuple[tuple[Firewall, Rule], ...]:
         """Every inbound rule with its firewall."""
         return tuple((a.firewall, rule) for a in self.attached for rule in a.firewall.inbound)
@@ -59,14 +65,53 @@ class CloudFirewalls:
         Raises:
             NotObservedError: A rule is not as the API promises.
         """
-        covering = [
+        covering = self._covering(protocol, port)
+        if not is_world(n for _, rule in covering for n in networks_of(rule)):
+            return []
+        return [rule_text(firewall, rule) for firewall, rule in covering if rule.addresses]
+
+    def open_to(self, protocol: str, port: int, networks: tuple[Network, ...]) -> list[str]:
+        """Return the rules that let somebody of these private networks in to a port.
+
+        Droplets, load balancers and clusters that a rule names are taken to be there.
+
+        Raises:
+            NotObservedError: A rule is not as the API promises.
+        """
+        return [
+            rule_text(firewall, rule)
+            for firewall, rule in self._covering(protocol, port)
+            if (rule.tags or rule.droplet_ids or rule.load_balancer_uids or rule.kubernetes_ids)
+            or any(n.overlaps(own) for n in networks_of(rule) for own in networks)
+        ]
+
+    def lets_somebody_in(self, protocol: str, port: int) -> bool:
+        """Whether an inbound rule is for the port, whoever it lets in."""
+        return bool(self._covering(protocol, port))
+
+    def lets_out(self, protocol: str, port: int, *, public: bool = True) -> bool:
+        """Whether an outbound rule lets the Droplet reach the port of some address.
+
+        Args:
+            protocol: ``tcp`` or ``udp``.
+            port: The port of the other side.
+            public: An address of the internet, not of private networks alone.
+
+        Raises:
+            NotObservedError: A rule is not as the API promises.
+        """
+        return any(
+            not public or any(_has_public(network) for network in networks_of(rule))
+            for _, rule in self.outbound
+            if rule.protocol == protocol and _covers(ports_of(rule), port)
+        )
+
+    def _covering(self, protocol: str, port: int | None) -> list[tuple[Firewall, Rule]]:
+        return [
             (firewall, rule)
             for firewall, rule in self.inbound
             if rule.protocol == protocol and _covers(ports_of(rule), port)
         ]
-        if not is_world(n for _, rule in covering for n in networks_of(rule)):
-            return []
-        return [rule_text(firewall, rule) for firewall, rule in covering if rule.addresses]
 
     def __str__(self) -> str:
         if not self.attached:
@@ -75,6 +120,52 @@ class CloudFirewalls:
         names = ", ".join(str(a) for a in self.attached)
         outbound = sum(len(a.firewall.outbound) for a in self.attached)
         return one_line(f"{names}: {len(self.inbound)} inbound, {outbound} outbound rules")
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How far a Cloud Firewall of the Droplet has applied its changes.
+
+    ``later`` is its state some time after the first reading, asked only where it was still
+    applying changes then; its value is None where it is gone.
+    """
+
+    droplet_id: int
+    firewall: Firewall
+    later: Reading[Firewall | None]
+
+    @property
+    def trouble(self) -> str:
+        """What is not applied; empty: everything is.
+
+        Raises:
+            NotObservedError: The status is none that the API promises, or was not read again.
+        """
+        if not (first := _unapplied(self.firewall, self.droplet_id)):
+            return ""
+        if self.firewall.status == "failed":
+            return first
+        later = self.later.get()
+        return "" if later is None else _unapplied(later, self.droplet_id)
+
+    def __str__(self) -> str:
+        then = self.later.value
+        text = f"{self.firewall.name}: {_state(self.firewall, self.droplet_id)}"
+        if then is None:
+            return one_line(text)
+        return one_line(
+            f"{text}, {_state(then, self.droplet_id)} at {self.later.observed_at:%H:%M:%S} UTC"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CloudChanges:
+    """The Cloud Firewalls of a Droplet, with what they have not applied."""
+
+    firewalls: tuple[Settling, ...]
+
+    def __str__(self) -> str:
+        return one_line("; ".join(map(str, self.firewalls)) or "no Cloud Firewall", 390)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +230,44 @@ def droplet_cloud_firewalls(observation: Observation) -> CloudFirewalls:
     )
 
 
+@fact("GET /v2/firewalls: status and pending_changes, twice where changes wait")
+def droplet_cloud_changes(observation: Observation) -> CloudChanges:
+    """Return whether the Droplet's Cloud Firewalls have applied their changes."""
+    inventory = observation.inventory
+    firewalls: CloudFirewalls = observation.fact("droplet_cloud_firewalls")
+    again = inventory.firewalls_again if isinstance(inventory, WiderInventory) else None
+    if again is None:
+        again = Reading("GET /v2/firewalls", inventory.read_at, missing="not read again")
+    return CloudChanges(
+        tuple(
+            Settling(observation.droplet.id, firewall, _same(again, firewall.id))
+            for firewall in (*(a.firewall for a in firewalls.attached), *firewalls.leaving)
+        )
+    )
+
+
+def _same(again: Reading[tuple[Firewall, ...]], firewall_id: str) -> Reading[Firewall | None]:
+    found = next((f for f in again.value or () if f.id == firewall_id), None)
+    return Reading(again.source, again.observed_at, found, again.missing)
+
+
+def _unapplied(firewall: Firewall, droplet_id: int) -> str:
+    if firewall.status not in {"waiting", "succeeded", "failed"}:
+        raise NotObservedError(
+            f"{one_line(firewall.name, 60)} has the status {one_line(firewall.status, 40)!r}"
+        )
+    if firewall.status == "failed" or is_settling(firewall, [droplet_id]):
+        return one_line(f"{firewall.name} {_state(firewall, droplet_id)}")
+    return ""
+
+
+def _state(firewall: Firewall, droplet_id: int) -> str:
+    pending = [c for c in firewall.pending if c.droplet_id == droplet_id]
+    words = ["removing" if change.removing else "adding" for change in pending]
+    text = f"has the status {firewall.status or 'absent'}"
+    return f"{text}, {' and '.join(words)} pending for the Droplet" if words else text
+
+
 def _is_leaving(firewall: Firewall, droplet_id: int) -> bool:
     return any(p.droplet_id == droplet_id and p.removing for p in firewall.pending)
 
@@ -167,10 +296,22 @@ def networks_of(rule: Rule) -> Iterator[Network]:
             raise NotObservedError(f"a rule has the address {one_line(address, 40)!r}") from None
 
 
+def _has_public(network: Network) -> bool:
+    return (
+        network.network_address.is_global
+        or network.broadcast_address.is_global
+        or (network.prefixlen < 8)
+    )
+
+
 def rule_text(firewall: Firewall, rule: Rule) -> str:
     """Return one line that names the rule and its firewall."""
     ports = "all ports" if rule.ports in _ALL_PORTS else rule.ports
-    shown = ", ".join(rule.addresses[:3]) + (", …" if len(rule.addresses) > 3 else "")
+    peers = [*rule.addresses, *(f"tag {tag}" for tag in rule.tags)]
+    peers += ["Droplets"] if rule.droplet_ids else []
+    peers += ["load balancers"] if rule.load_balancer_uids else []
+    peers += ["clusters"] if rule.kubernetes_ids else []
+    shown = ", ".join(peers[:3]) + (", …" if len(peers) > 3 else "")
     return one_line(f"{rule.protocol} {ports} from {shown} ({firewall.name})")
 
 

@@ -40,6 +40,11 @@ class FirewallManager:
     enabled: tuple[str, ...]
     idle: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The units that come up at boot with rules."""
+        return tuple(text.partition(" ")[0] for text in self.enabled)
+
     def __str__(self) -> str:
         now = ", ".join(self.active) or "no chain filters input"
         boot = ", ".join(self.enabled) or "nothing restores it at boot"

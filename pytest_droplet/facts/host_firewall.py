@@ -9,13 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.iptables import parse_save
+from pytest_droplet.facts.iptables import parse_saves
 from pytest_droplet.facts.nftables import parse_ruleset
-from pytest_droplet.facts.packet_filter import Hook, Packet
+from pytest_droplet.facts.packet_filter import Hook, Network, Packet
 from pytest_droplet.model import Address, NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
 
@@ -32,9 +32,9 @@ NFT = Section(
 IPTABLES = Section(
     "iptables",
     f"{_HAS_NF_TABLES} for v in '' 6; do if has nf_tables; then echo \"== nft$v\";"
-    ' ip${v}tables-nft-save -t filter; echo "rc=$?"; fi;'
+    ' ip${v}tables-nft-save; echo "rc=$?"; fi;'
     ' if grep -qs . /proc/net/ip${v}_tables_names; then echo "== legacy$v";'
-    ' ip${v}tables-legacy-save -t filter; echo "rc=$?"; fi; done; :',
+    ' ip${v}tables-legacy-save; echo "rc=$?"; fi; done; :',
     root=True,
 )
 ADDRESSES = Section(
@@ -52,10 +52,14 @@ _BRIDGES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Interfaces:
-    """Interfaces with an address of global scope, and whether IPv6 is on."""
+    """Interfaces with an address of global scope, and whether IPv6 is on.
+
+    ``networks`` are those that the addresses are in, by interface.
+    """
 
     addresses: tuple[tuple[str, str], ...]
     ipv6: bool
+    networks: tuple[tuple[str, Network], ...] = ()
 
     def facing(
         self, version: int, own: Iterable[Address]
@@ -154,18 +158,26 @@ def parse_interfaces(output: SectionOutput) -> Interfaces:
     if output.rc != 0 or not listing.strip() or switch.strip() not in {"0", "1"}:
         raise NotObservedError(one_line(output.stderr) or "ip addr named no interface")
     found = []
+    networks: list[tuple[str, Network]] = []
     for line in listing.splitlines():
         if matched := _ADDRESS.fullmatch(line.strip().replace("\\", " ")):
             try:
-                address = ipaddress.ip_interface(matched[2]).ip
+                address = ipaddress.ip_interface(matched[2])
             except ValueError:
                 raise NotObservedError(f"unexpected address: {one_line(line, 80)}") from None
-            found.append((matched[1], str(address)))
-    return Interfaces(tuple(found), ipv6=switch.strip() == "0")
+            found.append((matched[1], str(address.ip)))
+            networks.append((matched[1], address.network))
+    return Interfaces(tuple(found), ipv6=switch.strip() == "0", networks=tuple(networks))
 
 
 def parse_hooks(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]:
-    """Return the chains that packets for the host pass, of nftables and of both iptables.
+    """Return the chains of type filter that packets for the host pass (:func:`parse_rules`)."""
+    rules = parse_rules(nft, iptables)
+    return tuple(hook for hook in rules if hook.place == "input" and not hook.translates)
+
+
+def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]:
+    """Return the chains that packets pass which come in, of nftables and of both iptables.
 
     Raises:
         NotObservedError: A tool is absent whose rules the kernel has, or its answer is not as
@@ -174,13 +186,12 @@ def parse_hooks(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]
     saved: dict[str, Hook] = {}
     legacy: list[Hook] = []
     for kind, six, text, code in _PART.findall(iptables.stdout):
-        label = f"ip{six} filter INPUT"
-        hook = parse_save(text, 6 if six else 4, label if kind == "nft" else f"{label} (legacy)")
-        if kind == "nft" and hook is not None:
-            saved[label] = hook
-        elif kind == "legacy" and hook is not None:
-            legacy.append(hook)
-        elif kind == "legacy" and code != "0":
+        hooks = parse_saves(text, 6 if six else 4)
+        if kind == "nft":
+            saved |= {hook.label: hook for hook in hooks}
+        elif hooks:
+            legacy += [replace(hook, label=f"{hook.label} (legacy)") for hook in hooks]
+        elif code != "0":
             raise NotObservedError(
                 "the kernel has rules of iptables-legacy, and its save could not read them:"
                 f" {one_line(iptables.stderr) or f'status {code}'}"
@@ -215,7 +226,7 @@ def decide(
     undecided: list[str] = []
     for protocol in ("tcp", "udp"):
         packet = Packet(names, version, protocol, addresses)
-        outcomes = {hook.label: _outcomes(hook, packet) for hook in known}
+        outcomes = {hook.label: outcomes_of(hook, packet) for hook in known}
         drops = [label for label, found in outcomes.items() if found == {"drop"}]
         may_drop = [label for label, found in outcomes.items() if "drop" in found]
         if not may_drop:
@@ -228,7 +239,8 @@ def decide(
     return Decision(denied=True, reason=f"denied {where} by {', '.join(dict.fromkeys(dropping))}")
 
 
-def _outcomes(hook: Hook, packet: Packet) -> frozenset[str]:
+def outcomes_of(hook: Hook, packet: Packet) -> frozenset[str]:
+    """Return what may become of a packet; what cannot be followed may be either."""
     try:
         return frozenset(hook.outcomes(packet))
     except (NotObservedError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,18 +13,21 @@ from typing import Literal
 
 from pytest_droplet.facts.packet_filter import (
     Action,
+    Destination,
     Hook,
     Match,
+    Network,
     Packet,
+    Place,
     Rule,
     Step,
     both,
     for_addresses,
+    goes_out,
     is_broad,
     is_foreign,
-    is_world,
+    is_named,
     negated,
-    on_interfaces,
     to_networks,
 )
 from pytest_droplet.model import NotObservedError
@@ -35,6 +41,14 @@ _HARMLESS = frozenset(
         *("MARK", "CONNMARK", "SECMARK", "CONNSECMARK", "TCPMSS", "CLASSIFY", "DSCP", "TOS"),
     )
 )
+_PLACES: dict[str, Place] = {
+    "PREROUTING": "prerouting",
+    "INPUT": "input",
+    "FORWARD": "forward",
+}
+_PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
+_DESTINATION = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9a-fA-F:.]+?))?(?::([0-9]{1,5}))?")
+_ONE_PORT = re.compile(r"[0-9]{1,5}")
 _FLAGS = frozenset(("FIN", "SYN", "RST", "PSH", "ACK", "URG"))
 _Test = Callable[[Packet], Match]
 
@@ -42,9 +56,21 @@ _Test = Callable[[Packet], Match]
 @dataclass
 class _Draft:
     tests: list[_Test] = field(default_factory=list)
+    ports: list[str] = field(default_factory=list)
     limited: bool = False
     target: str = ""
+    arguments: list[str] = field(default_factory=list)
     goto: bool = False
+
+
+@dataclass
+class _Table:
+    """A table of iptables-save while it is read; ``filters`` counts by chain."""
+
+    policies: dict[str, str] = field(default_factory=dict)
+    chains: dict[str, list[Rule]] = field(default_factory=dict)
+    filters: Counter[str] = field(default_factory=Counter)
+    ports: set[tuple[int, int]] = field(default_factory=set)
 
 
 def parse_save(text: str, version: Literal[4, 6], label: str) -> Hook | None:
@@ -56,33 +82,71 @@ def parse_save(text: str, version: Literal[4, 6], label: str) -> Hook | None:
     Raises:
         NotObservedError: A line is not as expected.
     """
-    policies: dict[str, str] = {}
-    filters = 0
-    chains: dict[str, list[Rule]] = {}
-    table = ""
+    tables = _tables(text, {"filter"})
+    return _hook(tables["filter"], version, "filter", "INPUT", label) if tables else None
+
+
+def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
+    """Parse all tables of iptables-save that decide over packets that come in.
+
+    Returns:
+        Their chains PREROUTING, INPUT and FORWARD. Labels are ``ip filter INPUT``, with ``ip6``
+        for IPv6: those that nft gives the same chains.
+
+    Raises:
+        NotObservedError: A line is not as expected.
+    """
+    family = "ip" if version == 4 else "ip6"
+    found = (
+        _hook(table, version, name, chain, f"{family} {name} {chain}")
+        for name, table in _tables(text, set(_PRIORITIES)).items()
+        for chain in _PLACES
+        if not (name == "nat" and chain != "PREROUTING")
+    )
+    return tuple(hook for hook in found if hook is not None)
+
+
+def _tables(text: str, wanted: set[str]) -> dict[str, _Table]:
+    tables: dict[str, _Table] = {}
+    name = ""
     for line in text.splitlines():
         if line.startswith("*"):
-            table = line[1:].strip()
-        elif table != "filter" or not line.strip() or line[0] in "#C":
+            name = line[1:].strip()
+            if name in wanted:
+                tables.setdefault(name, _Table())
+        elif name not in wanted or not line.strip() or line[0] in "#C":
             continue
         elif line.startswith(":"):
-            name, _, rest = line[1:].partition(" ")
-            policies[name] = rest.partition(" ")[0]
-            chains.setdefault(name, [])
+            chain, _, rest = line[1:].partition(" ")
+            tables[name].policies[chain] = rest.partition(" ")[0]
+            tables[name].chains.setdefault(chain, [])
         else:
-            name, draft = _parse_rule(line)
-            chains.setdefault(name, []).append(_rule(draft, policies))
-            decides = draft.target and draft.target not in _HARMLESS
-            filters += bool(name == "INPUT" and decides and not is_foreign(draft.target))
-    if "INPUT" not in chains:
+            _add_rule(tables[name], line)
+    return tables
+
+
+def _add_rule(table: _Table, line: str) -> None:
+    chain, draft = _parse_rule(line)
+    table.chains.setdefault(chain, []).append(_rule(draft, table.policies))
+    table.ports.update(range_ for text in draft.ports for range_ in _ranges(text))
+    decides = draft.target and draft.target not in _HARMLESS
+    table.filters[chain] += bool(decides and not is_foreign(draft.target))
+
+
+def _hook(table: _Table, version: Literal[4, 6], name: str, chain: str, label: str) -> Hook | None:
+    if chain not in table.chains:
         return None
     return Hook(
         label=label,
         versions=frozenset({version}),
-        chain="INPUT",
-        policy="accept" if policies.get("INPUT") == "ACCEPT" else "drop",
-        chains=chains,
-        filters=filters,
+        chain=chain,
+        policy="accept" if table.policies.get(chain) == "ACCEPT" else "drop",
+        chains=table.chains,
+        filters=table.filters[chain],
+        place=_PLACES[chain],
+        translates=name == "nat",
+        priority=_PRIORITIES[name],
+        ports=frozenset(table.ports),
     )
 
 
@@ -106,7 +170,24 @@ def _action(draft: _Draft, chains: dict[str, str]) -> Action:
         return Action("pass")
     if target in chains:
         return Action("goto" if draft.goto else "jump", target)
+    if target in {"DNAT", "REDIRECT"}:
+        return _translation(draft.arguments)
     return Action("unknown")
+
+
+def _translation(arguments: list[str]) -> Action:
+    """Return what DNAT and REDIRECT do; to one of several places: unknown."""
+    given = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    if "--to-destination" in given:
+        found = _DESTINATION.fullmatch(given["--to-destination"])
+        if found is None:
+            return Action("unknown")
+        address = str(ipaddress.ip_address(found[1] or found[2])) if found[1] or found[2] else None
+        return Action("translate", Destination(address, int(found[3]) if found[3] else None).text)
+    port = given.get("--to-ports", "")
+    if port and not _ONE_PORT.fullmatch(port):
+        return Action("unknown")
+    return Action("translate", Destination(None, int(port) if port else None).text)
 
 
 def _parse_rule(line: str) -> tuple[str, _Draft]:
@@ -136,11 +217,13 @@ def _read(words: list[str], draft: _Draft) -> None:
             place += 1
         if option in {"-j", "--jump", "-g", "--goto"}:
             draft.target, draft.goto = values[0], option in {"-g", "--goto"}
+            draft.arguments = words[place:]
             return
         if option == "--limit" or option.startswith("--hashlimit"):
             draft.limited = True
         elif option not in {"-m", "--match", "--comment", "--limit-burst", "-c"}:
             draft.tests.append(_test(option, values, inverted=inverted))
+            draft.ports += values[:1] if option in _DESTINATION_PORTS else []
         inverted = False
 
 
@@ -162,8 +245,8 @@ def _protocol(values: list[str]) -> _Test:
 
 
 def _source(values: list[str]) -> _Test:
-    world = is_world(to_networks(values[0]))
-    return lambda _: world
+    networks: list[Network] = to_networks(values[0])
+    return lambda packet: packet.source(networks)
 
 
 def _destination(values: list[str]) -> _Test:
@@ -172,15 +255,49 @@ def _destination(values: list[str]) -> _Test:
 
 
 def _ports(values: list[str]) -> _Test:
-    broad = any(_is_broad_range(part) for part in values[0].split(","))
+    ranges = _ranges(values[0])
+    return lambda packet: any(packet.to(*ports) for ports in ranges)
+
+
+def _source_ports(values: list[str]) -> _Test:
+    broad = any(is_broad(*ports) for ports in _ranges(values[0]))
     return lambda _: broad
 
 
-def _is_broad_range(text: str) -> bool:
-    first, colon, last = text.partition(":")
-    if not colon:
-        return False
-    return is_broad(int(first or 0), int(last or 65535))
+def _original_ports(values: list[str]) -> _Test:
+    ranges = _ranges(values[0])
+    return lambda packet: any((packet.sent_to or packet).to(*ports) for ports in ranges)
+
+
+def _original_destination(values: list[str]) -> _Test:
+    networks = to_networks(values[0])
+    return lambda packet: for_addresses(packet.sent_to or packet, networks)
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of ``22``, ``8000:9000``, ``22,80``; named ports are none here."""
+    found = []
+    for part in text.split(","):
+        first, colon, last = part.partition(":")
+        found.append((int(first or 0), int((last or 65535) if colon else first)))
+    return found
+
+
+def _status(values: list[str]) -> _Test:
+    wanted = set(values[0].split(","))
+    return lambda packet: ("NONE" if packet.sent_to is None else "DNAT") in wanted
+
+
+def _destination_type(values: list[str]) -> _Test:
+    wanted = set(values[0].split(","))
+    return lambda packet: ("UNICAST" if packet.out else "LOCAL") in wanted
+
+
+def _set_match(values: list[str]) -> _Test:
+    """Docker 28.0 asks by a set whether a packet goes out to one of its bridges."""
+    if values[0].startswith("docker-ext-bridges-"):
+        return lambda packet: packet.sent_to is not None and bool(packet.out)
+    return lambda _: None
 
 
 def _among(generic: frozenset[str]) -> Callable[[list[str]], _Test]:
@@ -210,7 +327,11 @@ def _flags(text: str) -> frozenset[str]:
 
 
 def _interface(values: list[str]) -> _Test:
-    return lambda packet: on_interfaces(packet, values[0], "+")
+    return lambda packet: is_named(packet.interfaces, values[0], "+")
+
+
+def _out_interface(values: list[str]) -> _Test:
+    return lambda packet: goes_out(packet, values[0], "+")
 
 
 def _never(_: list[str]) -> _Test:
@@ -221,22 +342,30 @@ def _always(_: list[str]) -> _Test:
     return lambda _: True
 
 
+_DESTINATION_PORTS = frozenset({"--dport", "--dports", "--ports"})
 _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "-p": _protocol,
     "-s": _source,
     "-d": _destination,
     "-i": _interface,
-    "-o": _never,
+    "-o": _out_interface,
     "-f": _never,
     "--dport": _ports,
-    "--sport": _ports,
+    "--sport": _source_ports,
     "--dports": _ports,
-    "--sports": _ports,
+    "--sports": _source_ports,
     "--ports": _ports,
+    "--hitcount": _never,
+    "--rt-type": _never,
+    "--match-set": _set_match,
     "--ctstate": _among(frozenset({"NEW"})),
     "--state": _among(frozenset({"NEW"})),
-    "--ctstatus": _among(frozenset({"NONE"})),
-    "--dst-type": _among(frozenset({"LOCAL"})),
+    "--ctstatus": _status,
+    "--ctdir": _among(frozenset({"ORIGINAL"})),
+    "--ctorigdst": _original_destination,
+    "--ctorigdstport": _original_ports,
+    "--ctproto": _protocol,
+    "--dst-type": _destination_type,
     "--src-type": _among(frozenset({"UNICAST"})),
     "--pkt-type": _among(frozenset({"unicast"})),
     "--icmp-type": _never,

@@ -5,6 +5,7 @@ Source: libnftables-json(5). Read with nftables 1.0.6 and 1.1.3.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,20 +15,22 @@ from typing import Any
 
 from pytest_droplet.facts.packet_filter import (
     Action,
+    Destination,
     Hook,
     Match,
     Network,
     Packet,
+    Place,
     Rule,
     Step,
     any_of,
     both,
     for_addresses,
+    goes_out,
     is_broad,
     is_foreign,
-    is_world,
+    is_named,
     negated,
-    on_interfaces,
     to_networks,
 )
 from pytest_droplet.model import NotObservedError
@@ -37,6 +40,11 @@ _PASSING = frozenset(
     ("counter", "log", "comment", "mangle", "notrack", "set", "map", "secmark", "meter", "last")
 )
 _LIMITS = frozenset({"limit", "ct count", "quota"})
+_PLACES: Mapping[str, Place] = {
+    "prerouting": "prerouting",
+    "input": "input",
+    "forward": "forward",
+}
 _PROTOCOLS: Mapping[Any, str] = {6: "tcp", 17: "udp"}
 _Test = Callable[[Any], Match]
 
@@ -52,21 +60,28 @@ def parse_ruleset(text: str) -> tuple[Hook, ...]:
     """Parse ``nft -j list ruleset``.
 
     Returns:
-        The chains of type ``filter`` at the hook ``input`` of the families ip, ip6 and inet, in
-        the order of their priority. Their labels are ``family table chain``.
+        The chains of the families ip, ip6 and inet at the hooks ``prerouting``, ``input`` and
+        ``forward``: those of type ``filter``, and those of type ``nat`` that give packets other
+        destinations. In the order of their priority; labels are ``family table chain``.
 
     Raises:
         NotObservedError: It is not the JSON that nft prints.
     """
     try:
-        return _parse(json.loads(text)["nftables"])
+        return hooks_of(json.loads(text)["nftables"])
     except (ValueError, RecursionError):
         raise NotObservedError("nft printed no JSON") from None
     except (LookupError, TypeError, AttributeError, ArithmeticError):
         raise NotObservedError("nft printed JSON of another form") from None
 
 
-def _parse(objects: list[Any]) -> tuple[Hook, ...]:
+def hooks_of(objects: list[Any]) -> tuple[Hook, ...]:
+    """Return the chains of the objects that ``nft -j`` prints; see :func:`parse_ruleset`.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError, ArithmeticError: They have another form.
+        NotObservedError: A rule names a set that is not there.
+    """
     contents: dict[tuple[str, str], dict[str, list[Any]]] = {}
     chains: dict[tuple[str, str], dict[str, list[Rule]]] = {}
     bases = []
@@ -80,15 +95,17 @@ def _parse(objects: list[Any]) -> tuple[Hook, ...]:
                 contents.setdefault(home, {})[body["name"]] = body.get("elem", [])
             elif kind == "chain":
                 chains.setdefault(home, {})[body["name"]] = []
-                if body.get("type") == "filter" and body.get("hook") == "input":
+                if _decides(body):
                     bases.append(body)
             elif kind == "rule":
                 rules.append((home, body))
     filters = Counter[tuple[str, str, str]]()
+    ports: dict[tuple[str, str], set[tuple[int, int]]] = {}
     for home, body in rules:
         table = _Table(contents.get(home, {}))
         chains[home][body["chain"]].append(partial(_steps, list(body["expr"]), table))
         filters[(*home, body["chain"])] += _filters(body["expr"]) and not is_foreign(home[1])
+        ports.setdefault(home, set()).update(_ports_in(body["expr"], table))
     return tuple(
         Hook(
             label=f"{body['family']} {body['table']} {body['name']}",
@@ -97,10 +114,51 @@ def _parse(objects: list[Any]) -> tuple[Hook, ...]:
             policy="drop" if body.get("policy") == "drop" else "accept",
             chains=chains[body["family"], body["table"]],
             filters=filters.get((body["family"], body["table"], body["name"]), 0),
+            place=_PLACES[body["hook"]],
+            translates=body["type"] == "nat",
+            priority=int(body.get("prio", 0)),
+            ports=frozenset(ports.get((body["family"], body["table"]), ())),
         )
         for body in sorted(bases, key=lambda body: int(body.get("prio", 0)))
         if body["family"] in _VERSIONS
     )
+
+
+def _decides(chain: Mapping[str, Any]) -> bool:
+    """Whether the kernel sends packets that come in through the chain, and it may stop them."""
+    if chain.get("type") == "nat":
+        return chain.get("hook") == "prerouting"
+    return chain.get("type") == "filter" and chain.get("hook") in _PLACES
+
+
+def _ports_in(expressions: list[Any], table: _Table) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of ports that a rule compares with, also as the keys of a map."""
+    for expression in filter(None, expressions):
+        ((kind, body),) = expression.items()
+        if kind == "match" and _is_port(body["left"]):
+            found = list(_items(body["right"], table))
+        elif kind == "vmap" and _is_port(body["key"]):
+            found = [key for key, _ in _items(body["data"], table)]
+        elif kind in {"dnat", "redirect"}:
+            found = [_plain(key) for key, _ in _pairs(body, table)]
+        else:
+            continue
+        for item in found:
+            parts = item["concat"] if isinstance(item, dict) and "concat" in item else [item]
+            yield from filter(None, map(_range, parts))
+
+
+def _is_port(left: Any) -> bool:
+    parts = left.get("concat", [left]) if isinstance(left, dict) else []
+    return any(isinstance(p, dict) and p.get("payload", {}).get("field") == "dport" for p in parts)
+
+
+def _range(item: Any) -> tuple[int, int] | None:
+    item = _plain(item)
+    if isinstance(item, dict) and "range" in item:
+        first, last = item["range"]
+        return (first, last) if isinstance(first, int) and isinstance(last, int) else None
+    return (item, item) if isinstance(item, int) and not isinstance(item, bool) else None
 
 
 def _filters(expressions: list[Any]) -> bool:
@@ -129,6 +187,9 @@ def _steps(expressions: list[Any], table: _Table, packet: Packet) -> Iterator[St
         elif kind == "vmap":
             for matched, action in _verdicts(body, table, packet):
                 yield _limit(both(*matches, matched), action, limited=limited)
+        elif kind in {"dnat", "redirect"}:
+            for matched, action in _translations(body or {}, table, packet):
+                yield _limit(both(*matches, matched), action, limited=limited)
         elif (verdict := _action(kind, body)) is not None:
             yield _limit(both(*matches), verdict, limited=limited)
         elif kind not in _PASSING:
@@ -156,6 +217,45 @@ def _action(kind: str, body: Any) -> Action | None:
     return None
 
 
+def _translations(body: Any, table: _Table, packet: Packet) -> Iterator[Step]:
+    """Yield where ``dnat`` and ``redirect`` send the packet, by a map where there is one."""
+    pairs = _pairs(body, table)
+    if not pairs:
+        yield True, _translation(body.get("addr"), body.get("port"))
+        return
+    test = _subject(next(_maps(body))["key"], packet)
+    for key, value in pairs:
+        address, port = body.get("addr"), body.get("port")
+        if isinstance(value, dict) and "concat" in value:
+            address, port = value["concat"]
+        elif isinstance(address, dict):
+            address = value
+        else:
+            port = value
+        yield _holds(test, [_plain(key)]), _translation(address, port)
+
+
+def _maps(body: Any) -> Iterator[Any]:
+    for part in ("addr", "port"):
+        value = body.get(part) if isinstance(body, dict) else None
+        if isinstance(value, dict) and "map" in value:
+            yield value["map"]
+
+
+def _pairs(body: Any, table: _Table) -> list[Any]:
+    found = next(_maps(body), None)
+    return [] if found is None else list(_items(found["data"], table))
+
+
+def _translation(address: Any, port: Any) -> Action:
+    if not (address is None or isinstance(address, str)) or not (
+        port is None or isinstance(port, int)
+    ):
+        return Action("unknown")
+    found = None if address is None else str(ipaddress.ip_address(address))
+    return Action("translate", Destination(found, port).text)
+
+
 def _verdicts(body: Any, table: _Table, packet: Packet) -> Iterator[Step]:
     test = _subject(body["key"], packet)
     for key, verdict in _items(body["data"], table):
@@ -170,7 +270,7 @@ def _match(body: Any, table: _Table, packet: Packet) -> Match:
     if not _applies(left, packet):
         return False
     if operator in {"<", ">", "<=", ">="}:
-        return _compares(left, operator, right)
+        return _compares(left, operator, right, packet)
     if operator not in {"==", "!=", "in"}:
         return None
     if isinstance(left, dict) and ("&" in left or _is_tcp_flags(left)):
@@ -235,12 +335,11 @@ def _subject(left: Any, packet: Packet) -> _Test | _Addresses:
     if kind == "meta":
         return _meta(str(body["key"]), packet)
     if kind == "ct":
-        known = _CT.get(str(body["key"]))
-        return known or _untold
+        return _ct(str(body["key"]), str(body.get("dir")), packet)
     if kind == "payload":
         return _payload(str(body.get("protocol")), str(body.get("field")), packet)
     if kind == "fib":
-        return _fib(body)
+        return _fib(body, packet)
     return _untold
 
 
@@ -254,10 +353,10 @@ def _concat(tests: list[_Test | _Addresses], item: Any) -> Match:
 def _meta(key: str, packet: Packet) -> _Test:
     families = {"ipv4", "ip", 4, 2, 0x0800} if packet.version == 4 else {"ipv6", "ip6", 6, 10}
     tests: dict[str, _Test] = {
-        "iifname": lambda item: on_interfaces(packet, str(item), "*"),
-        "iif": lambda item: on_interfaces(packet, str(item), "*"),
-        "oifname": lambda _: False,
-        "oif": lambda _: False,
+        "iifname": lambda item: is_named(packet.interfaces, str(item), "*"),
+        "iif": lambda item: is_named(packet.interfaces, str(item), "*"),
+        "oifname": lambda item: goes_out(packet, str(item), "*"),
+        "oif": lambda item: goes_out(packet, str(item), "*"),
         "l4proto": lambda item: _PROTOCOLS.get(item, item) == packet.protocol,
         "nfproto": lambda item: item in families,
         "protocol": lambda item: item in families,
@@ -268,11 +367,13 @@ def _meta(key: str, packet: Packet) -> _Test:
 
 
 def _payload(protocol: str, field: str, packet: Packet) -> _Test | _Addresses:
-    if protocol in {"tcp", "udp", "th"} and field in {"dport", "sport"}:
-        return _is_broad_range
+    if protocol in {"tcp", "udp", "th"} and field == "dport":
+        return lambda item: _is_port_among(item, packet)
+    if protocol in {"tcp", "udp", "th"} and field == "sport":
+        return lambda item: _is_port_among(item, None)
     if protocol in {"ip", "ip6"}:
         if field == "saddr":
-            return _Addresses(is_world)
+            return _Addresses(packet.source)
         if field == "daddr":
             return _Addresses(partial(for_addresses, packet))
         if field in {"protocol", "nexthdr"}:
@@ -280,29 +381,30 @@ def _payload(protocol: str, field: str, packet: Packet) -> _Test | _Addresses:
     return _untold
 
 
-def _fib(body: Any) -> _Test:
+def _fib(body: Any, packet: Packet) -> _Test:
     if body.get("result") == "type":
-        of_own = "daddr" in body.get("flags", [])
-        generic = {"local", 2} if of_own else {"unicast", 1}
-        return lambda item: item in generic
+        of_own = "daddr" in body.get("flags", []) and not packet.out
+        known = {"local", 2} if of_own else {"unicast", 1}
+        return lambda item: item in known
     if "saddr" in body.get("flags", []) and body.get("result") in {"oif", "oifname"}:
         return lambda item: item if isinstance(item, bool) else None
     return _untold
 
 
-def _is_broad_range(item: Any) -> Match:
-    if isinstance(item, dict) and "range" in item:
-        first, last = item["range"]
-        return is_broad(int(first), int(last))
-    return False
+def _is_port_among(item: Any, packet: Packet | None) -> Match:
+    """Whether the packet's port is meant; None for the packet: a port that it came from."""
+    ports = _range(item)
+    if ports is None:
+        return None
+    return is_broad(*ports) if packet is None else packet.to(*ports)
 
 
-def _compares(left: Any, operator: str, right: Any) -> Match:
+def _compares(left: Any, operator: str, right: Any, packet: Packet) -> Match:
     body = left.get("payload", {}) if isinstance(left, dict) else {}
     if body.get("field") not in {"dport", "sport"} or not isinstance(right, int):
         return None
     ends = {"<": (0, right - 1), "<=": (0, right), ">": (right + 1, 65535), ">=": (right, 65535)}
-    return is_broad(*ends[operator])
+    return packet.to(*ends[operator]) if body["field"] == "dport" else is_broad(*ends[operator])
 
 
 def _is_tcp_flags(left: Any) -> bool:
@@ -349,9 +451,19 @@ def _untold(_: Any) -> Match:
     return None
 
 
-_CT: Mapping[str, _Test] = {
-    "state": lambda item: bool(item == "new"),
-    "status": lambda item: False if item in {"dnat", "snat"} else None,
-    "mark": _is_zero,
-    "direction": lambda item: item in {"original", 0},
-}
+def _ct(key: str, direction: str, packet: Packet) -> _Test | _Addresses:
+    sent = packet.sent_to or packet
+    if key == "state":
+        return lambda item: bool(item == "new")
+    if key == "status":
+        translated = packet.sent_to is not None
+        return lambda item: {"dnat": translated, "snat": False}.get(str(item))
+    if key == "mark":
+        return _is_zero
+    if key == "direction":
+        return lambda item: item in {"original", 0}
+    if direction == "original" and key == "proto-dst":
+        return lambda item: _is_port_among(item, sent)
+    if direction == "original" and key in {"daddr", "ip daddr", "ip6 daddr"}:
+        return _Addresses(partial(for_addresses, sent))
+    return _untold

@@ -1,8 +1,9 @@
 """The effective configuration of sshd: every way in that a real client could be given.
 
 ``sshd -T`` without ``-C`` leaves Match blocks out, so the host's script asks for each of a number
-of connections: every account that may log in, root, and a name that does not exist; from outside,
-from a private address, and from one address, host, group, user and port that each Match line names.
+of connections: every account that may log in, root, and a name that does not exist; from outside
+and, where a Match line tells addresses apart, from a private address and the auditor's own; and for
+one address, host, group, user and port that each Match line names.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ y=; for x in $k; do case $x in none) continue;; %h/*) x=$h/${x#%h/};; /*) ;; *) 
 [ "$i" = 0 ] || [ $s != locked ] || [ $y ] || continue; e "U $u:$i:$s:$y:$d:$z:$([ "$w" ] && id -Gn -- "$u" | tr " " ,)"; done); e "$U";
 N="root pytest-droplet-nobody"; for u in $(v user) $(for x in $(v group); do getent group -- "$x" | while IFS=: read -r _ _ i l; do { e "$l" | tr , "\n"; getent passwd | awk -F: -v i=$i '$4 == i {print $1}'; } | grep -m1 .; done; done) $(e "$U" | sed "s/^U //;s/:.*//"); do case " $N " in *" $u "*) ;; *) N="$N $u";; esac; done;
 a=$(ip -o -4 addr show scope global 2>/dev/null | awk '{sub(/\/.*/, "", $4); print $4}'); L=$(e "$a" | head -n1); L="${L:-127.0.0.1} $(v localaddress)"; A=203.0.113.1; H=-;
-[ "$M" ] && { A="$A ${SSH_CONNECTION%% *} $(e "$a" | grep -m1 -E "^(10|192\.168|172\.(1[6-9]|2[0-9]|3[01]))\.") $(v address)"; x=$(v host); if [ "$(g usedns)" = yes ]; then H="- $x"; else A="$A $(e "$x" | grep -E "^[0-9a-f:.]+$")"; fi; };
+case $M in *address*|*host*) A="$A ${SSH_CONNECTION%% *} $(e "$a" | grep -m1 -E "^(10|192\.168|172\.(1[6-9]|2[0-9]|3[01]))\.") $(v address)"; x=$(v host); if [ "$(g usedns)" = yes ]; then H="- $x"; else A="$A $(e "$x" | grep -E "^[0-9a-f:.]+$")"; fi;; esac;
 Q="$(g port | head -n1) $(v localport)"; [ "$b" ] || Q=22; j=0; B=;
 for u in $N; do for a in $A; do for h in $H; do for l in $L; do for q in $Q; do
-j=$((j+1)); [ $j -gt 400 ] && { e "X there are more than 400 combinations"; break 5; };
+j=$((j+1)); [ $j -gt 1000 ] && { e "X there are more than 1000 connections to ask for"; break 5; };
 case $u in *,*) e "X $u has a comma in its name"; break 4;; esac;
 [ $h = - ] && z=$a || z=$h; e "C $a $z $l $q $u"; x="user=$u,host=$z,addr=$a,laddr=$l,lport=$q"; case "$u $M" in pytest-droplet-nobody*invalid-user*) x=$x,invalid-user;; esac;
 if r=$(sshd $o -T -C "$x" 2>&1) || { d=$r; r=$(sshd $o -G -C "$x" 2>&1); }; then if [ "$r" = "$B" ]; then e S; else y="use|pass|kbd|chall|pubkey|gssapiau|hostbasedauthe|permit[re]|auth|allow[ug]|deny|refuse|trusted"; [ "$B" ] || { B=$r; y="$y|port|ciphers|macs|kex|hostkeyal|casig"; }; e "$r" | grep -E "^($y)"; fi; else e "E $(e "$d" | tail -n1)"; fi;
@@ -211,7 +212,7 @@ class Sshd:
     def values(self, option: str) -> str:
         """Return the values that an option has, joined by ``|``; ``?`` where there is none."""
         found = {c.options[option][0] for c in self.connections if c.options.get(option)}
-        return "|".join(sorted(found)) or "?"
+        return one_line("|".join(sorted(found)), 80) or "?"
 
     def require_all(self) -> None:
         """Raise NotObservedError where not every connection was evaluated."""
@@ -288,7 +289,7 @@ def parse_sshd(text: str) -> Sshd:
         raise NotObservedError(errors[0] if errors else "sshd evaluated no connection")
     files = tuple(f for head, body in found["F"] for f in _file(head, body))
     accounts = tuple(a for head, _ in found["U"] for a in _account(head))
-    gaps = [*(head for head, _ in found["X"]), *errors]
+    gaps = [*(one_line(head) for head, _ in found["X"]), *errors]
     asked = sorted({head.split(" ")[0] for head, _ in found["M"]} - _EVALUATED)
     gaps += [f"Match {one_line(name, 40)} was not evaluated" for name in asked if name]
     if not files:

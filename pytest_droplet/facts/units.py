@@ -39,6 +39,7 @@ _UNITS = (
 )
 UNITS = Section("units", f"TZ=UTC systemctl show -p {','.join(_PROPERTIES)} {_UNITS}")
 
+_STRANGE = re.compile(r"[^A-Za-z0-9:_.@\\-]")
 _TIME = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 
 
@@ -147,13 +148,17 @@ def parse_units(text: str) -> Units:
 
 def _unit(values: Mapping[str, str]) -> Unit:
     condition = values.get("ConditionResult")
+
+    def word(name: str) -> str:
+        return _STRANGE.sub("?", values.get(name, ""))
+
     return Unit(
-        id=values["Id"],
-        load=values["LoadState"],
-        active=values["ActiveState"],
-        sub=values.get("SubState", ""),
-        file_state=values.get("UnitFileState", ""),
-        result=values.get("Result", ""),
+        id=word("Id"),
+        load=word("LoadState"),
+        active=word("ActiveState"),
+        sub=word("SubState"),
+        file_state=word("UnitFileState"),
+        result=word("Result"),
         main_status=_number(values.get("ExecMainStatus")),
         main_pid=_number(values.get("MainPID")),
         condition={"yes": True, "no": False}.get(condition or ""),
