@@ -35,14 +35,17 @@ class Gate:
     def settle(self, verdict: Verdict, droplet: Droplet | None) -> Verdict:
         """Return the verdict with its waiver, and whether it fails the run.
 
-        A waiver in force makes a failure (or, where it says so, an unknown) ``waived``. One that
-        has expired leaves it, and the message says since when.
+        A waiver in force makes a failure (or, where it says so, an unknown) ``waived``; that of
+        a cause is also for what it causes. One that has expired leaves the failure, and the
+        message says since when.
         """
         if verdict.outcome not in {"fail", "unknown"}:
             return verdict
         matching = [
             i
-            for i in find(self.waivers, verdict.check, droplet)
+            for check in (verdict.check, verdict.caused_by)
+            if check is not None
+            for i in find(self.waivers, check, droplet)
             if verdict.outcome == "fail" or self.waivers[i].unknown
         ]
         for number in matching:
