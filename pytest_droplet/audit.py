@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -59,6 +61,7 @@ class Audit:
     _row_facts: tuple[str, ...] = ()
     _observations: dict[int, Observation] = field(default_factory=dict)
     _by_id: dict[int, Droplet] = field(default_factory=dict)
+    _idle: deque[int] | None = None
 
     def __post_init__(self) -> None:
         self.droplets = self.inventory.selection
@@ -106,11 +109,18 @@ class Audit:
         if start:
             self.start(self.droplets)
 
-    def next_arrived(self, wanted: Iterable[int]) -> int:
-        """Wait until one of these Droplets can be judged, and return its id."""
-        ids = set(wanted)
-        ready = ids - self._due
-        return min(ready) if ready else self.hosts.next_arrived(ids)
+    def next_arrived(self, wanted: AbstractSet[int]) -> int:
+        """Wait until one of these Droplets can be judged, and return its id.
+
+        Those that no host is waited for come first. From call to call, ids only go.
+        """
+        if self._idle is None:
+            self._idle = deque(sorted(wanted - self._due))
+        while self._idle:
+            if self._idle[0] in wanted:
+                return self._idle[0]
+            self._idle.popleft()
+        return self.hosts.next_arrived(wanted)
 
     def observation(self, droplet_id: int) -> Observation:
         """Wait for a Droplet's host and return all that is known of it; kept until dropped."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,9 +15,15 @@ import pytest
 import pytest_droplet.checks
 from pytest_droplet.catalogue import Check, checks_in, shipped, source_path
 from pytest_droplet.facts import all_facts
-from pytest_droplet.model import Droplet, Verdict
+from pytest_droplet.model import Droplet, NotObservedError, Verdict
 from pytest_droplet.report.record import Line, result_line
-from pytest_droplet.verdict import given_names, judge, judge_account
+from pytest_droplet.verdict import (
+    arguments_of,
+    arguments_of_account,
+    given_names,
+    judge,
+    judge_account,
+)
 
 if TYPE_CHECKING:
     from pytest_droplet.audit import Audit
@@ -24,8 +31,21 @@ if TYPE_CHECKING:
 CHECKS_FOLDER = Path(pytest_droplet.checks.__file__).parent
 NODE_FOLDER = "pytest_droplet/checks"
 
+_DECISION_IS_ENOUGH = frozenset(
+    {
+        "_pytest.cacheprovider",
+        "_pytest.logging",
+        "_pytest.main",
+        "_pytest.stepwise",
+        "_pytest.terminal",
+        "pytest_droplet.session",
+    }
+)
+
 audit_key: pytest.StashKey[Audit] = pytest.StashKey()
+_every_phase_key: pytest.StashKey[bool] = pytest.StashKey()
 Phase = Literal["setup", "call", "teardown"]
+_GC_THRESHOLDS = (50_000, 20, 1_000)
 
 
 class CheckModule(pytest.Collector):
@@ -54,30 +74,51 @@ class CheckItem(pytest.Item):
     """One check on one Droplet (``droplet`` None: on the account)."""
 
     def __init__(
-        self, *, check: Check, droplet: Droplet | None, mark: pytest.Mark, **kwargs: Any
+        self,
+        *,
+        check: Check,
+        droplet: Droplet | None,
+        mark: pytest.Mark,
+        location: tuple[str, int | None, str],
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.check = check
         self.droplet = droplet
         self.own_markers.append(mark)
+        self._location = location
 
     @property
     def subject(self) -> str:
         """What is judged: the Droplet's name and id, or ``account``."""
         return self.droplet.pytest_id if self.droplet else "account"
 
-    @cached_property
+    @property
     def audit(self) -> Audit:
         """The run that this item belongs to."""
         return self.config.stash[audit_key]
 
     def judge(self) -> Verdict:
         """Wait for the Droplet, judge the check, and let the gate have its say."""
-        if self.droplet is None:
-            verdict = judge_account(self.check, self.audit.account(self.audit.rows))
-        else:
-            verdict = judge(self.check, self.audit.observation(self.droplet.id))
+        try:
+            if self.droplet is None:
+                verdict = judge_account(self.check, self.audit.account(self.audit.rows))
+            else:
+                verdict = judge(self.check, self.audit.observation(self.droplet.id))
+        except pytest.fail.Exception as exc:  # pytest-timeout's, while the host is waited for
+            droplet_id = self.droplet.id if self.droplet else None
+            message = str(exc.msg)
+            verdict = Verdict(self.check.id, droplet_id, "unknown", self.check.severity, message)
         return self.audit.gate.settle(verdict, self.droplet)
+
+    def call(self) -> None:
+        """Call the check's function on the same facts again."""
+        if self.droplet is None:
+            account = self.audit.account(self.audit.rows)
+            self.check.function(**arguments_of_account(self.check, account))
+        else:
+            observation = self.audit.observation(self.droplet.id)
+            self.check.function(**arguments_of(self.check, observation))
 
     def runtest(self) -> None:
         """Run the check as pytest runs any item; the run protocol below does not come here."""
@@ -94,38 +135,56 @@ class CheckItem(pytest.Item):
         code = self.check.function.__code__
         return source_path(self.check), code.co_firstlineno - 1, self.name
 
-    @cached_property
+    @property
     def location(self) -> tuple[str, int | None, str]:
         """The file of the node id, so that no machine path is shown; pytest adds the name."""
-        line = self.check.function.__code__.co_firstlineno - 1
-        return self.nodeid.partition("::")[0], line, ""
+        return self._location
 
     def run_protocol(self) -> None:
         """Judge, and report setup, call and teardown as pytest does for any test."""
-        hook = self.ihook
-        hook.pytest_runtest_logstart(nodeid=self.nodeid, location=self.location)
+        hook, nodeid = self.ihook, self.nodeid
+        hook.pytest_runtest_logstart(nodeid=nodeid, location=self.location)
         start = time.time()
         verdict = self.judge()
+        if self.config.option.setupshow:
+            self._show()
         for report in self._reports(verdict, start):
             hook.pytest_runtest_logreport(report=report)
-        hook.pytest_runtest_logfinish(nodeid=self.nodeid, location=self.location)
+            if report.failed and self.config.option.usepdb:
+                self._interact(report)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=self.location)
+
+    def _show(self) -> None:
+        """Name the item and its facts, as ``--setup-show`` does for a test and its fixtures."""
+        writer = self.config.get_terminal_writer()
+        writer.line()
+        writer.write(f"        {self.nodeid} (fixtures used: {', '.join(self.check.facts)})")
+
+    def _interact(self, report: pytest.TestReport) -> None:
+        """Let ``--pdb`` look at a check that failed: it is called again on the same facts.
+
+        What was not observed, as a host that did not answer, leaves nothing to look at.
+        """
+        call = pytest.CallInfo.from_call(self.call, when="call")
+        nothing = (pytest.skip.Exception, NotObservedError)
+        if call.excinfo is not None and not call.excinfo.errisinstance(nothing):
+            self.ihook.pytest_exception_interact(node=self, call=call, report=report)
 
     def _reports(self, verdict: Verdict, start: float) -> Iterator[pytest.TestReport]:
         outcome, phase, text = as_pytest(verdict, self.audit.options.unknown)
+        every = needs_every_phase(self.config)
         longrepr: Any = text
         if outcome == "skipped" and text is not None:
             path, line, _ = self.location
             longrepr = (path, (line or 0) + 1, f"Skipped: {text}")
-        properties = [
-            ("check", verdict.check),
-            ("severity", verdict.severity),
-            ("verdict", verdict.outcome),
-        ]
+        properties = list(_properties(verdict.check, verdict.severity, verdict.outcome))
         if verdict.waiver is not None:
-            properties.append(("waiver", f"{verdict.waiver['expires']}: {verdict.waiver['reason']}"))
+            properties.append(
+                ("waiver", f"{verdict.waiver['expires']}: {verdict.waiver['reason']}")
+            )
         if self.droplet is not None:
-            properties.append(("urn", self.droplet.urn))
-        if phase != "setup":
+            properties.append(_urn(self.droplet.urn))
+        if every and phase != "setup":
             yield self._report("setup", start=start, properties=properties)
         decisive = self._report(
             phase,
@@ -141,7 +200,8 @@ class CheckItem(pytest.Item):
         carry(decisive, self.audit, result_line(verdict, self.nodeid, page))
         vars(decisive)["droplet_check"] = True
         yield decisive
-        yield self._report("teardown", start=start, properties=properties)
+        if every:
+            yield self._report("teardown", start=start, properties=properties)
 
     def _report(
         self,
@@ -154,7 +214,7 @@ class CheckItem(pytest.Item):
         properties: Sequence[tuple[str, object]],
     ) -> pytest.TestReport:
         return pytest.TestReport(
-            nodeid=self.nodeid,
+            nodeid=getattr(self, "id", self.nodeid),  # pytest 9.2 would parse the text again
             location=self.location,
             keywords={},
             outcome=outcome,
@@ -165,6 +225,32 @@ class CheckItem(pytest.Item):
             stop=start + duration,
             user_properties=properties,
         )
+
+
+@lru_cache(maxsize=4096)
+def _properties(check: str, severity: str, outcome: str) -> tuple[tuple[str, object], ...]:
+    return ("check", check), ("severity", severity), ("verdict", outcome)
+
+
+@lru_cache(maxsize=64)
+def _urn(urn: str) -> tuple[str, object]:
+    """Return the property of a Droplet, one object for all its reports."""
+    return "urn", urn
+
+
+def needs_every_phase(config: pytest.Config) -> bool:
+    """Whether some plugin may wait for the reports of setup and teardown.
+
+    pytest's own need the one that decides alone, but for junitxml and the one that sends the
+    reports of pytest-xdist to another process; what others need is not known.
+    """
+    known = config.stash.get(_every_phase_key, None)
+    if known is None:
+        impls = config.hook.pytest_runtest_logreport.get_hookimpls()
+        modules = {impl.function.__module__ for impl in impls}
+        times = config.getini("console_output_style") == "times"  # added up from all of them
+        known = config.stash[_every_phase_key] = times or not modules <= _DECISION_IS_ENOUGH
+    return known
 
 
 def as_pytest(
@@ -203,6 +289,12 @@ def carry(report: pytest.TestReport, audit: Audit, result: Line) -> None:
         vars(report)["droplet_line"] = line
 
 
+def unload(report: pytest.TestReport) -> None:
+    """Take from a report what it carried, once that is in the record: pytest keeps reports."""
+    vars(report).pop("droplet_result", None)
+    vars(report).pop("droplet_line", None)
+
+
 def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
     """Yield the Items of one check: one a selected Droplet, or one for the account."""
     mark = pytest.mark.droplet_check(
@@ -216,6 +308,7 @@ def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
     subjects: Iterable[Droplet | None] = (
         (None,) if check.of_account else parent.config.stash[audit_key].droplets
     )
+    location = (parent.nodeid.partition("::")[0], check.function.__code__.co_firstlineno - 1, "")
     for droplet in subjects:
         subject = droplet.pytest_id if droplet else "account"
         name = f"{check.base_id}[{params}{subject}]"
@@ -226,6 +319,7 @@ def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
             check=check,
             droplet=droplet,
             mark=mark,
+            location=location,
         )
         yield item
 
@@ -276,6 +370,9 @@ class _Between(pytest.Item):
 def run_loop(session: pytest.Session, audit: Audit) -> None:
     """Run the items, each Droplet's together, Droplets in the order in which they answer.
 
+    A check's item is let go of once it has run, unless some plugin may look back: ten thousand
+    Droplets have half a million.
+
     Raises:
         pytest.Session.Failed, pytest.Session.Interrupted: As pytest's own loop.
     """
@@ -284,12 +381,19 @@ def run_loop(session: pytest.Session, audit: Audit) -> None:
     for item in session.items:
         droplet = droplet_of(item)
         (groups.setdefault(droplet.id, []) if droplet else last).append(item)
+    if let_go := not needs_every_phase(session.config):
+        session.items[:] = [i for i in session.items if not isinstance(i, CheckItem)]
     between: _Between = _Between.from_parent(session, name="next Droplet")
+    wanted = set(groups)
     while groups:
-        droplet_id = audit.next_arrived(groups)
+        droplet_id = audit.next_arrived(wanted)
+        wanted.discard(droplet_id)
         group = groups.pop(droplet_id)
         _run(session, group, between if groups or last else None)
         audit.drop(droplet_id)
+        for item in group if let_go else ():
+            if isinstance(item, CheckItem):
+                del item.keywords  # they refer to the item: nothing else keeps it
     for droplet in audit.droplets if audit.needs_rows else ():
         if droplet.id not in audit.rows:
             audit.observation(droplet.id)
@@ -304,6 +408,29 @@ def _run(session: pytest.Session, items: Sequence[pytest.Item], after: pytest.It
             raise session.Failed(session.shouldfail)
         if session.shouldstop:
             raise session.Interrupted(session.shouldstop)
+
+
+class Garbage:
+    """Keeps Python's garbage collector out of the way of a run with very many objects.
+
+    Items and reports live until the end and are no garbage: to look through them again and again
+    costs more than the tests. What a connection leaves behind is still collected.
+    """
+
+    def __init__(self) -> None:
+        gc.unfreeze()  # of a run before in this process, which kept its own
+        self._before = gc.get_threshold()
+
+    def keep_out(self) -> None:
+        """Leave all that exists now alone, and look through new objects less often."""
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+
+    def finish(self) -> None:
+        """Collect once more, then leave all to the end of the process."""
+        gc.set_threshold(*self._before)
+        gc.collect()
+        gc.freeze()
 
 
 def selected_checks(items: Iterable[pytest.Item]) -> Mapping[str, Check]:

@@ -67,6 +67,7 @@ def prepare(config: pytest.Config) -> AuditConfig:
     try:
         selection = parse_selectors(options.selectors)
         beside = DEMO if selection.demo else folder
+        _refuse_links(beside)
         config.stash[settings_key] = load_settings(beside)
         replaying = options.replay is not None or selection.demo
         recording = load_recording(options.replay) if replaying else None
@@ -83,6 +84,14 @@ def prepare(config: pytest.Config) -> AuditConfig:
     config.stash[_recording_key] = recording
     config.stash[_recorder_key] = None
     return options
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse files that a project brings along and that are links to files elsewhere."""
+    for name in ("droplet.toml", waivers.FILE):
+        path = folder / name
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise TableError(f"{name}: it is a link out of its folder; put the file itself there")
 
 
 def _if_there(path: Path) -> Path | None:

@@ -55,6 +55,21 @@ def receive(config: pytest.Config) -> Audit:
     return audit
 
 
+class _Share(dict[str, bool]):
+    """Whether each item of a worker's share is done; ``left`` counts those that are not.
+
+    xdist asks for that number after every report, and would count half a million items anew.
+    """
+
+    def __init__(self, unit: Mapping[str, bool]) -> None:
+        super().__init__(unit)
+        self.left = sum(not done for done in self.values())
+
+    def __setitem__(self, nodeid: str, done: bool) -> None:
+        self.left -= done - self[nodeid]
+        super().__setitem__(nodeid, done)
+
+
 def make_scheduler(config: pytest.Config, log: Any, droplets: Sequence[Droplet]) -> Any:
     """Return a scheduler that gives each worker whole Droplets, in as many shares as workers."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 xdist is optional
@@ -66,6 +81,15 @@ def make_scheduler(config: pytest.Config, log: Any, droplets: Sequence[Droplet])
             found = _ID.search(nodeid)
             share = share_of.get(int(found[1]), 0) if found else 0
             return f"share {share % self.numnodes}"
+
+        def _assign_work_unit(self, node: Any) -> None:
+            scope, unit = self.workqueue.popitem(last=False)
+            share = self.assigned_work[node][scope] = _Share(unit)
+            places = {nodeid: i for i, nodeid in enumerate(self.registered_collections[node])}
+            node.send_runtest_some([places[n] for n, done in share.items() if not done])
+
+        def _pending_of(self, workload: dict[str, _Share]) -> int:
+            return sum(share.left for share in workload.values())
 
     return DropletScheduling(config, log)
 

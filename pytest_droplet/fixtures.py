@@ -36,9 +36,8 @@ class FactFixtures(ModuleType):
 
 
 def _fixture(fact: Fact) -> Any:
-    @pytest.fixture(scope="module", name=fact.name)
     def read(droplet: Droplet, pytestconfig: pytest.Config) -> Any:
         return pytestconfig.stash[audit_key].observation(droplet.id).reading(fact.name).get()
 
     read.__doc__ = fact.doc
-    return read
+    return pytest.fixture(scope="module", name=fact.name)(read)

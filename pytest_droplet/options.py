@@ -12,6 +12,8 @@ import pytest
 
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
+# testinfra's, by argparse's names.
+_REACH = ("ssh_config", "ssh_identity_file", "sudo", "sudo_user", "hosts", "connection")
 REPORT_FORMATS = ("jsonl", "sarif", "ocsf", "hdf", "csv", "markdown", "github")
 
 
@@ -228,6 +230,46 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(option.key, f"default of {option.flag}: {option.help}", default=None)
 
 
+def refuse_addopts(config: pytest.Config) -> None:
+    """Refuse what an ini file's ``addopts`` may not set: it stands for no person.
+
+    Every option of ours; in an audit also those of testinfra that say how hosts are reached (an
+    ssh config names commands and known_hosts files), and a page outside the ini file's folder.
+
+    Raises:
+        pytest.UsageError: Names the ini file, the option and its value.
+    """
+    added = config.getini("addopts")
+    if not added or hasattr(config, "workerinput"):
+        return
+    found = config._parser.parse_known_args(list(added))  # noqa: SLF001 it has no public way
+    own = {"droplets": "--droplets"} | {o.key: o.flag for o in OPTIONS}
+    reach = dict.fromkeys(_REACH, "") if config.getoption("--droplets") else {}
+    for key in (*own, *reach):
+        value = getattr(found, key, None)
+        if value in (None, False):
+            continue
+        flag = own.get(key) or "--" + key.replace("_", "-")
+        shown = flag if value is True else f"{flag}={value[0] if type(value) is list else value}"
+        ini = any(o.ini and o.key == key for o in OPTIONS)
+        raise pytest.UsageError(
+            f"{_ini_name(config)}: addopts has {shown}: no file of a project may set it; "
+            + (f"write {key} = {value} there" if ini else "type it on the command line")
+        )
+    page = getattr(found, "htmlpath", None)
+    if page and config.getoption("--droplets") and config.option.htmlpath == page:
+        folder = (config.inipath or config.rootpath / "x").parent.resolve()
+        if not (config.invocation_params.dir / page).resolve().is_relative_to(folder):
+            raise pytest.UsageError(
+                f"{_ini_name(config)}: addopts has --html={page}: the page must be below the"
+                " folder of that file; type another on the command line"
+            )
+
+
+def _ini_name(config: pytest.Config) -> str:
+    return config.inipath.name if config.inipath else "the ini file"
+
+
 def read_options(config: pytest.Config) -> AuditConfig:
     """Parse the options of a run.
 
@@ -289,7 +331,7 @@ def _value(option: Option, config: pytest.Config) -> tuple[Any, str]:
     if option.environment and (text := os.environ.get(option.environment)):
         return _parsed(option, text, "environment"), "environment"
     if option.ini and (text := config.getini(option.key)):
-        where = config.inipath.name if config.inipath else "the ini file"
+        where = _ini_name(config)
         return _parsed(option, text, where), where
     if option.kind == "list":
         return [], "default"

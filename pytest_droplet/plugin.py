@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_droplet.options import add_options
+from pytest_droplet.options import add_options, refuse_addopts
 
 if TYPE_CHECKING:
     from pytest_droplet.hooks import Hosts
@@ -22,9 +25,31 @@ _MARK = (
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--droplets`` and the options of the table."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add ``--droplets`` and the options of the table.
+
+    Raises:
+        pytest.UsageError: pytest-ansible would be loaded too; pytest ends at the option that it
+            and testinfra both add.
+    """
+    if _clashes_with_testinfra(pluginmanager):
+        raise pytest.UsageError(
+            "pytest-ansible and pytest-testinfra cannot be loaded together: both add"
+            " --ansible-inventory; add `-p no:pytest-ansible`, or use an environment without it"
+        )
     add_options(parser)
+
+
+def _clashes_with_testinfra(pluginmanager: pytest.PytestPluginManager) -> bool:
+    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") or any(
+        map(pluginmanager.is_blocked, ("pytest-ansible", "pytest11.testinfra"))
+    ):
+        return False
+    found = find_spec("pytest_ansible")
+    if found is None or found.origin is None or find_spec("ansible") is None:
+        return False
+    plugin = Path(found.origin).with_name("plugin.py")
+    return plugin.is_file() and '"--ansible-inventory"' in plugin.read_text("utf-8")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -35,7 +60,12 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Print what ``--droplets-list``, ``-explain`` or ``-show-script`` ask for, and exit."""
+    """Print what ``--droplets-list``, ``-explain`` or ``-show-script`` ask for, and exit.
+
+    Raises:
+        pytest.UsageError: ``addopts`` of an ini file has an option that it may not set.
+    """
+    refuse_addopts(config)
     if not any(
         config.getoption(f"droplets_{name}") for name in ("list", "explain", "show_script")
     ):

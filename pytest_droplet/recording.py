@@ -6,15 +6,25 @@ every other file), ``api.json`` (answers by request) and ``hosts/<id>.json`` (on
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pytest_droplet.model import HostReading, NotObservedError, Probe, Section, SectionOutput
+import pytest
+
+from pytest_droplet.model import (
+    HostReading,
+    HostState,
+    NotObservedError,
+    Probe,
+    Section,
+    SectionOutput,
+)
 from pytest_droplet.redact import redact, redact_json
 
 FORMAT = 1
@@ -58,6 +68,8 @@ class Recorder:
         self._answers: dict[str, Any] = {}
         self._sums: dict[str, str] = {}
         try:
+            if folder.is_dir() and any(folder.iterdir()):
+                raise FileExistsError(errno.EEXIST, "it holds something already")
             (folder / "hosts").mkdir(parents=True)
         except OSError as exc:
             raise RecordingError(
@@ -87,11 +99,18 @@ class Recorder:
             "selector": list(selector),
             "files": self._sums,
         }
-        (self._folder / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+        self._write(_MANIFEST, manifest)
 
     def _write(self, name: str, data: Any) -> None:
         text = json.dumps(data, indent=1, sort_keys=True) + "\n"
-        (self._folder / name).write_text(text, "utf-8")
+        try:
+            (self._folder / name).write_text(text, "utf-8")
+        except OSError as exc:
+            pytest.exit(
+                f"--droplets-record={self._folder}: {name} could not be written: {exc.strerror};"
+                " make room and run again",
+                pytest.ExitCode.USAGE_ERROR,
+            )
         self._sums[name] = hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -103,13 +122,13 @@ def load_recording(folder: Path | None) -> Recording:
     """
     root = folder or DEMO
     name = root.name
-    manifest = _load(root, _MANIFEST, name, None)
-    if manifest.get("format") != FORMAT:
-        raise RecordingError(
-            f"recording {name}: format {manifest.get('format')!r}, this version reads {FORMAT}"
-        )
-    sums = manifest["files"]
     try:
+        manifest = _load(root, _MANIFEST, name, None)
+        if manifest.get("format") != FORMAT:
+            raise RecordingError(
+                f"recording {name}: format {manifest.get('format')!r}, this version reads {FORMAT}"
+            )
+        sums = manifest["files"]
         answers = _load(root, "api.json", name, sums["api.json"])
         hosts = [
             _reading(_load(root, file, name, checksum))
@@ -187,15 +206,18 @@ class ReplayHosts:
 def _load(root: Path, file: str, name: str, checksum: str | None) -> Any:
     if ".." in file.split("/") or file.startswith("/"):
         raise RecordingError(f"recording {name}: {file!r} is not inside it")
+    path = root.joinpath(*file.split("/"))
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise RecordingError(f"recording {name}: {file} is a link to a file outside of it")
     try:
-        data = root.joinpath(*file.split("/")).read_bytes()
+        data = path.read_bytes()
     except OSError as exc:
         raise RecordingError(f"recording {name}: {file} cannot be read: {exc.strerror}") from None
     if checksum is not None and hashlib.sha256(data).hexdigest() != checksum:
         raise RecordingError(f"recording {name}: {file} was changed after it was written")
     try:
         return json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise RecordingError(f"recording {name}: {file} is not JSON: {exc}") from None
 
 
@@ -204,4 +226,6 @@ def _reading(data: Mapping[str, Any]) -> HostReading:
     fields["observed_at"] = datetime.fromisoformat(fields["observed_at"])
     fields["sections"] = {k: SectionOutput(**v) for k, v in fields["sections"].items()}
     fields["names"] = tuple(fields.get("names", ()))
+    if fields["state"] not in get_args(HostState):
+        raise ValueError(f"state {fields['state']!r}")
     return HostReading(**fields)

@@ -8,13 +8,21 @@ from typing import Any, NoReturn, SupportsIndex
 
 MASK = "***"
 
+# Each with a text that stands in whatever it matches, so that most texts cost no regex.
 _SECRETS = (
-    re.compile(r"\bdo[opr]_v1_[0-9A-Za-z]{8,}"),
-    re.compile(r"(?i)(?<=\bbearer )[-._~+/0-9A-Za-z]{8,}=*"),
-    re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
-    re.compile(
-        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
+    ("_v1_", re.compile(r"\bdo[opr]_v1_[0-9A-Za-z]{8,}")),
+    ("earer ", re.compile(r"(?i)(?<=\bbearer )[-._~+/0-9A-Za-z]{8,}=*")),
+    ("://", re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)")),
+    ("://", re.compile(r"(?<=://)(?:hooks\.slack\.com|discord(?:app)?\.com/api/webhooks)/\S+")),
+    (
+        "PRIVATE KEY",
+        re.compile(
+            r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
+        ),
     ),
+    ("$", re.compile(r"\$(?:[1567]|2[abxy]|gy|y|sha1)\$[^\s:'\"]{8,}")),
+    ("assword", re.compile(r"assword[ \t]*[:=][ \t]*\S{4,}")),
+    ("assphrase", re.compile(r"assphrase[ \t]*[:=][ \t]*\S{4,}")),
 )
 
 
@@ -50,14 +58,16 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     """Mask what looks like a secret in a text, and the given secrets wherever they stand.
 
     Known by their look are DigitalOcean tokens (``dop_v1_``, ``doo_v1_``, ``dor_v1_``), bearer
-    headers, user information in URLs and private keys in PEM. A token without such a prefix is
-    masked only where it is given.
+    headers, user information in URLs, webhooks of chats, private keys in PEM, hashes of crypt(3)
+    and what stands behind ``password:``. A token without such a prefix is masked only where it
+    is given.
     """
     for secret in secrets:
         if secret:
             text = text.replace(secret.reveal(), MASK)
-    for pattern in _SECRETS:
-        text = pattern.sub(MASK, text)
+    for needle, pattern in _SECRETS:
+        if needle in text:
+            text = pattern.sub(MASK, text)
     return text
 
 

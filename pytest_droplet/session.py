@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,16 @@ from pytest_droplet import collection, discovery, distribution, fixtures, userte
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import checks_of
 from pytest_droplet.report.reports import Reports
+
+
+def _end_as_ctrl_c_does() -> signal.Handlers | None:
+    """Let SIGTERM end the run with its summary, where nobody handles it; return what it did."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return signal.SIG_DFL
 
 
 class AuditPlugin:
@@ -25,11 +37,15 @@ class AuditPlugin:
         self.shipped = distribution.adds_shipped(config)
         self.named = collection.translate_arguments(config)
         self.deselected = 0
+        self.garbage = collection.Garbage()
         if self.controller and self.options.record is not None:
             raise pytest.UsageError(
                 "--droplets-record needs all readings in one process: leave out -n"
             )
         self.reports: Reports | None = None
+        if self.options.html is not None and not (self.worker or config.option.collectonly):
+            Reports.prepare_page(self.options.html)
+        self.on_sigterm = None if self.worker else _end_as_ctrl_c_does()
         config.pluginmanager.register(fixtures, "droplet-fixtures")
 
     @property
@@ -142,6 +158,7 @@ class AuditPlugin:
         usertests.activate(self.audit)
         if self.reports:
             self.reports.begin(self.audit, checks.values())
+        self.garbage.keep_out()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -191,6 +208,7 @@ class AuditPlugin:
         """Write the verdict of a finished test into the record."""
         if self.reports:
             self.reports.add(report)
+            collection.unload(report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -220,9 +238,12 @@ class AuditPlugin:
 
     def pytest_unconfigure(self) -> None:
         """Close every connection."""
+        if self.on_sigterm is not None:
+            signal.signal(signal.SIGTERM, self.on_sigterm)
         audit = self.config.stash.get(collection.audit_key, None)
         if audit is not None:
             audit.hosts.close()
         usertests.deactivate()
         if self.reports:
             self.reports.close()
+        self.garbage.finish()

@@ -12,6 +12,7 @@ import pytest
 from pytest_droplet.catalogue import ACCOUNT, Check, shipped
 from pytest_droplet.facts import Account, Observation, all_facts
 from pytest_droplet.model import Evidence, NotObservedError, Reading, Verdict
+from pytest_droplet.redact import redact
 from pytest_droplet.words import Outcome
 
 _EVIDENCE_LIMIT = 400
@@ -50,7 +51,8 @@ def judge(check: Check, observation: Observation) -> Verdict:
 
 def _judge(check: Check, observation: Observation) -> Verdict:
     began = time.perf_counter()
-    readings = {name: observation.reading(name) for name in check.facts if name in all_facts()}
+    known = all_facts()
+    readings = {name: observation.reading(name) for name in check.facts if name in known}
     evidence = fact_evidence(observation, readings)
 
     def verdict(outcome: Outcome, message: str = "", **more: Any) -> Verdict:
@@ -59,7 +61,7 @@ def _judge(check: Check, observation: Observation) -> Verdict:
             observation.droplet.id,
             outcome,
             check.severity,
-            message[:_MESSAGE_LIMIT],
+            redact(message)[:_MESSAGE_LIMIT],
             evidence,
             duration_s=time.perf_counter() - began,
             **more,
@@ -77,14 +79,7 @@ def _judge(check: Check, observation: Observation) -> Verdict:
             return verdict("notapplicable", cause.message)
         if cause.outcome in {"unknown", "error"}:
             return verdict("unknown", f"{cause.check} is {cause.outcome}: {cause.message}")
-    arguments: dict[str, Any] = dict(check.arguments)
-    for name in check.facts:
-        if name in readings:
-            reading = readings[name]
-            arguments[name] = reading.value if reading.missing is None else MissingFact(reading)
-        else:
-            arguments[name] = _GIVEN[name](observation)
-    outcome, message, trace = _call(check, arguments)
+    outcome, message, trace = _call(check, arguments_of(check, observation))
     if outcome == "pass":
         for reading in readings.values():
             if reading.missing is not None:
@@ -92,10 +87,23 @@ def _judge(check: Check, observation: Observation) -> Verdict:
     return verdict(outcome, message, traceback=trace)
 
 
+def arguments_of(check: Check, observation: Observation) -> dict[str, Any]:
+    """Return what a check's function is called with; a missing fact raises when it is used."""
+    known = all_facts()
+    arguments: dict[str, Any] = dict(check.arguments)
+    for name in check.facts:
+        if name in known:
+            reading = observation.reading(name)
+            arguments[name] = reading.value if reading.missing is None else MissingFact(reading)
+        else:
+            arguments[name] = _GIVEN[name](observation)
+    return arguments
+
+
 def judge_account(check: Check, account: Account) -> Verdict:
     """Judge a check of the account as a whole."""
     began = time.perf_counter()
-    outcome, message, trace = _call(check, {**check.arguments, ACCOUNT: account})
+    outcome, message, trace = _call(check, arguments_of_account(check, account))
     evidence = (
         Evidence(
             ACCOUNT,
@@ -109,11 +117,16 @@ def judge_account(check: Check, account: Account) -> Verdict:
         None,
         outcome,
         check.severity,
-        message[:_MESSAGE_LIMIT],
+        redact(message)[:_MESSAGE_LIMIT],
         evidence,
         duration_s=time.perf_counter() - began,
         traceback=trace,
     )
+
+
+def arguments_of_account(check: Check, account: Account) -> dict[str, Any]:
+    """Return what the function of a check of the account is called with."""
+    return {**check.arguments, ACCOUNT: account}
 
 
 _GIVEN: Mapping[str, Callable[[Observation], Any]] = {
@@ -125,7 +138,12 @@ _GIVEN: Mapping[str, Callable[[Observation], Any]] = {
 
 def fact_evidence(observation: Observation, names: Iterable[str]) -> tuple[Evidence, ...]:
     """Return the evidence of those names that are facts, in their order."""
-    return tuple(_evidence(n, observation.reading(n)) for n in names if n in all_facts())
+    facts, known = all_facts(), observation.evidence
+    chosen = [name for name in names if name in facts]
+    for name in chosen:
+        if name not in known:
+            known[name] = _evidence(name, observation.reading(name))
+    return tuple(known[name] for name in chosen)
 
 
 def given_names() -> frozenset[str]:
@@ -135,8 +153,10 @@ def given_names() -> frozenset[str]:
 
 def _out_of_reach(check: Check, observation: Observation) -> tuple[Outcome, str] | None:
     host = observation.host
-    of_host = any(f in all_facts() and all_facts()[f].of_host for f in check.facts)
-    if not of_host or host.state == "reached":
+    if host.state == "reached":
+        return None
+    known = all_facts()
+    if not any(f in known and known[f].of_host for f in check.facts):
         return None
     if host.state == "unreachable":
         return "unknown", host.reason
@@ -148,12 +168,14 @@ def _call(check: Check, arguments: Mapping[str, Any]) -> tuple[Outcome, str, str
         check.function(**arguments)
     except AssertionError as exc:
         return "fail", _first_claim(exc), None
+    except pytest.fail.Exception as exc:
+        return "fail", str(exc.msg), None
     except NotObservedError as exc:
         return "unknown", str(exc), None
     except pytest.skip.Exception as exc:
         return "notapplicable", str(exc.msg), None
     except Exception as exc:  # noqa: BLE001 a broken check must not end the audit
-        return "error", f"{type(exc).__name__}: {exc}", traceback.format_exc()
+        return "error", f"{type(exc).__name__}: {exc}", redact(traceback.format_exc())
     return "pass", "", None
 
 
@@ -167,6 +189,7 @@ def _evidence(name: str, reading: Reading[Any]) -> Evidence:
     text = (
         f"not observed: {reading.missing}" if reading.missing is not None else str(reading.value)
     )
+    text = redact(text)
     if len(text) > _EVIDENCE_LIMIT:
         text = text[: _EVIDENCE_LIMIT - 1] + "…"
     return Evidence(name, reading.source, reading.observed_at, text)

@@ -11,6 +11,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -207,7 +208,8 @@ def _commands(sections: Iterable[Section]) -> list[str]:
 def _from_outside(probes: Iterable[Probe]) -> list[str]:
     lines = []
     for probe in probes:
-        said = inspect.getdoc(probe.run) or ""
+        run = probe.run.func if isinstance(probe.run, partial) else probe.run
+        said = inspect.getdoc(run) or ""
         first = " ".join(said.partition("\n\n")[0].split())
         lines += ["", f"From outside, probe ``{probe.name}``" + (f": {first}" if first else ".")]
     return lines

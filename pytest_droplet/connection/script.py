@@ -212,8 +212,13 @@ def _output(name: str, stdout: bytes, stderr: bytes, rc: int) -> SectionOutput:
         stderr=stderr[:STDERR_CAP_BYTES].decode("utf-8", "replace"),
         rc=rc,
         truncated=len(stdout) > STDOUT_CAP_BYTES,
-        missing="it was killed on the host before its end (status 137)" if rc == 137 else None,
+        missing=f"it was killed on the host before its end (status {rc})" if _killed(rc) else None,
     )
+
+
+def _killed(rc: int) -> bool:
+    """Whether the shell gives this status for a command that a signal ended."""
+    return 128 < rc <= 128 + 64
 
 
 def _uid(own: SectionOutput | None) -> int | None:

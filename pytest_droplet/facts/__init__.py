@@ -27,6 +27,7 @@ from pytest_droplet.model import (
     SectionOutput,
     Verdict,
 )
+from pytest_droplet.redact import redact
 
 if TYPE_CHECKING:
     from pytest_droplet.settings import Settings
@@ -118,10 +119,10 @@ class Observation:
         try:
             return Reading(wanted.source, when, value=wanted.read(self))
         except NotObservedError as exc:
-            return Reading(wanted.source, when, missing=str(exc))
+            return Reading(wanted.source, when, missing=redact(str(exc)))
         except Exception as exc:  # noqa: BLE001 hostile input: whatever a parser raises is "unread"
             reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
-            return Reading(wanted.source, when, missing=reason[:300])
+            return Reading(wanted.source, when, missing=redact(reason)[:300])
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def parse_audit_files(text: str, machine: str) -> AuditFiles:
     """Parse what the section ``audit_rules`` prints.
 
     Raises:
-        NotObservedError: The machine is neither x86_64 nor aarch64.
+        NotObservedError: The machine is neither x86_64 nor aarch64, or a line is not as expected.
     """
     files: list[RuleFile] = []
     bodies: list[list[RuleLine]] = []
@@ -192,6 +192,8 @@ def parse_audit_files(text: str, machine: str) -> AuditFiles:
             parts = rest.split(":")
             if len(parts) > 2 and parts[2].isascii() and parts[2].isdecimal():
                 names[kind][parts[0]] = int(parts[2][:10])
+        elif raw:
+            raise NotObservedError(f"a line is of no rules file: {one_line(raw, 60)!r}")
     read = [
         RuleFile(f.path, f.mode, f.uid, tuple(body)) for f, body in zip(files, bodies, strict=True)
     ]

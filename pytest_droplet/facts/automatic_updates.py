@@ -154,6 +154,8 @@ def _dnf_obstacles(text: str, units: Units, os: OsRelease) -> list[str]:
     for line in text.splitlines():
         if found := _OPTION.fullmatch(line):
             options[found[1]] = found[2].lower()
+    if text.strip() and not options and "[commands]" not in text:
+        raise NotObservedError("automatic.conf is not to be read: it has no option")
     installing = units["dnf-automatic-install.timer"].is_enabled
     timers = [n for n in ("dnf-automatic.timer", "dnf5-automatic.timer") if units[n].is_enabled]
     if not installing and not timers:

@@ -180,10 +180,10 @@ def expose(
             )
     if len(wanted) > MOST_PORTS:
         unread = unread or f"{len(wanted)} ports are open; {MOST_PORTS} of them were judged"
-    if any(host.sends_all_on(p) for p in (*outside, *inside)) or any(
+    if any(host.may_send_all_on(p) for p in (*outside, *inside)) or any(
         last - first >= _WIDEST_RANGE for hook in hooks for first, last in _of_nat(hook)
     ):
-        unread = unread or "a rule of NAT is for more ports than can be judged one by one"
+        unread = unread or "NAT may send on more ports than can be judged one by one"
     return ExposedPorts(tuple(found), unread)
 
 
@@ -210,17 +210,17 @@ class _Host:
     def sent_on(self, packets: Iterable[Packet]) -> str:
         """Return where NAT sends the packets, empty where it does not."""
         for packet in packets:
-            for outcome in sorted(self._destinations(packet)):
-                if (target := Destination.of(outcome)) is not None:
-                    return _sent(packet, target)
+            for outcome in sorted(self._destinations(packet), reverse=True):
+                if outcome != "accept":
+                    target = Destination.of(outcome)
+                    return "NAT" if target is None else _sent(packet, target)
         return ""
 
-    def sends_all_on(self, packet: Packet) -> bool:
-        """Whether NAT sends on packets to ports that no rule is for."""
+    def may_send_all_on(self, packet: Packet) -> bool:
+        """Whether NAT sends on packets to ports that no rule is for, or may."""
         return any(
-            Destination.of(outcome) is not None
+            self._destinations(replace(packet, protocol=protocol, port=None)) != {"accept"}
             for protocol in _PROTOCOLS
-            for outcome in self._destinations(replace(packet, protocol=protocol, port=None))
         )
 
     def _follow(self, packet: Packet) -> Reach:

@@ -43,7 +43,7 @@ ADDRESSES = Section(
 )
 
 _ABSENT = 127
-_ADDRESS = re.compile(r"[0-9]+: (\S+?)(?:@\S+)? +inet6? (\S+).*? scope global.*")
+_ADDRESS = re.compile(r"[0-9]+: (\S+?)(?:@\S+)? +inet6? (\S+).*? scope (\S+).*")
 _PART = re.compile(r"^== (nft|legacy)(6?)\n(.*?)^rc=([0-9]+)\n", re.MULTILINE | re.DOTALL)
 _BRIDGES = re.compile(
     r"docker\d*|br-.*|veth.*|virbr.*|cni.*|flannel.*|lxc.*|wg.*|tun.*|tailscale.*"
@@ -152,7 +152,7 @@ def parse_interfaces(output: SectionOutput) -> Interfaces:
     """Parse ``disable_ipv6`` and ``ip -o addr show``; addresses of other scopes are left out.
 
     Raises:
-        NotObservedError: ``ip`` is absent or named no interface.
+        NotObservedError: ``ip`` is absent or named no interface, or a line is not as expected.
     """
     switch, _, listing = output.stdout.partition("\n")
     if output.rc != 0 or not listing.strip() or switch.strip() not in {"0", "1"}:
@@ -160,11 +160,12 @@ def parse_interfaces(output: SectionOutput) -> Interfaces:
     found = []
     networks: list[tuple[str, Network]] = []
     for line in listing.splitlines():
-        if matched := _ADDRESS.fullmatch(line.strip().replace("\\", " ")):
-            try:
-                address = ipaddress.ip_interface(matched[2])
-            except ValueError:
-                raise NotObservedError(f"unexpected address: {one_line(line, 80)}") from None
+        matched = _ADDRESS.fullmatch(line.strip().replace("\\", " "))
+        try:
+            address = ipaddress.ip_interface(matched[2] if matched else "")
+        except ValueError:
+            raise NotObservedError(f"unexpected address: {one_line(line, 80)}") from None
+        if matched and matched[3] == "global":
             found.append((matched[1], str(address.ip)))
             networks.append((matched[1], address.network))
     return Interfaces(tuple(found), ipv6=switch.strip() == "0", networks=tuple(networks))
@@ -185,6 +186,8 @@ def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]
     """
     saved: dict[str, Hook] = {}
     legacy: list[Hook] = []
+    if other := _PART.sub("", iptables.stdout).strip():
+        raise NotObservedError(f"unexpected answer of iptables-save: {one_line(other, 80)}")
     for kind, six, text, code in _PART.findall(iptables.stdout):
         hooks = parse_saves(text, 6 if six else 4)
         if kind == "nft":

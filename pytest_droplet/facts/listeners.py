@@ -110,7 +110,7 @@ def parse_listeners(text: str) -> Listeners:
             kernel's hex; ``owners`` where programs can be seen; ``own INODE PROGRAM``.
 
     Raises:
-        NotObservedError: No TCP table was read.
+        NotObservedError: No TCP table was read, or a line is not as expected.
 
     Source: proc(5); proc_net_tcp of the kernel's documentation (little-endian words).
     """
@@ -122,11 +122,15 @@ def parse_listeners(text: str) -> Listeners:
     for line in text.split("\n"):
         kind, _, rest = line.partition(" ")
         first, _, last = rest.partition(" ")
-        if kind in {"tcp", "tcp6", "udp", "udp6"} and (place := _place(first)):
-            rows.append(("udp" if kind[0] == "u" else "tcp", *place, last))
-        elif kind == "own" and last:
-            programs.setdefault(first, []).append(one_line(last))
-        owners = owners or line == "owners"
+        if kind in {"tcp", "tcp6", "udp", "udp6"}:
+            rows.append(("udp" if kind[0] == "u" else "tcp", *_place(first), last))
+        elif kind == "own":
+            if last:
+                programs.setdefault(first, []).append(one_line(last))
+        elif line == "owners":
+            owners = True
+        elif line and kind != "read":
+            raise NotObservedError(f"a line is none of a socket: {one_line(line, 60)!r}")
     found = {
         Listener(
             protocol, ip, port, tuple(dict.fromkeys(programs.get(inode, ()))) if owners else None
@@ -137,17 +141,18 @@ def parse_listeners(text: str) -> Listeners:
     return Listeners(tuple(order), owners)
 
 
-def _place(text: str) -> tuple[IPAddress, int] | None:
+def _place(text: str) -> tuple[IPAddress, int]:
     host, _, port = text.partition(":")
     try:
         raw = bytes.fromhex(host)
         number = int(port, 16)
+        words = (raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
+        address = ipaddress.ip_address(b"".join(words))
     except ValueError:
-        return None
-    if len(raw) not in {4, 16} or not 0 < number < 65536:
-        return None
-    words = (raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-    return ipaddress.ip_address(b"".join(words)), number
+        raise NotObservedError(f"{one_line(text, 60)!r} is no address of a socket") from None
+    if not 0 < number < 65536:
+        raise NotObservedError(f"{one_line(text, 60)!r} is no port of a socket")
+    return address, number
 
 
 def _is_mapped(address: IPAddress) -> bool:

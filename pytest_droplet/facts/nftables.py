@@ -223,8 +223,9 @@ def _translations(body: Any, table: _Table, packet: Packet) -> Iterator[Step]:
     if not pairs:
         yield True, _translation(body.get("addr"), body.get("port"))
         return
-    test = _subject(next(_maps(body))["key"], packet)
-    for key, value in pairs:
+    subject = next(_maps(body))["key"]
+    test = _subject(subject, packet)
+    for key, value in pairs if _applies(subject, packet) else ():
         address, port = body.get("addr"), body.get("port")
         if isinstance(value, dict) and "concat" in value:
             address, port = value["concat"]
@@ -258,7 +259,7 @@ def _translation(address: Any, port: Any) -> Action:
 
 def _verdicts(body: Any, table: _Table, packet: Packet) -> Iterator[Step]:
     test = _subject(body["key"], packet)
-    for key, verdict in _items(body["data"], table):
+    for key, verdict in _items(body["data"], table) if _applies(body["key"], packet) else ():
         ((kind, target),) = verdict.items()
         action = _action(kind, target)
         if action is not None:

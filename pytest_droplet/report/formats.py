@@ -44,10 +44,19 @@ def write_all(reports: Asked, document: Document) -> list[str]:
     Raises:
         OSError: One cannot be written.
     """
-    for form, path in reports:
-        if form != "jsonl":
-            _writer(form)(document, path)
-    return [str(path) for form, path in reports if form != "jsonl" and path != STDOUT]
+    asked = [(form, path) for form, path in reports if form != "jsonl"]
+    for form, path in asked:
+        write(form, document, path)
+    return [str(path) for _, path in asked if path != STDOUT]
+
+
+def write(form: str, document: Document, path: Path) -> None:
+    """Write one report.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _writer(form)(document, path)
 
 
 def to_stdout(reports: Asked) -> bool:

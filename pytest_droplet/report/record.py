@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,9 +21,13 @@ from pytest_droplet.model import (
     Reading,
     Verdict,
 )
+from pytest_droplet.redact import redact, redact_json
 
 SCHEMA = 1
 Line = dict[str, Any]
+
+_LEFT_OUT = frozenset({"evidence", "traceback", "fingerprint", "nodeid"})
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 class Record:
@@ -32,7 +37,8 @@ class Record:
     record without a ``summary`` line was cut.
 
     Attributes:
-        findings: Result lines that are neither ``pass`` nor ``notapplicable``.
+        findings: Result lines that are neither ``pass`` nor ``notapplicable``, without what only
+            the file holds.
         counts: Number of results by verdict.
         droplets: Droplet lines by id.
     """
@@ -56,12 +62,12 @@ class Record:
 
     def add(self, line: Line) -> None:
         """Write one line."""
-        self._file.write(json.dumps(line, ensure_ascii=True, separators=(",", ":")) + "\n")
+        self._file.write(_encode(line) + "\n")
         self._file.flush()
         if line["type"] == "result":
             self.counts[line["verdict"]] += 1
             if line["verdict"] not in {"pass", "notapplicable"}:
-                self.findings.append(line)
+                self.findings.append({k: v for k, v in line.items() if k not in _LEFT_OUT})
         elif line["type"] == "droplet":
             self.droplets[line["id"]] = line
 
@@ -145,7 +151,7 @@ def droplet_line(
         "status": droplet.status,
         "distribution": distribution,
         "coverage": host.state,
-        "reason": host.reason,
+        "reason": redact(host.reason),
         "connection": {
             "address": host.address,
             "port": host.port,
@@ -154,7 +160,7 @@ def droplet_line(
         }
         if host.state == "reached"
         else None,
-        "rows": {name: _row(reading) for name, reading in rows.items()},
+        "rows": redact_json({name: _row(reading) for name, reading in rows.items()}),
     }
 
 
@@ -275,6 +281,7 @@ def fingerprint(check: str, droplet_id: int | None) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+@lru_cache(maxsize=4096)
 def iso(when: datetime) -> str:
     """Return a time as RFC 3339 in UTC, to the second."""
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Generator, Iterable
+import tempfile
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +22,7 @@ from pytest_droplet.options import AuditConfig, gates_from_ini
 from pytest_droplet.report import formats
 from pytest_droplet.report.account import account_entry
 from pytest_droplet.report.document import Document
+from pytest_droplet.report.github import STDOUT
 from pytest_droplet.report.html import TITLE, write_html
 from pytest_droplet.report.record import (
     Line,
@@ -50,6 +54,7 @@ class Reports:
         self._accepted: list[str] = []
         self._waivers: list[Line] = []
         self._changes: Line | None = None
+        self._failed: list[str] = []
 
     @classmethod
     def open(cls, config: pytest.Config, options: AuditConfig) -> Reports | None:
@@ -66,14 +71,22 @@ class Reports:
         try:
             formats.prepare(options.reports)
             record = Record(paths[0] if paths else None)
-            if options.html is not None:
-                options.html.parent.mkdir(parents=True, exist_ok=True)
-                options.html.open("a").close()
         except OSError as exc:
-            raise pytest.UsageError(
-                f"{exc.filename}: the report cannot be written there: {exc.strerror}"
-            ) from None
+            raise _unwritable(exc) from None
         return cls(config, options, record)
+
+    @staticmethod
+    def prepare_page(page: Path) -> None:
+        """Make sure that the page can be written, before pytest-html tries.
+
+        Raises:
+            pytest.UsageError: It cannot be.
+        """
+        try:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.open("a").close()
+        except OSError as exc:
+            raise _unwritable(exc) from None
 
     @staticmethod
     def take_over_html(config: pytest.Config) -> None:
@@ -107,7 +120,7 @@ class Reports:
         chosen = list(checks)
         self._checks = {check.id: check_entry(check) for check in chosen}
         names = ("pytest-droplet", "pytest", "pytest-testinfra", "asyncssh", "pydo")
-        self._record.add(
+        self._keep(
             header_line(
                 versions={n: importlib.metadata.version(n) for n in names}
                 | {"python": platform.python_version()},
@@ -138,9 +151,9 @@ class Reports:
         """Write what a finished phase of a test carries."""
         carried = vars(report)
         if line := carried.get("droplet_line"):
-            self._record.add(line)
+            self._keep(line)
         if result := carried.get("droplet_result"):
-            self._record.add(result)
+            self._keep(result)
         if extras := carried.get("extras"):
             self._extras.setdefault(report.nodeid, []).extend(extras)
 
@@ -148,18 +161,33 @@ class Reports:
         """Write the lines of Droplets that no test reported on."""
         for line in lines:
             if line["id"] not in self._record.droplets:
-                self._record.add(line)
+                self._keep(line)
 
     @property
     def droplets(self) -> dict[int, Line]:
         """The Droplet lines so far, by id."""
         return self._record.droplets
 
+    def _keep(self, line: Line) -> None:
+        """Write a line of the record; where that fails the run ends: it would prove nothing.
+
+        Raises:
+            pytest.exit.Exception: The line cannot be written.
+        """
+        try:
+            self._record.add(line)
+        except OSError as exc:
+            path = self._record.path or f"the temporary record in {tempfile.gettempdir()}"
+            self._failed.append(_not_written(path, exc))
+            pytest.exit(self._failed[0], pytest.ExitCode.USAGE_ERROR)
+
     def finish(self, session: pytest.Session, audit: Audit, exitstatus: int) -> None:
         """Write the end of the record and every report; a gate that is not met fails the run."""
+        if self._failed:
+            return
         self.add_droplets(audit.lines())
         for line in key_lines(self._record.droplets.values(), audit.inventory.keys):
-            self._record.add(line)
+            self._keep(line)
         self._coverage = coverage(self._record.droplets.values(), self._options.min_coverage)
         if not audit.droplets and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
@@ -167,7 +195,7 @@ class Reports:
             self._coverage["percent"] < self._options.min_coverage
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self._record.add(
+        self._keep(
             summary_line(
                 counts=self._record.counts,
                 coverage=self._coverage,
@@ -184,12 +212,23 @@ class Reports:
                 selector=self._options.selectors,
             )
             self._written.append(str(self._options.record))
-        if self._options.html is not None:
-            self._write_html(session)
-            self._written.append(str(self._options.html))
+        if (page := self._options.html) is not None:
+            self._draw(page, lambda: self._write_html(session))
         if self._record.path is not None:
             self._written.append(str(self._record.path))
         self._write_formats()
+        if self._failed:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _draw(self, path: Path, write: Callable[[], object]) -> None:
+        """Write one report; one that cannot be written does not cost the others."""
+        try:
+            write()
+        except OSError as exc:
+            self._failed.append(_not_written(path, exc))
+        else:
+            if path != STDOUT:
+                self._written.append(str(path))
 
     def _more(self, audit: Audit) -> dict[str, Any]:
         self._waivers = audit.gate.waiver_states(self._record.findings)
@@ -206,7 +245,9 @@ class Reports:
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and formats.to_stdout(asked):
             reporter.ensure_newline()
-        self._written += formats.write_all(asked, Document.draw(self._record.lines))
+        document = Document.draw(self._record.lines)
+        for form, path in asked:
+            self._draw(path, partial(formats.write, form, document, path))
 
     def _write_html(self, session: pytest.Session) -> None:
         path = self._options.html
@@ -264,11 +305,21 @@ class Reports:
             reporter.write_line(f"new host key: {key}")
         for path in self._written:
             reporter.write_line(f"written: {path}")
+        for text in self._failed:
+            reporter.write_line(text, red=True)
 
     def close(self) -> None:
         """Close the record."""
         with suppress(OSError):
             self._record.close()
+
+
+def _unwritable(exc: OSError) -> pytest.UsageError:
+    return pytest.UsageError(f"{exc.filename}: the report cannot be written there: {exc.strerror}")
+
+
+def _not_written(path: Path | str, exc: OSError) -> str:
+    return f"{path}: the report could not be written: {exc.strerror}; make room and run again"
 
 
 def _host(endpoint: str) -> str:

@@ -9,8 +9,9 @@
     message = "web-1"             # a part of the verdict's message
     caused_by = "auditd.installed"
 
-    [droplet]                     # over DROPLET below; the API's fields
-    [api]                         # firewalls, keys, images, policies, attached, enabled_at
+    [droplet]                     # over DROPLET below; the API's fields; "absent" removes one
+    [api]                         # firewalls, keys, images, policies, attached, enabled_at,
+                                  # firewalls_again, volume_snapshots: absent was not asked
     [api.missing]                 # the same names = why there is no answer
     [host]                        # state, root, reason, root_reason, address, port, user
     [sections.NAME]               # stdout, stderr, rc, truncated, missing; "absent" removes it
@@ -39,11 +40,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_droplet.api.inventory import (
+    WiderInventory,
     parse_backup,
     parse_backup_policy,
     parse_droplet,
     parse_firewall,
     parse_key,
+    parse_volume_snapshot,
 )
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.facts import Account, Observation, all_facts
@@ -85,7 +88,10 @@ DROPLET: Mapping[str, Any] = {
 _OF_DROPLET = {"droplet", "host", "sections", "probes", "probe_errors"}
 _OF_ACCOUNT = {"selected", "droplets", "hosts", "rows"}
 _OF_BOTH = {"why", "base", "check", "now", "message", "caused_by", "api", "settings"}
-_READINGS = ("firewalls", "keys", "backup_policies", "backups", "attached", "enabled_at")
+_READINGS = (
+    *("firewalls", "keys", "backup_policies", "backups", "attached", "enabled_at"),
+    *("firewalls_again", "volume_snapshots"),
+)
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,11 @@ class Case:
             value = make(api[name]) if reason is None else None
             return Reading(source, self.now, value=value, missing=reason)
 
+        def wider(name: str, source: str, parse: Any) -> Reading[Any] | None:
+            if name not in api and name not in missing:
+                return None
+            return reading(name, source, lambda v: tuple(map(parse, v)))
+
         def by_droplet(name: str, source: str, make: Any) -> dict[int, Reading[Any]]:
             answered = {
                 int(i): Reading(source, self.now, value=make(v))
@@ -186,7 +197,7 @@ class Case:
             of = {d.id: [i for i in images if i["id"] in d.backup_ids] for d in droplets}
             return {i: tuple(map(parse_backup, images)) for i, images in of.items()}
 
-        return Inventory(
+        return WiderInventory(
             read_at=self.now,
             endpoint="https://api.digitalocean.com",
             droplets=droplets,
@@ -208,6 +219,12 @@ class Case:
             ),
             enabled_at=by_droplet(
                 "enabled_at", "GET /v2/droplets/{id}/actions", lambda v: v or None
+            ),
+            firewalls_again=wider("firewalls_again", "GET /v2/firewalls", parse_firewall),
+            volume_snapshots=wider(
+                "volume_snapshots",
+                "GET /v2/snapshots?resource_type=volume",
+                parse_volume_snapshot,
             ),
         )
 
@@ -244,6 +261,8 @@ def without_answers(inventory: Inventory) -> Iterator[tuple[str, Inventory]]:
     """Yield the inventory without each of its answers, with the name of what was taken away."""
     for name in _READINGS:
         known = getattr(inventory, name)
+        if known is None:
+            continue
         if isinstance(known, Reading):
             lost: Any = replace(known, value=None, missing=f"{name}: taken away")
         else:
@@ -269,7 +288,8 @@ def _changed(seen: Observation, **new: Any) -> Observation:
 
 
 def _droplet(table: Mapping[str, Any]) -> Droplet:
-    return parse_droplet({**DROPLET, **table})
+    given = {**DROPLET, **table}
+    return parse_droplet({name: value for name, value in given.items() if value != "absent"})
 
 
 def _host(table: Mapping[str, Any], droplet_id: int, now: datetime) -> HostReading:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +28,7 @@ from tests.examples.fleet import NOW
 from .markdown import PAGES, ROOT, blocks, commands, name_of
 
 DOCS = ROOT / "docs"
-IN_THE_RECORD = {"droplet_id", "droplet_name", "droplets_added", "droplets_gone"}
+IN_THE_RECORD = {"droplet_id", "droplet_ids", "droplet_name", "droplets_added", "droplets_gone"}
 FLAGS = {"--droplets", *(option.flag for option in OPTIONS)}
 KEYS = {option.key for option in OPTIONS if option.ini}
 
@@ -84,6 +87,18 @@ def test_console_blocks_hold_known_commands(page: Path) -> None:
         assert Path(words[0]).name in allowed, words
 
 
+def test_contributors_are_sent_to_what_is_there() -> None:
+    """Every file, folder and module that the page for contributors names exists."""
+    page = DOCS / "contributing.md"
+    text = page.read_text("utf-8")
+    modules = [w[2].replace(".", "/") for w in commands(page) if w[1:2] == ["-m"]]
+    named = re.findall(r"`((?:tests|docs|pytest_droplet|\.ci)/[\w./-]*\w)`", text)
+
+    assert len(named) > 5
+    for name in [*named, *(m for m in modules if m.startswith("tests"))]:
+        assert (ROOT / name).exists(), name
+
+
 def test_the_table_of_terms_is_the_selector_language() -> None:
     """Every term in the table can be parsed, and every key of the language has a row."""
     text = (DOCS / "reference/options.md").read_text("utf-8").partition("| term |")[2]
@@ -123,7 +138,14 @@ def test_every_field_of_a_key_line_is_documented() -> None:
     """The fields of the record's key lines, which few runs have."""
     keys: tuple[AccountKey, ...] = (AccountKey(7, "laptop", "m", "k"),)
     account = Reading("GET /v2/account/keys", NOW, value=keys)
-    entry = {"sha256": "s", "md5": "m", "type": "ssh-ed25519", "bits": 256, "options": []}
+    entry = {
+        "sha256": "s",
+        "md5": "m",
+        "type": "ssh-ed25519",
+        "bits": 256,
+        "options": [],
+        "in_use": True,
+    }
     place = {"user": "root", "file": "f", "line": 1, "comment": ""}
     row = {"missing": None, "value": [entry | place]}
     (line,) = key_lines([{"id": 1, "rows": {"droplet_authorized_keys": row}}], account)
@@ -131,6 +153,32 @@ def test_every_field_of_a_key_line_is_documented() -> None:
     assert set(line) == fields("key")
     inner = {*line["where"][0], *line["account_key"]}
     assert {f"`{name}`" for name in inner} <= set(words("key"))
+
+
+def test_the_page_of_the_record_has_what_its_schema_has() -> None:
+    """Every field of every line, and of what lines hold, is on the page, and no other line is."""
+    schema = json.loads((ROOT / "pytest_droplet/data/record.schema.json").read_text("utf-8"))
+    lines = [k for k, d in schema["$defs"].items() if "type" in d.get("properties", {})]
+
+    for kind in lines:
+        assert fields(kind) == set(schema["$defs"][kind]["properties"]), kind
+        code = {word.strip("`") for word in words(kind)}
+        assert set(_inner(schema["$defs"][kind]["properties"], schema["$defs"])) <= code, kind
+    page = (DOCS / "reference/record.md").read_text("utf-8")
+    assert set(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == set(lines)
+
+
+def _inner(node: object, defs: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the fields below a part of a schema, its definitions looked up."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield from _inner(defs[node["$ref"].rpartition("/")[2]], defs)
+        yield from node.get("properties", ())
+        for value in node.values():
+            yield from _inner(value, defs)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _inner(value, defs)
 
 
 def fields(kind: str) -> set[str]:

@@ -21,6 +21,11 @@ from .markdown import ROOT
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
     """The extension of Sphinx in docs/_ext."""
+    return load_reference()
+
+
+def load_reference() -> ModuleType:
+    """Import the extension of Sphinx, which is in no package."""
     path = ROOT / "docs/_ext/droplet_reference.py"
     spec = importlib.util.spec_from_file_location("droplet_reference", path)
     assert spec is not None

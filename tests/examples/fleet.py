@@ -37,18 +37,26 @@ HARDENED = {
 CARELESS = {**HARDENED, "site_swaps": f"{_NO_SWAP}/swapfile file\t\t1048572\t\t0\t\t-2\n"}
 
 
-def write_fleet(folder: Path) -> Path:
-    """Record web-1 (1001), web-2 (1002, uses swap), db-1 (1003, no answer), old-1 (1004, off)."""
-    cloud = Cloud(now=NOW)
+def write_fleet(folder: Path, now: datetime = NOW, *, grown: bool = False) -> Path:
+    """Record web-1 (1001), web-2 (1002, uses swap), db-1 (1003, no answer), old-1 (1004, off).
+
+    Args:
+        folder: Where to.
+        now: The time of the recording.
+        grown: db-2 (1005) is there too, without backups.
+    """
+    cloud = Cloud(now=now)
     web_1 = cloud.add("web-1", tags=["prod", "web"], backups=True, private="10.114.0.2")
     web_2 = cloud.add("web-2", tags=["prod", "web"], private="10.114.0.3")
     db_1 = cloud.add("db-1", tags=["prod"], private="10.114.0.4", ipv6="2001:db8::4")
     cloud.add("old-1", status="off", region="nyc3")
+    db_2 = [cloud.add("db-2", id=1005, tags=["prod"])] if grown else []
     cloud.add_firewall("web", tags=["web"], inbound=[("tcp", "22"), ("tcp", "443")])
     cloud.add_key("laptop")
     hosts = [
         reached(cloud, web_1, **HARDENED),
         reached(cloud, web_2, **CARELESS),
         unreachable(cloud, db_1),
+        *(reached(cloud, droplet, **HARDENED) for droplet in db_2),
     ]
     return save(cloud, folder, hosts)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from pytest_droplet.settings import Settings, load_settings
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
-from tests.support.ssh_server import Handler, Server, Servers, servers
+from tests.support.ssh_server import Handler, Server, Servers, Session, canned, needs, servers
 
 from .fleet import CARELESS, HARDENED, write_fleet
 from .web_host import Answer, web_host
@@ -231,6 +235,134 @@ def outcomes(path: Path, subject: str) -> dict[str, str]:
     }
 
 
+@of("waivers-and-baseline")
+def test_what_is_new_fails_and_what_is_accepted_does_not(
+    project: Project, recording: str, tmp_path: Path
+) -> None:
+    """The README's two lines: a baseline is taken, and from then on only what is new fails."""
+    first = ["--droplets=tag:prod", "--droplets-report=jsonl:baseline.jsonl"]
+    later = [
+        "--droplets=tag:prod",
+        "--droplets-baseline=baseline.jsonl",
+        "--droplets-fail-on=low,new",
+    ]
+    backups = ["-k", "backups.enabled"]
+
+    taken = project.run(*first, *backups, f"--droplets-replay={recording}")
+    taken.assert_outcomes(passed=1, xfailed=1, failed=1)
+    taken.stdout.fnmatch_lines(["*--droplets-min-coverage=90 (pytest.ini)*"])
+
+    same = project.run(*later, *backups, f"--droplets-replay={recording}", "--html=audit.html")
+    same.assert_outcomes(passed=1, xfailed=2)
+    assert same.ret is pytest.ExitCode.OK
+    assert "OPS-512" in (project.path / "audit.html").read_text("utf-8")
+
+    grown = write_fleet(tmp_path / "grown", grown=True)
+    more = project.run(*later, *backups, f"--droplets-replay={grown}")
+    more.assert_outcomes(passed=1, xfailed=2, failed=1)
+    more.stdout.fnmatch_lines(["*db-2-1005: *"])
+
+
+@of("waivers-and-baseline")
+def test_a_waiver_whose_date_is_over_waives_nothing(project: Project, tmp_path: Path) -> None:
+    """The day after its end the finding is back, and says since when."""
+    after = datetime(2027, 4, 1, 12, tzinfo=UTC)
+    recording = write_fleet(tmp_path / "later", after)
+
+    result = project.run(
+        "--droplets=tag:prod", "-k", "backups.enabled", f"--droplets-replay={recording}"
+    )
+
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*web-2-1002: *2027-03-31*"])
+
+
+@of("bastion")
+def test_the_hosts_are_reached_through_the_bastion(project: Project, farm: Servers) -> None:
+    """One login at the bastion, and one at each host behind it, at its private address."""
+    hosts = farm.ssh({"127.0.8.1": 1001, "127.0.8.2": 1002}, canned())
+    jump = farm.ssh({"127.0.9.1": 1}, canned(), forwards=True)
+    trust(project, farm, {"10.114.": "127.0.8.", "203.0.113.5": "127.0.9.1"})
+    with (project.path / "ssh_config").open("a") as file:
+        file.write(f"Host 127.0.8.*\n  Port {hosts.port}\nHost bastion\n  Port {jump.port}\n")
+    cloud = Cloud()
+    cloud.add("web-1", tags=["prod"], private="127.0.8.1")
+    cloud.add("web-2", tags=["prod"], private="127.0.8.2")
+    with FakeApi(cloud) as api:
+        project.environment |= {"DIGITALOCEAN_TOKEN": TOKEN, "DIGITALOCEAN_API_URL": api.url}
+        options = ["--ssh-config=ssh_config", "--droplets-probe=off", "-k", "reboot"]
+        result = project.run("--droplets=tag:prod", *options)
+
+    result.stdout.fnmatch_lines(["coverage: 2 of 2 Droplets reached: 100 %"])
+    assert (jump.logins, hosts.logins) == (1, 2)
+    assert {address for address, _ in jump.forwarded} == {"127.0.8.1", "127.0.8.2"}
+    assert jump.commands == []
+
+
+@of("non-root")
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"uid": 0}, "coverage: 1 of 1 Droplets reached: 100 %"),
+        (
+            {"uid": 1000, "sudo": b"sudo: a password is required", "skipped": ["sshd"]},
+            "UNKNOWN *needs root; sudo -n was refused: a password is required",
+        ),
+    ],
+    ids=["sudo", "no-sudo"],
+)
+def test_another_user_than_root_logs_in(
+    project: Project, farm: Servers, answer: dict[str, Any], told: str
+) -> None:
+    """The user audit logs in and sudo is asked; where it refuses, what needs root is unknown."""
+    users = []
+
+    async def host(session: Session) -> None:
+        users.append(session.process.get_extra_info("username"))
+        await canned(**answer)(session)
+
+    server = farm.ssh({"127.0.7.3": 1001}, host)
+    trust(project, farm, {})
+    with (project.path / "ssh_config").open("a") as file:
+        file.write(f"    Port {server.port}\n")
+    cloud = Cloud()
+    cloud.add("web-1", tags=["prod"], public="127.0.7.3")
+    with FakeApi(cloud) as api:
+        project.environment |= {"DIGITALOCEAN_TOKEN": TOKEN, "DIGITALOCEAN_API_URL": api.url}
+        options = ["--ssh-config=ssh_config", "--droplets-probe=off", "-k", "root-password-login"]
+        result = project.run("--droplets=tag:prod", *options)
+
+    result.stdout.fnmatch_lines([told])
+    ((_, command),) = server.commands
+    assert "sudo -n" in command
+    assert users == ["audit"]
+
+
+@of("non-root")
+def test_the_rule_for_sudo_is_one(project: Project) -> None:
+    """``visudo`` takes it, and the user data gives a new Droplet the same."""
+    rule = (project.path / "sudoers").read_text().strip()
+    data = yaml.safe_load((project.path / "cloud-init.yaml").read_text())
+    (user,) = (u for u in data["users"] if isinstance(u, dict))
+
+    assert rule == f"{user['name']} {user['sudo']}"
+    assert user["lock_passwd"] is True
+    assert "restrict,from=" in user["ssh_authorized_keys"][0]
+    needs("visudo")
+    command = ["visudo", "--check", "--file", str(project.path / "sudoers")]
+    assert project.pytester.run(*command).ret == 0
+
+
+def trust(project: Project, farm: Servers, addresses: dict[str, str]) -> None:
+    """Put the addresses, the key and the host keys of the test into the project's ssh_config."""
+    path = project.path / "ssh_config"
+    text = re.sub(r"~/\.ssh/\w+", str(farm.folder / "id_ed25519"), path.read_text())
+    for documented, real in addresses.items():
+        text = text.replace(documented, real)
+    lines = f"    UserKnownHostsFile {farm.known_hosts}\n    IdentityAgent none\n"
+    path.write_text(f"{text}\nHost *\n{lines}")
+
+
 def test_the_existing_suite_is_ordinary() -> None:
     """It imports nothing of ours and has at least 15 assertions."""
     texts = [p.read_text() for p in (EXAMPLES / "existing-testinfra-suite").glob("*.py")]
@@ -241,7 +373,7 @@ def test_the_existing_suite_is_ordinary() -> None:
 
 def test_every_example_is_tested_and_has_a_readme() -> None:
     """No folder of examples/ is left to rot."""
-    source = Path(__file__).read_text()
+    source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     for folder in EXAMPLES.iterdir():
         assert (folder / "README.md").is_file(), folder.name
         assert f'@of("{folder.name}")' in source

@@ -38,6 +38,8 @@ def serve(lab: Lab) -> Iterator[dict[str, str]]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdin
+    assert process.stdout
     process.stdin.write(json.dumps(_facts(lab)) + "\n")
     process.stdin.flush()
     url = process.stdout.readline().strip()

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,21 +52,31 @@ class Run:
         )
 
 
+Before = Callable[[str], Run]
+
+
+def only(host: str) -> tuple[str, ...]:
+    """Options that judge one host by all checks that there are."""
+    return f"--droplets=name:{host}", "--droplets-profile=all"
+
+
 def audit(lab: Lab, account: Mapping[str, str], folder: Path, *args: str) -> Run:
     """Run pytest in a project of its own, in the auditor's place, and read its record."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ca.pem").write_text(Path(lab.ca_bundle).read_text())
-    (folder / "droplet.toml").write_text('ca_bundle = "ca.pem"\n')
+    (folder / "droplet.toml").write_text(
+        f'ca_bundle = "ca.pem"\ndenied_keys = {list(lab.denied_keys)}\n'
+    )
     record = folder / "record.jsonl"
     options = (
         "-p",
         "no:cacheprovider",
         "-p",
         "no:randomly",
-        "--droplets-timeout=240",
+        "--droplets-timeout=600",
         "--droplets-connections=4",
         f"--droplets-report=jsonl:{record}",
     )
-    process = lab.run([PYTEST, *options, *args], env=account, cwd=folder, timeout=300)
+    process = lab.run([PYTEST, *options, *args], env=account, cwd=folder, timeout=900)
     lines = record.read_text().splitlines() if record.exists() else []
     return Run(process, tuple(json.loads(line) for line in lines))

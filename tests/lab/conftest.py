@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .account import serve
-from .audit import Run, audit
+from .audit import Before, Run, audit, only
 from .lab import Lab
 from .packages import why_not
 
@@ -46,3 +46,18 @@ def prod(lab: Lab, account: Mapping[str, str], project: Path) -> Run:
         "--html=audit.html",
         f"--droplets-record={recording}",
     )
+
+
+@pytest.fixture(scope="session")
+def before(
+    lab: Lab, account: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Before:
+    """A host as all checks see it when no defect is introduced; judged once."""
+    runs: dict[str, Run] = {}
+
+    def judged(host: str) -> Run:
+        if host not in runs:
+            runs[host] = audit(lab, account, tmp_path_factory.mktemp(host), *only(host))
+        return runs[host]
+
+    return judged

@@ -1,241 +1,499 @@
-"""What can be wrong with a host: introduced for real while it runs, and undone."""
+"""What can be wrong with the lab's hosts, a row each, and which checks tell.
 
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+The verdicts are those of the check catalogue's rules; ``test_audit.py`` proves them.
+"""
+
+import re
+from collections.abc import Callable, Mapping
 
 from .certificates import self_signed
 from .command import LabError
-from .identity import Identity
+from .defect import Defect, Host
 
-
-class Host(Protocol):
-    """What a defect needs of a host."""
-
-    @property
-    def name(self) -> str:
-        """Its host name."""
-
-    @property
-    def served_names(self) -> tuple[str, ...]:
-        """Names that its certificate holds."""
-
-    identity: Identity
-    packages: Path
-
-    def run(
-        self,
-        command: Sequence[str] | str,
-        *,
-        stdin: bytes = b"",
-        timeout_s: float = 60,
-        check: bool = False,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command on it."""
-
-
-Undo = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Defect:
-    """One defect; a new one is a row of ``DEFECTS``.
-
-    Attributes:
-        fails: Checks that must fail because of it.
-        files: What it writes, by path: text; None removes the file. All come back on undo.
-        mode: Permission bits of those files that are new.
-        script: Run on the host after the files are written.
-        undo: Run on the host after the files have come back.
-        packages: Package files that ``script`` or ``undo`` find in ``/run``.
-        built_in: The host's root has it: it can neither be introduced nor undone.
-    """
-
-    fails: tuple[str, ...]
-    files: Callable[[Host], Mapping[str, str | None]] = field(default=lambda _: {})
-    mode: int = 0o644
-    script: str = ""
-    undo: str = ""
-    packages: tuple[str, ...] = ()
-    built_in: bool = False
-
-    def introduce(self, host: Host) -> Undo:
-        """Bring the defect about, and return what undoes it.
-
-        Raises:
-            LabError: A command failed, or the defect is built in.
-        """
-        if self.built_in:
-            raise LabError(f"{host.name}: this defect comes with a root, it cannot be introduced")
-        files = self.files(host)
-        saved = _save(host, files)
-
-        def undo() -> None:
-            if files:
-                host.run(["rm", "-f", *files], check=True)
-                host.run("base64 -d | tar -C / -xf -", stdin=saved, check=True)
-            self._run(host, self.undo)
-
-        try:
-            for path, text in files.items():
-                self._write(host, path, text)
-            self._run(host, self.script)
-        except LabError:
-            undo()
-            raise
-        return undo
-
-    def _write(self, host: Host, path: str, text: str | None) -> None:
-        """Remove a file or write it; one that is there keeps owner and mode."""
-        if text is None:
-            host.run(["rm", "-f", path], check=True)
-        else:
-            script = f'[ -e "$1" ] || install -D -m {self.mode:o} /dev/null "$1"\ncat > "$1"'
-            host.run(["sh", "-euc", script, "sh", path], stdin=text.encode(), check=True)
-
-    def _run(self, host: Host, script: str) -> None:
-        if not script:
-            return
-        copies = [f"/run/{package}" for package in self.packages]
-        for copy in copies:
-            content = (host.packages / Path(copy).name).read_bytes()
-            host.run(["install", "-m", "644", "/dev/stdin", copy], stdin=content, check=True)
-        host.run(f"set -eu\n{script}", timeout_s=240, check=True)
-        if copies:
-            host.run(["rm", *copies], check=True)
-
-
-def _save(host: Host, files: Mapping[str, str | None]) -> bytes:
-    """An archive of those files that are there, with owner, mode and time; as base64."""
-    script = 'for path; do [ ! -e "/$path" ] || printf "%s\\0" "$path"; done |'
-    script += " tar -C / --format=posix --null -T - -cf - | base64"
-    paths = [path.removeprefix("/") for path in files]
-    return host.run(["sh", "-c", script, "sh", *paths], check=True).stdout.encode()
-
-
+_SSHD = "/etc/ssh/sshd_config.d"
+_KEYS_ONLY = f"{_SSHD}/00-keys-only.conf"
+_CLOUD_INIT = f"{_SSHD}/50-cloud-init.conf"
 _RELOAD_SSH = "systemctl reload ssh"
 _RELOAD_WEB = (
     "for unit in nginx apache2; do\n"
     "  if systemctl -q is-active $unit; then systemctl reload $unit; fi\ndone"
 )
-_KEYS_ONLY = "/etc/ssh/sshd_config.d/00-keys-only.conf"
-_CLOUD_INIT = "/etc/ssh/sshd_config.d/50-cloud-init.conf"
+_LOAD_FIREWALL = (
+    "if systemctl -q is-enabled nftables\nthen systemctl restart nftables\n"
+    "else systemctl restart ufw\nfi"
+)
 _SOURCES = "/etc/apt/sources.list.d/debian.sources"
 _WITHOUT_SECURITY = """awk 'BEGIN { RS = ""; ORS = "\\n\\n" } !/-security/'"""
+_CERTIFICATE, _KEY = "/etc/ssl/certs/site.pem", "/etc/ssl/private/site.key"
+_NGINX = "/etc/nginx/sites-available/site"
+_APACHE = "/etc/apache2/sites-available/site.conf"
+_REPOSITORY = "/srv/repository/baseos"
+_RPM = "rpm --force-debian --nodeps --nosignature"
+# Of every group that the rules of the lab cover; no rule can cover "actions", for sudo on these
+# hosts has no log file of its own.
+_COVERED = tuple(
+    f"auditd.rules-cover[{group}]"
+    for group in (
+        *("time-change", "identity", "system-locale", "mac-policy", "logins", "session"),
+        *("perm-mod", "access", "mounts", "delete", "scope", "user-emulation", "modules"),
+    )
+)
+_ALL_AUDITD = (
+    *("auditd.running", "auditd.no-lost-events", "auditd.log-retention", "auditd.log-kept"),
+    *("auditd.log-space-actions", "auditd.log-space-stops", "auditd.rules-loaded"),
+    *("auditd.rules-valid", "auditd.rules-persistent", *_COVERED),
+)
+_ALL_TLS = tuple(
+    f"tls.{name}[nginx]"
+    for name in (
+        *("listening", "certificate-configured", "chain-trusted", "hostname-matches"),
+        *("not-expiring", "key-strength", "protocol-versions", "http-redirects-to-https", "hsts"),
+        *("private-key-protected", "renewal-automated", "served-certificate-current"),
+    )
+)
+
+Files = Callable[[Host], Mapping[str, str | None]]
 
 
-def _password_dropin(_: Host) -> dict[str, str | None]:
-    return {_KEYS_ONLY: None, _CLOUD_INIT: "PasswordAuthentication yes\n"}
+def _fail(*checks: str) -> dict[str, str]:
+    return dict.fromkeys(checks, "fail")
 
 
-def _certificate(chain: str, key: str) -> dict[str, str | None]:
-    return {"/etc/ssl/certs/site.pem": chain, "/etc/ssl/private/site.key": key}
+def _unknown(*checks: str) -> dict[str, str]:
+    return dict.fromkeys(checks, "unknown")
 
 
-def _expired(host: Host) -> dict[str, str | None]:
-    return _certificate(*host.identity.authority.issue(host.served_names[0], begins_days=-120))
+def _edited(path: str, pattern: str, replacement: str) -> Files:
+    """A file with all that matches a pattern replaced."""
+
+    def files(host: Host) -> dict[str, str | None]:
+        text = host.run(["cat", path], check=True).stdout
+        edited, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+        if not count:
+            raise LabError(f"{host.name}: {path} has nothing like {pattern}")
+        return {path: edited}
+
+    return files
 
 
-def _self_signed(host: Host) -> dict[str, str | None]:
-    return _certificate(*self_signed(host.served_names[0]))
-
-
-def _foreign_key(host: Host) -> dict[str, str | None]:
-    keys = host.identity.account_key + host.identity.foreign_key
-    return dict.fromkeys(
-        (f"{home}/.ssh/authorized_keys" for home in ("/root", "/home/audit")), keys
+def _sshd(host: str, settings: str, flips: Mapping[str, str], account: str = "") -> Defect:
+    """Settings of sshd that come first; and an account with a password, if one is named."""
+    add = f"useradd --create-home --shell /bin/bash {account}\n{_password(account)}\n"
+    return Defect(
+        host,
+        flips,
+        files=lambda _: {f"{_SSHD}/00-defect.conf": settings},
+        script=f"{add if account else ''}{_RELOAD_SSH}",
+        undo=f"{_RELOAD_SSH}\n{f'userdel --remove {account} 2>/dev/null' if account else ''}",
     )
 
 
-DEFECTS = {
+def _password(account: str) -> str:
+    return f'echo "{account}:$(head -c 12 /dev/urandom | base64)" | chpasswd'
+
+
+def _keys(*names: str, homes: tuple[str, ...] = ("/root", "/home/audit")) -> Files:
+    """Further keys beside the account's."""
+
+    def files(host: Host) -> dict[str, str | None]:
+        text = "".join(host.identity.public_key(name) for name in ("account", *names))
+        return dict.fromkeys((f"{home}/.ssh/authorized_keys" for home in homes), text)
+
+    return files
+
+
+def _served(
+    host: str, flips: Mapping[str, str], make: Callable[[Host], tuple[str, str]]
+) -> Defect:
+    """A web server with another chain and key."""
+    return Defect(
+        host,
+        flips,
+        files=lambda target: dict(zip((_CERTIFICATE, _KEY), make(target), strict=True)),
+        script=_RELOAD_WEB,
+        undo=_RELOAD_WEB,
+    )
+
+
+def _web(host: str, flips: Mapping[str, str], files: Files) -> Defect:
+    """A web server with another configuration."""
+    return Defect(host, flips, files=files, script=_RELOAD_WEB, undo=_RELOAD_WEB)
+
+
+def _issued(name: str = "", **options: int) -> Callable[[Host], tuple[str, str]]:
+    def make(host: Host) -> tuple[str, str]:
+        return host.identity.authority.issue(name or host.served_names[0], **options)
+
+    return make
+
+
+def _leaf_alone(host: Host) -> tuple[str, str]:
+    chain, key = host.identity.authority.issue(host.served_names[0])
+    end = "-----END CERTIFICATE-----\n"
+    return chain.partition(end)[0] + end, key
+
+
+_SSH = {
     "ssh.password-dropin": Defect(
-        fails=("ssh.password-authentication-disabled", "ssh.only-publickey-offered"),
-        files=_password_dropin,
+        "web-clean",
+        _fail("ssh.password-authentication-disabled", "ssh.only-publickey-offered"),
+        files=lambda _: {_KEYS_ONLY: None, _CLOUD_INIT: "PasswordAuthentication yes\n"},
         mode=0o600,
         script=_RELOAD_SSH,
         undo=_RELOAD_SSH,
     ),
     # Alone it breaks nothing: beside the drop-in `ssh.password-accounts-unreachable` fails.
     "ssh.password-account": Defect(
-        fails=(),
-        script="useradd --create-home --shell /bin/bash deploy\n"
-        'echo "deploy:$(head -c 12 /dev/urandom | base64)" | chpasswd',
+        "web-clean",
+        {},
+        script=f"useradd --create-home --shell /bin/bash deploy\n{_password('deploy')}",
         undo="userdel --remove deploy 2>/dev/null",
-    ),
-    "ssh.keyboard-interactive": Defect(
-        fails=("ssh.keyboard-interactive-disabled", "ssh.only-publickey-offered"),
-        files=lambda _: {
-            "/etc/ssh/sshd_config.d/00-keyboard.conf": "KbdInteractiveAuthentication yes\n"
-        },
-        script=_RELOAD_SSH,
-        undo=_RELOAD_SSH,
     ),
     # The files are good again, the running server has read the bad ones.
     "ssh.not-reloaded": Defect(
-        fails=("ssh.only-publickey-offered",),
+        "web-clean",
+        _fail("ssh.only-publickey-offered"),
         script=f"mv {_KEYS_ONLY} /run/keys-only\necho 'PasswordAuthentication yes' > {_CLOUD_INIT}\n"
-        f"{_RELOAD_SSH}\nrm {_CLOUD_INIT}\nmv /run/keys-only {_KEYS_ONLY}",
+        f"{_RELOAD_SSH}\nsleep 1\nrm {_CLOUD_INIT}\nmv /run/keys-only {_KEYS_ONLY}",
         undo=_RELOAD_SSH,
     ),
-    "sshkeys.foreign-key": Defect(fails=("sshkeys.host-keys-known",), files=_foreign_key),
+    "ssh.weak-cipher": _sshd(
+        "web-clean", "Ciphers +aes128-cbc\n", _fail("ssh.weak-algorithms-disabled")
+    ),
+    "ssh.password-for-one": _sshd(
+        "db-noauditd",
+        "Match User deploy\n\tPasswordAuthentication yes\n",
+        _fail("ssh.password-authentication-disabled", "ssh.password-accounts-unreachable"),
+        account="deploy",
+    ),
+    "ssh.root-by-password": _sshd(
+        "db-noauditd",
+        "PermitRootLogin yes\nPasswordAuthentication yes\n",
+        _fail(
+            "ssh.password-authentication-disabled",
+            "ssh.root-password-login-disabled",
+            "ssh.only-publickey-offered",
+        ),
+    ),
+    "ssh.password-from-inside": _sshd(
+        "db-noauditd",
+        "Match Address 10.110.0.0/20\n\tPasswordAuthentication yes\n",
+        _fail("ssh.password-authentication-disabled"),
+    ),
+    "ssh.keyboard-interactive": _sshd(
+        "old-bullseye",
+        "ChallengeResponseAuthentication yes\n",
+        _fail("ssh.keyboard-interactive-disabled", "ssh.only-publickey-offered"),
+    ),
+    "ssh.no-keys-for-one": _sshd(
+        "old-bullseye",
+        "Match User noroot\n\tPubkeyAuthentication no\n",
+        _fail("ssh.pubkey-authentication-enabled"),
+    ),
+    "ssh.empty-passwords": _sshd(
+        "old-bullseye", "PermitEmptyPasswords yes\n", _fail("ssh.empty-passwords-disabled")
+    ),
+}
+
+_SSHKEYS = {
+    "sshkeys.foreign-key": Defect(
+        "db-noauditd", _fail("sshkeys.host-keys-known"), files=_keys("foreign")
+    ),
+    "sshkeys.departed-key": Defect(
+        "db-noauditd",
+        _fail("sshkeys.denied-keys-absent", "sshkeys.host-keys-known"),
+        files=_keys("departed", homes=("/home/noroot",)),
+    ),
+    "sshkeys.weak-key": Defect(
+        "db-noauditd",
+        _fail("sshkeys.key-strength", "sshkeys.host-keys-known"),
+        files=_keys("weak", homes=("/home/audit",)),
+    ),
+    "sshkeys.dormant-account": Defect(
+        "db-noauditd",
+        _fail("sshkeys.dormant-account-keys"),
+        script="useradd --create-home --shell /usr/sbin/nologin sleeper\n"
+        "cp -r /root/.ssh /home/sleeper\nchown -R sleeper: /home/sleeper",
+        undo="userdel --remove sleeper 2>/dev/null",
+    ),
+    "sshkeys.command-source": _sshd(
+        "old-bullseye",
+        "AuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nobody\n",
+        _fail("sshkeys.key-sources-managed"),
+    ),
+}
+
+_AUDITD = {
+    "auditd.never-installed": Defect(
+        "db-noauditd", _fail("auditd.installed", *_ALL_AUDITD), built_in=True
+    ),
     "auditd.removed": Defect(
-        fails=("auditd.installed", "auditd.running"),
+        "web-clean",
+        _fail("auditd.installed", *_ALL_AUDITD),
         script="dpkg --remove auditd",
         undo="dpkg --install /run/auditd.deb",
         packages=("auditd.deb",),
     ),
-    "auditd.never-installed": Defect(fails=("auditd.installed", "auditd.running"), built_in=True),
-    # Only where the kernel lets auditctl in: on the virtual machine.
+    "auditd.stopped": Defect(
+        "old-bullseye",
+        _fail("auditd.running"),
+        script="systemctl kill auditd\n"
+        "until [ $(systemctl is-active auditd) = inactive ]; do sleep 0.1; done",
+        undo="systemctl start auditd",
+    ),
+    "auditd.disabled": Defect(
+        "old-bullseye",
+        _fail("auditd.running"),
+        script="systemctl -q disable auditd",
+        undo="systemctl -q enable auditd",
+    ),
+    "auditd.log-not-kept": Defect(
+        "old-bullseye",
+        _fail("auditd.log-retention", "auditd.log-kept"),
+        files=_edited(
+            "/etc/audit/auditd.conf", "^max_log_file_action.*", "max_log_file_action = ignore"
+        ),
+    ),
+    "auditd.full-disk-ignored": Defect(
+        "old-bullseye",
+        _fail("auditd.log-space-actions", "auditd.log-space-stops"),
+        files=_edited(
+            "/etc/audit/auditd.conf", "^disk_full_action.*", "disk_full_action = ignore"
+        ),
+    ),
+    "auditd.package-erased": Defect(
+        "rpm-host",
+        _fail("auditd.installed", *_ALL_AUDITD),
+        script=f"{_RPM} --erase audit",
+        undo=f"{_RPM} --install {_REPOSITORY}/audit-*.rpm",
+    ),
+    # The kernel lets auditctl in on the virtual machine alone.
     "auditd.rules-flushed": Defect(
-        fails=("auditd.rules-loaded", "auditd.rules-persistent"),
+        "vm-audit",
+        _fail("auditd.rules-loaded", "auditd.rules-valid", "auditd.rules-persistent", *_COVERED),
         script="auditctl -D",
         undo="augenrules --load",
     ),
-    "firewall.flushed": Defect(
-        fails=("firewall.host-active", "firewall.host-default-deny"),
-        script="nft flush ruleset",
-        undo="if systemctl -q is-enabled nftables\nthen systemctl restart nftables\n"
-        "else systemctl restart ufw\nfi",
+    "auditd.rule-until-reboot": Defect(
+        "vm-audit",
+        _fail("auditd.rules-persistent"),
+        script="auditctl -w /etc/hostname -p r -k passing",
+        undo="auditctl -W /etc/hostname -p r -k passing",
     ),
-    "os.end-of-life": Defect(fails=("os.release-supported",), built_in=True),
+    "auditd.rule-with-a-slip": Defect(
+        "vm-audit",
+        _fail("auditd.rules-valid", "auditd.rules-persistent"),
+        files=lambda _: {
+            "/etc/audit/rules.d/90-slip.rules": "-a always,exit -F arch=b64 -S umount -k slip\n"
+        },
+        mode=0o640,
+    ),
+    "auditd.switched-off": Defect(
+        "vm-audit", _fail("auditd.running"), script="auditctl -e 0", undo="auditctl -e 1"
+    ),
+    "auditd.not-from-boot-on": Defect(
+        "vm-audit",
+        _fail("auditd.boot-enabled"),
+        files=_edited("/boot/grub/grub.cfg", r"\baudit=1\b", "audit=0"),
+    ),
+}
+
+_FIREWALL = {
+    "firewall.flushed": Defect(
+        "web-clean",
+        _fail(
+            "firewall.host-active",
+            "firewall.host-default-deny[ipv4]",
+            "firewall.host-default-deny[ipv6]",
+        ),
+        script="nft flush ruleset",
+        undo=_LOAD_FIREWALL,
+    ),
+    "firewall.not-after-reboot": Defect(
+        "web-clean",
+        _fail("firewall.host-active"),
+        files=_edited("/etc/ufw/ufw.conf", "^ENABLED=yes", "ENABLED=no"),
+    ),
+    "firewall.open-on-ipv6": Defect(
+        "web-clean",
+        _fail("firewall.host-default-deny[ipv6]"),
+        script="ip6tables -P INPUT ACCEPT\nip6tables -F INPUT",
+        undo=_LOAD_FIREWALL,
+    ),
+    "firewall.policy-accept": Defect(
+        "db-noauditd",
+        _fail("firewall.host-default-deny[ipv4]", "firewall.host-default-deny[ipv6]"),
+        script="nft 'add chain inet filter input { policy accept; }'",
+        undo=_LOAD_FIREWALL,
+    ),
+    "firewall.zone-trusted": Defect(
+        "rpm-host",
+        _fail("firewall.host-default-deny[ipv4]", "firewall.host-default-deny[ipv6]"),
+        script="firewall-cmd -q --zone=trusted --change-interface=eth0",
+        undo="firewall-cmd -q --zone=trusted --remove-interface=eth0",
+    ),
+    "firewall.stopped": Defect(
+        "rpm-host",
+        _fail(
+            "firewall.host-active",
+            "firewall.host-default-deny[ipv4]",
+            "firewall.host-default-deny[ipv6]",
+        ),
+        script="systemctl stop firewalld",
+        undo="systemctl start firewalld",
+    ),
+}
+
+_OS_AND_PATCHES = {
+    "os.end-of-life": Defect(
+        "old-bullseye", _fail("os.release-supported", "os.release-eol-not-near"), built_in=True
+    ),
     "patches.never-upgraded": Defect(
-        fails=("patches.no-pending-security-updates", "patches.no-pending-updates"),
+        "web-stale",
+        _fail("patches.no-pending-security-updates", "patches.no-pending-updates"),
         built_in=True,
     ),
+    # Debian 12 lives by its long-term support, and that comes from the security suite.
     "patches.no-security-source": Defect(
-        fails=("patches.index-trustworthy",),
+        "web-clean",
+        _fail("patches.index-trustworthy", "os.release-supported", "os.release-eol-not-near")
+        | _unknown(
+            "patches.no-pending-security-updates",
+            "patches.no-pending-updates",
+            "patches.automatic-updates-enabled",
+        ),
         script=f"cp -p {_SOURCES} /run/debian.sources\n"
         f"{_WITHOUT_SECURITY} /run/debian.sources > {_SOURCES}",
         undo=f"cp -p /run/debian.sources {_SOURCES}\nrm /run/debian.sources",
     ),
     "patches.pending-security-update": Defect(
-        fails=("patches.no-pending-security-updates", "patches.no-pending-updates"),
+        "web-clean",
+        _fail("patches.no-pending-security-updates", "patches.no-pending-updates"),
         script="dpkg --install /run/old.deb",
         undo="dpkg --install /run/new.deb",
         packages=("old.deb", "new.deb"),
     ),
+    "patches.not-automatic": Defect(
+        "web-clean",
+        _fail("patches.automatic-updates-enabled"),
+        files=lambda _: {
+            "/etc/apt/apt.conf.d/99-defect": 'APT::Periodic::Unattended-Upgrade "0";\n'
+        },
+    ),
     "patches.stale-index": Defect(
-        fails=("patches.index-trustworthy",),
+        "db-noauditd",
+        _fail("patches.index-trustworthy")
+        | _unknown("patches.no-pending-security-updates", "patches.no-pending-updates"),
         script="touch -d '10 days ago' /var/lib/apt/lists/partial /var/lib/apt/periodic/*",
         undo="touch /var/lib/apt/lists/partial /var/lib/apt/periodic/*",
     ),
-    "tls.expired": Defect(
-        fails=("tls.not-expiring", "tls.chain-trusted"),
-        files=_expired,
-        script=_RELOAD_WEB,
-        undo=_RELOAD_WEB,
+    "patches.reboot-asked-for": Defect(
+        "db-noauditd",
+        _fail("patches.reboot-not-required"),
+        files=lambda _: {
+            "/run/reboot-required": "*** System restart required ***\n",
+            "/run/reboot-required.pkgs": "libc6\n",
+        },
     ),
-    "tls.self-signed": Defect(
-        fails=("tls.chain-trusted",),
-        files=_self_signed,
-        script=_RELOAD_WEB,
-        undo=_RELOAD_WEB,
+    "patches.newer-kernel": Defect(
+        "vm-audit",
+        _fail("patches.kernel-current", "patches.reboot-not-required"),
+        script="mkdir -p /run/kernel/DEBIAN\n"
+        "printf '%s\\n' 'Package: linux-image-6.1.0-999-cloud-amd64' 'Version: 6.1.999-1' "
+        "'Architecture: amd64' 'Maintainer: lab' 'Description: kernel' > /run/kernel/DEBIAN/control\n"
+        "dpkg-deb --build /run/kernel /run/kernel.deb\ndpkg --install /run/kernel.deb",
+        undo="dpkg --purge linux-image-6.1.0-999-cloud-amd64\nrm -r /run/kernel /run/kernel.deb",
+    ),
+    "patches.stale-metadata": Defect(
+        "rpm-host",
+        _fail("patches.index-trustworthy")
+        | _unknown("patches.no-pending-security-updates", "patches.no-pending-updates"),
+        script="touch -d '10 days ago' /var/cache/dnf/*/repodata/*",
+        undo="touch /var/cache/dnf/*/repodata/*",
+    ),
+    "patches.repository-off": Defect(
+        "rpm-host",
+        _fail("patches.index-trustworthy")
+        | _unknown("patches.no-pending-security-updates", "patches.no-pending-updates"),
+        files=_edited("/etc/yum.repos.d/almalinux-baseos.repo", "^enabled=1", "enabled=0"),
+    ),
+    # The advisory is heeded, but what runs has loaded the old library.
+    "patches.not-rebooted": Defect(
+        "rpm-host",
+        {"patches.no-pending-security-updates": "pass", "patches.reboot-not-required": "fail"},
+        script=f"{_RPM} --upgrade {_REPOSITORY}/openssl-libs-3.5.1-4*.rpm",
+        undo="SOURCE_DATE_EPOCH=1767225600 "
+        f"{_RPM} --upgrade --oldpackage {_REPOSITORY}/openssl-libs-3.5.1-3*.rpm",
+    ),
+}
+
+_TLS = {
+    "tls.expired": _served(
+        "web-clean",
+        _fail(
+            "tls.not-expiring[nginx]", "tls.chain-trusted[nginx]", "tls.renewal-automated[nginx]"
+        ),
+        _issued(begins_days=-120),
+    ),
+    "tls.self-signed": _served(
+        "web-clean",
+        _fail("tls.chain-trusted[nginx]"),
+        lambda host: self_signed(host.served_names[0]),
+    ),
+    "tls.leaf-alone": _served("web-clean", _fail("tls.chain-trusted[nginx]"), _leaf_alone),
+    "tls.other-name": _served(
+        "web-clean", _fail("tls.hostname-matches[nginx]"), _issued("other.example.com")
+    ),
+    "tls.not-reloaded": Defect(
+        "web-clean",
+        _fail("tls.served-certificate-current[nginx]"),
+        files=lambda host: dict(zip((_CERTIFICATE, _KEY), _issued()(host), strict=True)),
+    ),
+    "tls.key-readable": Defect(
+        "web-clean",
+        _fail("tls.private-key-protected[nginx]"),
+        script=f"chmod 644 {_KEY}",
+        undo=f"chmod 600 {_KEY}",
+    ),
+    "tls.certificate-gone": Defect(
+        "web-clean",
+        _fail("tls.certificate-configured[nginx]")
+        | _unknown("tls.served-certificate-current[nginx]"),
+        files=lambda _: {_CERTIFICATE: None},
     ),
     "tls.server-stopped": Defect(
-        fails=("tls.listening",),
+        "web-clean",
+        _fail(*_ALL_TLS),
         script="systemctl stop nginx",
         undo="systemctl start nginx",
     ),
+    "tls.no-redirect": _web(
+        "web-clean",
+        _fail("tls.http-redirects-to-https[nginx]"),
+        _edited(_NGINX, "return 301 .*", "root /var/www/html;"),
+    ),
+    "tls.no-hsts": _web(
+        "web-clean", _fail("tls.hsts[nginx]"), _edited(_NGINX, "^.*Strict-Transport.*\n", "")
+    ),
+    "tls.old-versions": _web(
+        "web-clean",
+        _fail("tls.protocol-versions[nginx]"),
+        _edited(
+            _NGINX,
+            "ssl_protocols .*",
+            "ssl_protocols TLSv1 TLSv1.1 TLSv1.2;\n\tssl_ciphers ALL:@SECLEVEL=0;",
+        ),
+    ),
+    "tls.old-versions-of-apache": _web(
+        "shop-expired",
+        _fail("tls.protocol-versions[apache]"),
+        _edited(_APACHE, "SSLProtocol .*", "SSLProtocol all\n\tSSLCipherSuite ALL:@SECLEVEL=0"),
+    ),
+    "tls.no-redirect-of-apache": _web(
+        "shop-expired",
+        _fail("tls.http-redirects-to-https[apache]"),
+        _edited(_APACHE, "Redirect permanent .*", "DocumentRoot /var/www/html"),
+    ),
 }
+
+DEFECTS: Mapping[str, Defect] = _SSH | _SSHKEYS | _AUDITD | _FIREWALL | _OS_AND_PATCHES | _TLS

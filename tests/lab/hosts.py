@@ -59,7 +59,7 @@ SPECS = {
             11,
             "debian-12",
             "bookworm-nginx",
-            parts=("keys-only", "ufw", "audit", "audit-without-kernel", "nginx"),
+            parts=("keys-only", "strict-ssh", "ufw", "audit", "audit-without-kernel", "nginx"),
             served_names=("web.example.com",),
         ),
         HostSpec(

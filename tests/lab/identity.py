@@ -7,6 +7,14 @@ from .cache import Cache
 from .certificates import Authority
 from .command import run
 
+# The account knows the first one alone; the departed person's is denied by the audit's settings.
+KEYS = {
+    "account": ("ed25519", "256"),
+    "foreign": ("ed25519", "256"),
+    "departed": ("ed25519", "256"),
+    "weak": ("rsa", "1024"),
+}
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -23,7 +31,7 @@ class Identity:
     @property
     def account_key(self) -> str:
         """The public key line that the account and the hosts know."""
-        return (self.folder / "account.pub").read_text()
+        return self.public_key("account")
 
     @property
     def account_private_key(self) -> str:
@@ -31,9 +39,13 @@ class Identity:
         return (self.folder / "account").read_text()
 
     @property
-    def foreign_key(self) -> str:
-        """A public key line that the account does not know."""
-        return (self.folder / "foreign.pub").read_text()
+    def denied(self) -> str:
+        """Fingerprint of the departed person's key."""
+        return run(["ssh-keygen", "-lf", str(self.folder / "departed.pub")]).stdout.split()[1]
+
+    def public_key(self, name: str) -> str:
+        """A public key line, by its name in ``KEYS``."""
+        return (self.folder / f"{name}.pub").read_text()
 
     def host_keys(self, host: str) -> list[Path]:
         """The files of a host's ssh keys; the public ones end in ``.pub``."""
@@ -44,13 +56,13 @@ def identity(cache: Cache, hosts: tuple[str, ...]) -> Identity:
     """Return the lab's keys, with ssh keys for these hosts."""
 
     def make(part: Path) -> None:
-        for name in ("account", "foreign"):
-            generate = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@lab"]
+        for name, (kind, bits) in KEYS.items():
+            generate = ["ssh-keygen", "-q", "-t", kind, "-b", bits, "-N", "", "-C", f"{name}@lab"]
             run([*generate, "-f", str(part / name)])
         for host in hosts:
             (part / "hosts" / host / "etc/ssh").mkdir(parents=True)
             run(["ssh-keygen", "-A", "-f", str(part / "hosts" / host)])
         Authority.make(part / "authority")
 
-    folder = cache.get("identity", repr(hosts), make)
+    folder = cache.get("identity", repr((hosts, KEYS)), make)
     return Identity(folder, Authority(folder / "authority"))

@@ -31,6 +31,7 @@ class Lab:
         home: The auditor's home folder, with keys and known hosts in ``.ssh``.
         ca_bundle: PEM file of the certificate authority behind the hosts' certificates.
         account_keys: Public key lines that the account has.
+        denied_keys: Fingerprints of keys that nobody shall log in with.
         auditor_netns: Network namespace from which the hosts are reached.
     """
 
@@ -41,6 +42,7 @@ class Lab:
         self.home = self.folder / "home"
         self.ca_bundle = keys.authority.bundle
         self.account_keys = (keys.account_key.strip(),)
+        self.denied_keys = (keys.denied,)
         self.auditor_netns = network.auditor
         self._keys = keys
         self._network = network

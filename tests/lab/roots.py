@@ -165,7 +165,7 @@ def _bootstrap(layer: Layer, target: Path) -> None:
 
 
 def _sources(layer: Layer) -> list[tuple[str, str]]:
-    main, security = _archive()
+    main, security = archive()
     return [
         (security if suffix == "-security" else main, f"{layer.suite}{suffix}")
         for suffix in layer.sources
@@ -173,7 +173,7 @@ def _sources(layer: Layer) -> list[tuple[str, str]]:
 
 
 @cache
-def _archive() -> tuple[str, str]:
+def archive() -> tuple[str, str]:
     """Addresses of Debian's archive and of its security archive, from this machine's apt."""
     found = run(
         ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages"]

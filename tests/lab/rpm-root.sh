@@ -91,7 +91,8 @@ PLATFORM_ID="platform:el9"
 PRETTY_NAME="AlmaLinux 9.8"
 END
 echo 'AlmaLinux release 9.8' | tee /etc/almalinux-release /etc/redhat-release > /etc/system-release
-rpm --force-debian -i --nodeps --nosignature /tmp/installed/*.rpm
+# Long before any machine's boot: what is installed after it asks for a reboot.
+SOURCE_DATE_EPOCH=1767225600 rpm --force-debian -i --nodeps --nosignature /tmp/installed/*.rpm
 dnf -q makecache
 
 rm -rf /tmp/* /etc/debian_version /etc/apt /etc/dpkg /var/lib/apt /var/lib/dpkg /var/cache/apt \

@@ -1,6 +1,7 @@
 """What a host is like at one moment, so that a test can prove that an audit changed nothing."""
 
 import fnmatch
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,16 +87,18 @@ class Runs(Protocol):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A host's files, firewall and units.
+    """A host's files, kernel state and units.
 
     Attributes:
         files: Each file by its path.
-        firewall: The ruleset as ``nft`` prints it, without its counters.
+        kernel: What the kernel keeps, by what it is: the ruleset as ``nft`` prints it, without
+            its counters; the state and the rules of audit, without the backlog of the moment;
+            the modules.
         units: State of each unit by its name.
     """
 
     files: Mapping[str, Entry]
-    firewall: str
+    kernel: Mapping[str, str]
     units: Mapping[str, str]
 
     def changes(
@@ -114,21 +117,54 @@ class Snapshot:
         """
         lines = _differences(self.files, later.files, except_paths)
         lines += _differences(self.units, later.units, except_units)
-        if self.firewall != later.firewall:
-            lines.append(f"firewall: {self.firewall!r} -> {later.firewall!r}")
-        return lines
+        return lines + _differences(self.kernel, later.kernel, ())
+
+    def lasting_changes(self, later: "Snapshot") -> list[str]:
+        """Tell what settings and packages that were changed and changed back left behind.
+
+        That times are other ones, and what logs, caches and the package manager keep, does not
+        count; nor does the order of firewall rules that were loaded anew.
+        """
+        lines = _differences(_settled(self.files), _settled(later.files), ())
+        lines += _differences(self.units, later.units, LOGIN_UNITS)
+        return lines + _differences(_sorted(self.kernel), _sorted(later.kernel), ())
+
+
+_PASSING = re.compile(
+    r"/run/|/tmp/|/var/(log|cache|lib/(dpkg|rpm|dnf|systemd|sudo)|backups)/|/etc/[^/]*-$"
+)
+
+
+def _settled(files: Mapping[str, Entry]) -> dict[str, tuple[object, ...]]:
+    return {
+        path: (file.type, file.mode, file.uid, file.gid, file.content)
+        for path, file in files.items()
+        if not _PASSING.match(path)
+    }
+
+
+def _sorted(kernel: Mapping[str, str]) -> dict[str, list[str]]:
+    return {name: sorted(text.splitlines()) for name, text in kernel.items()}
+
+
+_KERNEL = {
+    "firewall": "command -v nft >/dev/null && nft --stateless list ruleset",
+    "audit": "command -v auditctl >/dev/null && { auditctl -s | grep -v ^backlog; auditctl -l; }",
+    "modules": "if [ -e /proc/modules ]; then cut -d' ' -f1 /proc/modules | sort\n"
+    "else ls /sys/module; fi",
+}
 
 
 def snapshot(host: Runs, files: Mapping[str, Entry]) -> Snapshot:
-    """Read a host's firewall and units, beside its files."""
-    firewall = host.run("command -v nft >/dev/null && nft --stateless list ruleset || true")
+    """Read a host's kernel state and units, beside its files."""
+    kernel = {name: host.run(command).stdout for name, command in _KERNEL.items()}
     states = host.run("systemctl show '*' -p Id,ActiveState,SubState,UnitFileState", check=True)
     blocks = (
         dict(line.split("=", 1) for line in block.splitlines())
         for block in states.stdout.split("\n\n")
     )
     units = {block.pop("Id"): "/".join(block.values()) for block in blocks if "Id" in block}
-    return Snapshot(files, firewall.stdout, units)
+    return Snapshot(files, kernel, units)
 
 
 _SKIP = r"\( -path /proc -o -path /sys -o -path /dev \) -prune -o"

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from .audit import Run, audit
+from .audit import Before, Run, audit, only
 from .defects import DEFECTS
+from .expected import EXPECTED
 from .lab import Lab
 
-HOST_OF: dict[str, str] = {}
-FLIPS: dict[str, dict[str, str]] = {}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -26,6 +25,50 @@ def test_the_run_reaches_every_host(prod: Run, lab: Lab) -> None:
     assert all(d["connection"]["root"] for d in connected)
     assert prod.text.count("UNREACHABLE cache-gone: ") == 1
     assert "Traceback" not in prod.text
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_host_is_found_as_it_is(prod: Run, name: str) -> None:
+    """What is wrong with it fails, what cannot be seen is unknown, all else is in order."""
+    expected = EXPECTED[name]
+    given = prod.verdicts(name)
+    assert given
+    assert {
+        verdict: prod.checks(name, verdict) for verdict in ("fail", "unknown", "error", "waived")
+    } == {
+        "fail": set(expected.fails),
+        "unknown": set(expected.unknown),
+        "error": set(),
+        "waived": set(),
+    }, prod.messages(name)
+
+
+def test_the_account_is_in_order(prod: Run) -> None:
+    """It has a firewall and a key; the dead host leaves open only whether a key is unused."""
+    assert prod.checks(None, "fail") == set()
+    assert prod.checks(None, "pass") >= {"firewall.cloud-exists", "ssh.account-has-key"}
+
+
+def test_of_a_dead_host_only_the_account_tells(prod: Run) -> None:
+    """Everything that is read on the host is unknown; backups and firewall are not."""
+    assert prod.checks("cache-gone", "fail") == set()
+    assert prod.checks("cache-gone", "pass") >= {"backups.enabled", "firewall.cloud-attached"}
+    for family in ("auditd.", "os.", "patches.", "ssh.", "sshkeys.", "tls."):
+        ours = {c: v for c, v in prod.verdicts("cache-gone").items() if c.startswith(family)}
+        assert set(ours.values()) <= {"unknown", "notapplicable"}, ours
+        assert "unknown" in ours.values(), family
+
+
+def test_the_defects_of_a_host_are_among_its_findings(prod: Run, lab: Lab) -> None:
+    """A host that starts with a defect fails the checks of its row."""
+    for host in lab.hosts.values():
+        for name in host.defects:
+            judged, failed = (
+                {check.partition("[")[0] for check in checks}
+                for checks in (prod.verdicts(host.name), prod.checks(host.name, "fail"))
+            )
+            told = {check.partition("[")[0] for check in DEFECTS[name].flips}
+            assert told & judged <= failed, (host.name, name)
 
 
 def test_workers_give_the_same_verdicts(
@@ -81,19 +124,36 @@ def test_reading_a_host_changes_nothing_on_it(
         assert before[name].changes(host.snapshot()) == [], name
 
 
-@pytest.mark.parametrize("name", sorted(n for n, d in DEFECTS.items() if not d.built_in))
+_INTRODUCED = sorted(
+    (name for name, row in DEFECTS.items() if not row.built_in),
+    key=lambda name: (DEFECTS[name].host, name),
+)
+
+
+@pytest.mark.parametrize("name", _INTRODUCED)
 def test_a_defect_flips_exactly_its_checks(
-    lab: Lab, account: Mapping[str, str], tmp_path: Path, name: str
+    lab: Lab, account: Mapping[str, str], before: Before, tmp_path: Path, name: str
 ) -> None:
-    """Introduced for real, it turns its checks red and no other; undone, all is as before."""
-    host = lab.hosts[HOST_OF.get(name, "web-clean")]
-    chosen = f"--droplets=name:{host.name}"
-    before = audit(lab, account, tmp_path / "before", chosen, "--droplets-profile=all")
+    """Introduced for real, it changes its verdicts and no other; undone, all is as before."""
+    row = DEFECTS[name]
+    host = lab.hosts[row.host]
+    was = before(row.host).verdicts(row.host)
+    state = host.snapshot()
     with host.defect(name):
-        during = audit(lab, account, tmp_path / "during", chosen, "--droplets-profile=all")
-    was, now = before.verdicts(host.name), during.verdicts(host.name)
+        during = audit(lab, account, tmp_path, *only(row.host))
+    now = during.verdicts(row.host)
+    assert now.keys() == was.keys(), during.text
     flipped = {check: now[check] for check in now if now[check] != was[check]}
-    assert flipped == FLIPS[name], during.messages(host.name)
+    assert flipped == row.flips, during.messages(row.host)
+    assert state.lasting_changes(host.snapshot()) == []
+
+
+def test_the_defects_are_of_every_kind() -> None:
+    """There are at least 25, on each Debian release, the RPM host and the virtual machine."""
+    assert len(_INTRODUCED) >= 25
+    assert {DEFECTS[name].host for name in _INTRODUCED} >= {
+        *("web-clean", "db-noauditd", "old-bullseye", "rpm-host", "vm-audit")
+    }
 
 
 def test_an_existing_testinfra_suite_runs_unmodified(

@@ -1,13 +1,9 @@
 """The lab's hosts answer, and are what the other tests take them for."""
 
-import re
-
 import pytest
 
-from .defects import DEFECTS
 from .hosts import SPECS
 from .lab import Lab
-from .snapshot import Snapshot
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -69,52 +65,6 @@ def test_audit_is_real_on_the_machine(lab: Lab) -> None:
 
     assert {"enabled 1", "lost 0", "backlog_limit 8192"} <= set(done.stdout.splitlines())
     assert "audit=1 audit_backlog_limit=8192" in done.stdout
-
-
-# The kernel refuses audit to containers.
-_ON_THE_MACHINE = ("auditd.removed", "auditd.rules-flushed", "firewall.flushed")
-_IN_A_CONTAINER = [
-    name for name, row in DEFECTS.items() if not row.built_in and name != "auditd.rules-flushed"
-]
-
-
-@pytest.mark.parametrize("defect", _IN_A_CONTAINER)
-def test_a_defect_is_introduced_and_undone(lab: Lab, defect: str) -> None:
-    """In the block the host is another; after it, it is what it was."""
-    host = lab.hosts["web-clean"]
-    before = host.snapshot()
-
-    with host.defect(defect):
-        assert before.changes(host.snapshot())
-
-    after = host.snapshot()
-    assert _lasting(after) ^ _lasting(before) == set()
-    assert sorted(after.firewall.splitlines()) == sorted(before.firewall.splitlines())
-    changes = before.changes(after, except_paths=["*"])
-    assert [line for line in changes if not line.startswith("firewall:")] == []
-
-
-@pytest.mark.parametrize("defect", _ON_THE_MACHINE)
-def test_a_defect_of_the_machine_is_undone(lab: Lab, defect: str) -> None:
-    """The same for what the machine's own kernel keeps."""
-    host = lab.hosts["vm-audit"]
-    state = "auditctl -l; nft list ruleset; systemctl is-active auditd; dpkg -s auditd | head -2"
-    before = host.run(state).stdout
-
-    with host.defect(defect):
-        assert host.run(state).stdout != before
-
-    assert host.run(state).stdout == before
-
-
-def _lasting(snapshot: Snapshot) -> set[tuple[str, str, int, int, int, str]]:
-    """Every file that a change of settings or packages and back leaves as it was, but its times."""
-    passing = re.compile(r"/run/|/tmp/|/var/(log|cache|lib/dpkg|backups)/|/etc/.*-$")
-    return {
-        (path, file.type, file.mode, file.uid, file.gid, file.content)
-        for path, file in snapshot.files.items()
-        if not passing.match(path)
-    }
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -32,6 +32,9 @@ def cloud() -> Cloud:
     cloud.add_project("shop", [web["id"]])
     cloud.add_reserved_ip("198.51.100.1", web["id"])
     cloud.add_reserved_ip("198.51.100.2")
+    for days in (1, 8):
+        cloud.add_volume_snapshot("506f78a4-e098-11e5-ad9f-000f53306ae1", days=days)
+    cloud.add_volume_snapshot("1001", resource_type="droplet")
     return cloud
 
 
@@ -103,6 +106,8 @@ def test_filters_and_pages(cloud: Cloud) -> None:
     assert names(name="WEB-1") == ["web-1"]
     assert names(type="gpus") == ["train"]
     assert len(names(tag_name="web", per_page="200")) == 26
+    body = json.loads(cloud.answer("/v2/snapshots", {"resource_type": "volume"})[2])
+    assert [row["resource_type"] for row in body["snapshots"]] == ["volume", "volume"]
     body = json.loads(cloud.answer("/v2/droplets", {"per_page": "10", "page": "2"})[2])
     assert sorted(body["links"]["pages"]) == ["first", "last", "next", "prev"]
     assert body["links"]["pages"]["last"].endswith("/v2/droplets?per_page=10&page=3")

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from pytest_droplet.api.client import ApiError, ReplayClient, answer_key, recorded
 from pytest_droplet.api.inventory import (
+    WiderInventory,
     parse_backup,
     parse_backup_policy,
     parse_droplet,
     parse_firewall,
     parse_key,
+    parse_volume_snapshot,
     read_inventory,
 )
 from pytest_droplet.model import (
@@ -26,7 +28,6 @@ from pytest_droplet.model import (
     Backup,
     BackupPolicy,
     Image,
-    Inventory,
     NotObservedError,
     PendingChange,
     Rule,
@@ -44,7 +45,7 @@ def cloud() -> Cloud:
     return Cloud(now=NOW)
 
 
-def read(cloud: Cloud, *selectors: str, scopes: Any = None, **options: Any) -> Inventory:
+def read(cloud: Cloud, *selectors: str, scopes: Any = None, **options: Any) -> WiderInventory:
     time = FakeTime()
     reader = cloud.client(scopes, sleep=time.sleep, clock=time.clock)
     return read_inventory(reader, parse_selectors(selectors or ["all"]), now=NOW, **options)
@@ -522,6 +523,116 @@ class TestUnknown:
         inventory = read(cloud, "!vpc:*")
         assert [d.name for d in inventory.selection] == ["ancient"]
         assert all(d.hidden == frozenset() for d in inventory.droplets)
+
+
+class TestWider:
+    """What is asked only for some checks."""
+
+    VOLUME = "506f78a4-e098-11e5-ad9f-000f53306ae1"
+
+    def test_snapshots_of_volumes_only_where_there_is_a_volume(self, cloud: Cloud) -> None:
+        """One list for the whole account, and only if it was wanted."""
+        web = cloud.add("web", tags=["a"])
+        cloud.add_volume_snapshot(self.VOLUME, days=2)
+        cloud.add_volume_snapshot(str(web["id"]), resource_type="droplet")
+        assert "/v2/snapshots" not in asked(cloud, volume_snapshots=True)
+        web["volume_ids"] = [self.VOLUME]
+        assert "/v2/snapshots" not in asked(cloud)
+        assert asked(cloud, volume_snapshots=True).count("/v2/snapshots") == 1
+        assert read(cloud).volume_snapshots is None
+        (snapshot,) = read(cloud, volume_snapshots=True).volume_snapshots.get()
+        assert (snapshot.volume_id, snapshot.created_at) == (self.VOLUME, NOW - timedelta(days=2))
+
+    def test_snapshots_that_may_not_be_read_are_missing(self, cloud: Cloud) -> None:
+        """Never an empty list."""
+        cloud.add("web", tags=["a"], volume_ids=[self.VOLUME])
+        inventory = read(cloud, volume_snapshots=True, scopes=SCOPES - {"snapshot:read"})
+        with pytest.raises(NotObservedError, match=r"403 .*snapshot:read"):
+            inventory.volume_snapshots.get()
+
+    @pytest.mark.parametrize("field", ["id", "resource_id", "created_at"])
+    def test_a_snapshot_names_volume_and_date(self, cloud: Cloud, field: str) -> None:
+        """Else it cannot be counted."""
+        raw = cloud.add_volume_snapshot(self.VOLUME)
+        raw[field] = None
+        with pytest.raises(ApiError, match=rf"snapshots\[\]\.{field} is absent"):
+            parse_volume_snapshot(raw)
+
+    def waiting(self, cloud: Cloud, **raw: Any) -> dict[str, Any]:
+        """Add a Droplet whose firewall is still applying changes, and return the firewall."""
+        web = cloud.add("web", tags=["a"])
+        change = {"droplet_id": web["id"], "removing": False, "status": "waiting"}
+        raw = {"status": "waiting", "pending_changes": [change], **raw}
+        return cloud.add_firewall("web", droplets=[web["id"]], **raw)
+
+    def test_firewalls_that_wait_are_read_again_a_minute_later(self, cloud: Cloud) -> None:
+        """Both readings are kept: the first for all other checks, the second beside it."""
+        firewall = self.waiting(cloud)
+        time, notices = FakeTime(), []
+        reader = cloud.client(sleep=time.sleep, clock=time.clock, notice=notices.append)
+
+        def settle(path: str, query: Mapping[str, str]) -> None:
+            if query.get("per_page") == "100":
+                assert time.clock() >= 60
+                firewall.update(status="succeeded", pending_changes=[])
+
+        cloud.on_request = settle
+        inventory = read_inventory(reader, parse_selectors(["all"]), now=NOW, settle=True)
+        assert [f.status for f in inventory.firewalls.get()] == ["waiting"]
+        assert [f.status for f in inventory.firewalls_again.get()] == ["succeeded"]
+        assert inventory.firewalls_again.observed_at == NOW + timedelta(seconds=60)
+        assert notices == ["firewall web is still applying changes: reading it again in 60 s"]
+
+    def test_nobody_waits_without_need(self, cloud: Cloud) -> None:
+        """Not unless it was wanted, not for other Droplets, not where all is applied."""
+        self.waiting(cloud)
+        other = cloud.add("db", tags=["b"])
+        assert read(cloud).firewalls_again is None
+        assert read(cloud, "tag:b", settle=True).firewalls_again is None
+        for status, droplet_id in (("succeeded", other["id"]), ("failed", 7)):
+            change = {"droplet_id": droplet_id, "removing": False, "status": "waiting"}
+            cloud.firewalls[0].update(status=status, pending_changes=[change])
+            assert read(cloud, "tag:a", settle=True).firewalls_again is None
+
+    def test_a_firewall_that_is_attached_by_tag_may_wait(self, cloud: Cloud) -> None:
+        """Also where the token does not see tags: the Droplet's own list has it."""
+        self.waiting(cloud, tags=["a"])["droplet_ids"] = []
+        assert read(cloud, settle=True).firewalls_again is not None
+        blind = SCOPES - {"tag:read"}
+        assert read(cloud, settle=True, scopes=blind).firewalls_again is not None
+
+    def test_a_second_reading_that_fails_leaves_the_first(self, cloud: Cloud) -> None:
+        """Only what needs the second is unknown."""
+        self.waiting(cloud)
+        cloud.fail("/v2/firewalls?per_page=100", 500, times=3)
+        inventory = read(cloud, settle=True)
+        assert inventory.firewalls.get()
+        with pytest.raises(NotObservedError, match="500"):
+            inventory.firewalls_again.get()
+
+    def test_a_recording_keeps_both_readings(self, cloud: Cloud) -> None:
+        """And its replay waits for nothing."""
+        firewall = self.waiting(cloud)
+        cloud.droplets[0]["volume_ids"] = [self.VOLUME]
+        cloud.add_volume_snapshot(self.VOLUME)
+        answers: dict[str, Any] = {}
+
+        def keep(operation: str, params: Mapping[str, Any], answer: Any) -> None:
+            answers[answer_key(operation, params)] = json.loads(json.dumps(recorded(answer)))
+            if operation == "firewalls.list":
+                firewall.update(status="succeeded", pending_changes=[])
+
+        time = FakeTime()
+        reader = cloud.client(sleep=time.sleep, clock=time.clock)
+        reader.on_answer = keep
+        wanted = {"now": NOW, "settle": True, "volume_snapshots": True}
+        live = read_inventory(reader, parse_selectors(["all"]), **wanted)
+        replayed = read_inventory(ReplayClient(answers), parse_selectors(["all"]), **wanted)
+        assert replayed.firewalls == live.firewalls
+        assert replayed.firewalls_again == live.firewalls_again
+        assert replayed.volume_snapshots == live.volume_snapshots
+        assert [f.status for f in replayed.firewalls.get()] == ["waiting"]
+        assert [f.status for f in replayed.firewalls_again.get()] == ["succeeded"]
 
 
 class TestWhole:

@@ -1,0 +1,1 @@
+"""How near the plugin is to the limit of the machine: ``python -m tests.benchmarks``."""

@@ -1,0 +1,100 @@
+"""README: its tables are those of the code, its pictures are there, and its commands run.
+
+``python -m tests.docs.test_readme`` prints the rows that its table of recommendations must have.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from pytest_droplet.catalogue import Check, shipped
+
+from .markdown import ROOT
+from .test_reference import load_reference
+
+README = (ROOT / "README.md").read_text("utf-8")
+OF_WEB_SERVERS = {9: "apache", 10: "nginx"}
+
+
+def recommendation_rows() -> list[str]:
+    """Return the rows of the table of recommendations, as README must have them."""
+    titles: dict[int, str] = load_reference().GUIDE
+    rows = []
+    for number, title in titles.items():
+        server = OF_WEB_SERVERS.get(number)
+        guide = 9 if server else number
+        checks = {c.base_id: c for c in shipped().values() if c.guide == guide}
+        asked = [c for c in checks.values() if "droplet" in c.profiles]
+        more = [c for c in checks.values() if "droplet" not in c.profiles]
+        if number == 10:
+            rows.append(f"| {number}. {title} | the same, as `[nginx]` | the same |")
+        else:
+            also = f", as `[{server}]`" if server else ""
+            rows.append(f"| {number}. {title} | {_ids(asked)}{also} | {_ids(more)} |")
+    return rows
+
+
+def _ids(checks: list[Check]) -> str:
+    return ", ".join(f"`{check.base_id}`" for check in checks) or "none"
+
+
+def test_the_table_of_recommendations_is_that_of_the_catalogue() -> None:
+    """Each of the ten has its row with every check, no more and no less."""
+    table = README.partition("## What is checked")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if re.match(r"\| \d+\. ", line)]
+
+    assert rows == recommendation_rows()
+
+
+def test_the_numbers_are_those_of_the_catalogue() -> None:
+    """The count of checks that README names is right."""
+    assert f"{len({c.base_id for c in shipped().values()})} checks" in README
+
+
+def test_the_comparison_says_of_when_it_is() -> None:
+    """What other tools do changes: the table has its date, and a row for each of them."""
+    table = README.partition("## Comparable tools")[2].partition("\n## ")[0]
+
+    assert re.search(r"as of 20\d\d-\d\d-\d\d", table)
+    for tool in (
+        "Lynis",
+        "OpenSCAP",
+        "InSpec",
+        "cnspec",
+        "Prowler",
+        "ScoutSuite",
+        "pytest-testinfra",
+        "ansible-lockdown",
+        "ssh-audit",
+    ):
+        assert re.search(rf"^\| [^|]*{tool}", table, re.MULTILINE), tool
+
+
+def test_the_pictures_are_there_and_small() -> None:
+    """Every picture is a PNG of less than 300 KB, in README with a text for those who see none."""
+    shown = re.findall(r"!\[([^\]]*)\]\(([^)]+\.png)\)", README)
+
+    assert {path for _, path in shown} == {
+        "docs/_static/report.png",
+        "docs/_static/terminal.png",
+    }
+    for text, path in shown:
+        data = (ROOT / path).read_bytes()
+        assert len(text) > 30
+        assert data.startswith(b"\x89PNG")
+        assert len(data) < 300_000
+        width, _ = struct.unpack(">II", data[16:24])
+        assert 600 < width < 1600
+
+
+def test_the_demo_is_the_first_command() -> None:
+    """tests/readme-demo runs the first block in CI: it is the audit of the demo fleet."""
+    first = README.partition("```console\n")[2].partition("```")[0].strip()
+
+    assert "\n" not in first
+    assert "--droplets=demo --pyargs pytest_droplet.checks --html=audit.html" in first
+
+
+if __name__ == "__main__":
+    print("\n".join(recommendation_rows()))  # noqa: T201 they are to be pasted

@@ -1,0 +1,45 @@
+"""The settings of the tools agree with each other."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import yaml
+
+from .conftest import ROOT
+
+
+def settings() -> dict[str, Any]:
+    """Return pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_hooks_are_local_and_run_what_ci_runs() -> None:
+    """pre-commit downloads nothing: each hook is a tool of the group ``lint``, as in .ci/run."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    (repo,) = config["repos"]
+    ci = (ROOT / ".ci/run").read_text("utf-8")
+    commands = [hook["entry"].replace(" --force-exclude", "") for hook in repo["hooks"]]
+
+    assert repo["repo"] == "local"
+    assert {hook["language"] for hook in repo["hooks"]} == {"system"}
+    assert [c for c in commands if c.replace("--check", "").strip() not in ci] == []
+
+
+def test_types_are_checked_by_the_same_mypy() -> None:
+    """The group ``test`` asks for no other mypy than ``lint``."""
+    groups = settings()["dependency-groups"]
+    asked = [r for name in ("lint", "test") for r in groups[name] if r.startswith("mypy")]
+
+    assert len(asked) == 2
+    assert len(set(asked)) == 1
+
+
+def test_coverage_counts_branches() -> None:
+    """A line that ran one way only is not covered, and processes that tests start count too."""
+    run = settings()["tool"]["coverage"]["run"]
+
+    assert run["branch"] is True
+    assert run["source_pkgs"] == ["pytest_droplet"]
+    assert run["patch"] == ["subprocess"]

@@ -1,0 +1,288 @@
+"""What pytest and its plugins do to ordinary tests, they do to checks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+REPLAY = ("--droplets=all", "--droplets-replay=recording")
+ONE_EACH = """
+from pytest_droplet import check
+
+@check("site.size")
+def test_size(droplet):
+    assert droplet.size == "huge"
+"""
+
+
+def run(audit: pytest.Pytester, *args: str) -> pytest.RunResult:
+    """Run pytest on the recorded fleet, with a record."""
+    return audit.runpytest_inprocess(*REPLAY, "--droplets-report=jsonl:out.jsonl", *args)
+
+
+def results(audit: pytest.Pytester) -> list[dict[str, Any]]:
+    """The results of the record, in the order in which they came."""
+    texts = (audit.path / "out.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, texts) if line["type"] == "result"]
+
+
+def names(result: pytest.RunResult) -> list[str]:
+    """The node ids that ``-v`` showed, in their order."""
+    return [line.split(" ")[0] for line in result.outlines if line.startswith("test_site.py::")]
+
+
+def test_maxfail_ends_the_run_after_so_many(audit: pytest.Pytester) -> None:
+    """Findings count; what was judged before is in the record, and so is its summary."""
+    audit.makepyfile(test_site=ONE_EACH)
+    result = run(audit, "--maxfail=2")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*stopping after 2 failures*"])
+    assert len(results(audit)) == 2
+    assert '"type":"summary"' in (audit.path / "out.jsonl").read_text().splitlines()[-1]
+
+
+def test_maxfail_counts_unknowns(audit: pytest.Pytester) -> None:
+    """An unknown is an ERROR, and an error ends a run with ``-x``, too."""
+    run(audit, "-x", "-k", "release and web-2").assert_outcomes(errors=1)
+    assert [r["verdict"] for r in results(audit)] == ["unknown"]
+
+
+def test_failed_first_on_each_droplet(audit: pytest.Pytester) -> None:
+    """--ff runs all, on each Droplet what failed before first: a Droplet's facts are read once."""
+    run(audit)
+    result = run(audit, "--ff", "-v")
+    result.assert_outcomes(passed=5, failed=1, errors=1, skipped=1)
+    shown = names(result)
+    first, second = (f"test_site.py::site.{name}[web-1-12]" for name in ("release", "name"))
+    assert shown.index(first) + 1 == shown.index(second)
+    assert shown.index("test_site.py::site.name[db-1-11]") + 1 == shown.index(
+        "test_site.py::site.release[db-1-11]"
+    )
+
+
+def test_durations_name_the_slowest_checks(audit: pytest.Pytester) -> None:
+    """--durations has the time of each check, not of waiting for its host's neighbours."""
+    audit.makepyfile(
+        test_site="""
+        import time
+        from pytest_droplet import check
+
+        @check("site.slow")
+        def test_slow(droplet):
+            time.sleep(0.06)
+        """
+    )
+    result = run(audit, "--durations=2")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*slowest 2 durations*", "0.*s call*test_site.py::site.slow[[]*"])
+
+
+def test_setup_show_names_the_facts(audit: pytest.Pytester) -> None:
+    """--setup-show lists each check with the facts that it asks for."""
+    result = run(audit, "--setup-show", "-k", "release and db-1")
+    result.stdout.fnmatch_lines(
+        ["*test_site.py::site.release[[]db-1-11[]] (fixtures used: droplet_os_release)*"]
+    )
+
+
+# In a process of its own: pytest-timeout is off for good in one where a debugger was entered.
+DEBUGGED = ("--pdb", "--pdbcls=debugger:Debugger", "-p", "no:randomly")
+DEBUGGER = """
+from pathlib import Path
+
+class Debugger:
+    quitting = False
+
+    def __init__(self, **kwargs):
+        pass
+
+    def reset(self):
+        pass
+
+    def interaction(self, frame, seen):
+        at = getattr(seen, "__traceback__", seen)
+        while at.tb_next is not None:
+            at = at.tb_next
+        code = at.tb_frame.f_code
+        with Path("seen").open("a") as file:
+            print(code.co_name, *sorted(at.tb_frame.f_locals), file=file)
+"""
+
+
+def test_pdb_stands_in_the_check_that_failed(audit: pytest.Pytester) -> None:
+    """--pdb shows the check's frame with its facts; a host that did not answer has no frame."""
+    audit.makepyfile(debugger=DEBUGGER)
+    audit.syspathinsert()
+    result = audit.runpytest_subprocess(*REPLAY, *DEBUGGED)
+    result.assert_outcomes(passed=5, failed=1, errors=1, skipped=1)
+    seen = (audit.path / "seen").read_text().splitlines()
+    assert [line.split()[0] for line in seen] == ["test_release"]
+    assert "droplet_os_release" in seen[0].split()
+    result.stdout.fnmatch_lines(["*entering PDB*"])
+
+
+def test_pdb_stands_in_a_broken_check(audit: pytest.Pytester) -> None:
+    """A check that raises anything else is looked at as well."""
+    audit.makepyfile(
+        debugger=DEBUGGER,
+        test_site="""
+        from pytest_droplet import check
+
+        @check("site.broken")
+        def test_broken(droplet):
+            facts = {}
+            facts["size"]
+        """,
+    )
+    audit.syspathinsert()
+    result = audit.runpytest_subprocess(*REPLAY, *DEBUGGED, "-k", "db-1")
+    result.assert_outcomes(errors=1, deselected=3)
+    assert (audit.path / "seen").read_text() == "test_broken droplet facts\n"
+
+
+def test_html_page_has_every_check(audit: pytest.Pytester) -> None:
+    """pytest-html's option writes the page of the audit."""
+    result = run(audit, "--html=page/index.html")
+    page = (audit.path / "page/index.html").read_text()
+    for check in ("site.name", "site.release"):
+        assert check in page
+    assert list((audit.path / "page").iterdir()) == [audit.path / "page/index.html"]
+    result.stdout.fnmatch_lines(["written: *index.html"])
+
+
+@pytest.mark.parametrize("dist", ["load", "each", "loadfile", "worksteal"])
+def test_xdist_gives_a_droplet_to_one_worker(audit: pytest.Pytester, dist: str) -> None:
+    """Whatever --dist says, no Droplet is judged on two workers, and each check once."""
+    result = run(audit, "-n2", f"--dist={dist}", "-v")
+    result.assert_outcomes(passed=5, failed=1, errors=1, skipped=1)
+    workers: dict[str, set[str]] = {}
+    for line in result.outlines:
+        if line.startswith("[gw") and "::site." in line:
+            droplet = line.rpartition("[")[2].partition("]")[0]
+            workers.setdefault(droplet, set()).add(line.partition("]")[0])
+    assert len(workers) == 4
+    assert all(len(names) == 1 for names in workers.values())
+    assert len(results(audit)) == 8
+
+
+def test_xdist_reports_reach_junitxml(audit: pytest.Pytester) -> None:
+    """The controller's JUnit file has the checks that workers ran, once each."""
+    run(audit, "-n2", "--junitxml=out.xml")
+    text = (audit.path / "out.xml").read_text()
+    assert text.count("<testcase ") == 8
+    assert 'errors="1" failures="1" skipped="1" tests="8"' in text
+
+
+def test_randomly_shuffles_on_a_droplet_only(audit: pytest.Pytester) -> None:
+    """pytest-randomly may choose the order of a Droplet's checks; each Droplet stays together."""
+    audit.makeini("[pytest]\ndroplets_profile = none\n")
+    for seed in ("1", "2", "3"):
+        result = run(audit, "-v", f"--randomly-seed={seed}")
+        shown = [name.rpartition("[")[2] for name in names(result)]
+        assert len(shown) == 8
+        assert [a == b for a, b in zip(shown[::2], shown[1::2], strict=True)] == [True] * 4
+
+
+def test_reruns_leave_a_verdict_alone(audit: pytest.Pytester) -> None:
+    """pytest-rerunfailures runs ordinary tests again; a check's facts would be the same."""
+    audit.makepyfile(
+        test_own="""
+        from pathlib import Path
+
+        def test_flaky(droplet):
+            tries = Path("tries")
+            tries.write_text((tries.read_text() if tries.exists() else "") + "x")
+            assert len(tries.read_text()) > 1
+        """
+    )
+    result = run(audit, "--reruns=2", "-k", "release or (flaky and db-1)")
+    result.assert_outcomes(passed=2, failed=1, errors=1, skipped=1, deselected=7)
+    assert result.parseoutcomes()["rerun"] == 1
+    assert len([r for r in results(audit) if r["check"] == "site.release"]) == 4
+
+
+def test_timeout_ends_a_check(audit: pytest.Pytester) -> None:
+    """pytest-timeout ends a check that hangs; the checks after it run."""
+    audit.makepyfile(
+        test_site="""
+        import time
+        from pytest_droplet import check
+
+        @check("site.hangs")
+        def test_hangs(droplet):
+            time.sleep(30 if droplet.name == "db-1" else 0)
+        """
+    )
+    result = run(audit, "--timeout=0.5", "--timeout-method=signal")
+    result.assert_outcomes(passed=3, failed=1)
+    found = next(r for r in results(audit) if r["verdict"] == "fail")
+    assert found["message"].startswith("Timeout")
+
+
+def test_timeout_while_a_host_is_waited_for_is_unknown(audit: pytest.Pytester) -> None:
+    """Nothing was observed then, so nothing is judged."""
+    audit.makeconftest(
+        """
+        import time
+        import pytest
+        from pytest_droplet.recording import ReplayHosts, load_recording
+        from pathlib import Path
+
+        class Slow(ReplayHosts):
+            def get(self, droplet_id):
+                time.sleep(30 if droplet_id == 11 else 0)
+                return super().get(droplet_id)
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_droplet_connect():
+            return Slow(load_recording(Path("recording")))
+        """
+    )
+    result = run(audit, "--timeout=0.5", "--timeout-method=signal", "-k", "release")
+    result.assert_outcomes(failed=1, errors=2, skipped=1, deselected=4)
+    of_host = next(r for r in results(audit) if r["droplet_id"] == 11)
+    assert of_host["verdict"] == "unknown"
+    assert of_host["message"].startswith("Timeout")
+
+
+def test_assertions_are_rewritten(audit: pytest.Pytester) -> None:
+    """An assertion without a text of its own shows both sides of the comparison."""
+    audit.makepyfile(test_site=ONE_EACH)
+    run(audit).assert_outcomes(failed=4)
+    messages = {r["message"].splitlines()[0] for r in results(audit)}
+    assert messages == {"assert 's-1vcpu-1gb' == 'huge'"}
+
+
+def test_pytest_fail_is_a_finding(audit: pytest.Pytester) -> None:
+    """``pytest.fail`` says no as an assertion does."""
+    audit.makepyfile(
+        test_site="""
+        import pytest
+        from pytest_droplet import check
+
+        @check("site.says")
+        def test_says(droplet):
+            pytest.fail(f"{droplet.name} says no")
+        """
+    )
+    run(audit).assert_outcomes(failed=4)
+    assert {r["verdict"] for r in results(audit)} == {"fail"}
+    assert results(audit)[0]["message"].endswith(" says no")
+
+
+def test_a_plugin_that_waits_for_teardown_gets_it(audit: pytest.Pytester) -> None:
+    """Every phase is reported where a plugin is there that pytest-droplet does not know."""
+    audit.makeconftest(
+        """
+        from pathlib import Path
+
+        def pytest_runtest_logreport(report):
+            with Path("phases").open("a") as file:
+                print(report.when, file=file)
+        """
+    )
+    run(audit, "-k", "site.name")
+    phases = (audit.path / "phases").read_text().split()
+    assert phases == ["setup", "call", "teardown"] * 4

@@ -1,0 +1,217 @@
+"""Hosts that go wrong, through the whole plugin: unknown with a reason, never a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_droplet.catalogue import shipped
+from pytest_droplet.facts import all_facts
+from pytest_droplet.testing import Cloud
+from tests.support.fake_api import TOKEN, FakeApi
+from tests.support.ssh_server import Servers, host, login_name, needs, openssh, servers
+from tests.trust.hosts import FLEET, ID_OF, fleet
+from tests.trust.runs import lines, run
+
+OF_HOST = {
+    c.id
+    for c in shipped().values()
+    if any(f in all_facts() and all_facts()[f].of_host for f in c.facts)
+}
+UNREACHABLE = [n for n, b in FLEET.items() if b.coverage == "unreachable"]
+REACHED = [n for n, b in FLEET.items() if b.coverage == "reached"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run over the whole fleet."""
+
+    status: int
+    text: str
+    record: list[dict[str, Any]]
+    known_hosts: tuple[str, str]
+
+    def verdicts(self, name: str) -> dict[str, str]:
+        """Verdicts of one Droplet's host checks."""
+        return {
+            r["check"]: r["verdict"]
+            for r in self.record
+            if r["type"] == "result" and r["droplet_id"] == ID_OF[name] and r["check"] in OF_HOST
+        }
+
+    def messages(self, name: str, verdict: str) -> list[str]:
+        """Messages of one Droplet's checks of this verdict."""
+        return [
+            r["message"]
+            for r in self.record
+            if r["type"] == "result" and r["droplet_id"] == ID_OF[name] and r["verdict"] == verdict
+        ]
+
+    def droplet(self, name: str) -> dict[str, Any]:
+        """The record's line of one Droplet."""
+        return next(r for r in self.record if r["type"] == "droplet" and r["id"] == ID_OF[name])
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run every shipped check on the whole fleet at once, as a user would."""
+    folder = tmp_path_factory.mktemp("fleet")
+    (folder / "project").mkdir()
+    cloud = Cloud()
+    with servers(folder) as farm, FakeApi(cloud) as api, fleet(farm, cloud) as config:
+        before = farm.known_hosts.read_text()
+        status, text = run(
+            folder / "project",
+            [
+                "--droplets=all",
+                "--droplets-profile=all",
+                "--droplets-probe=off",
+                "--droplets-connect-timeout=2",
+                "--droplets-timeout=6",
+                f"--ssh-config={config}",
+                "--droplets-report=jsonl:out.jsonl",
+                "--junitxml=out.xml",
+            ],
+            env={"DIGITALOCEAN_API_URL": api.url, "DIGITALOCEAN_TOKEN": TOKEN},
+            timeout=120,
+        )
+        known = (before, farm.known_hosts.read_text())
+    yield Run(status, text, lines(folder / "project/out.jsonl"), known)
+
+
+def test_the_well_host_is_read_beside_all_others(audit: Run) -> None:
+    """What goes wrong elsewhere costs a good host nothing."""
+    given = list(audit.verdicts("well").values())
+    assert audit.status == 1, audit.text
+    assert given.count("pass") > 20
+    assert "Traceback" not in audit.text
+    assert "error" not in {r.get("verdict") for r in audit.record}
+
+
+@pytest.mark.parametrize("name", FLEET)
+def test_the_record_says_how_the_host_was_read(audit: Run, name: str) -> None:
+    """Coverage counts each host as reached or not, and every shipped check was judged."""
+    assert audit.droplet(name)["coverage"] == FLEET[name].coverage
+    assert audit.verdicts(name).keys() == audit.verdicts("well").keys() == OF_HOST
+
+
+@pytest.mark.parametrize("name", UNREACHABLE)
+def test_a_host_that_cannot_be_read_is_unknown_with_its_reason(audit: Run, name: str) -> None:
+    """Every check of the host is unknown; the terminal has one line on it."""
+    assert set(audit.verdicts(name).values()) == {"unknown"}
+    reason = audit.droplet(name)["reason"]
+    assert reason.startswith(f"{name}: ")
+    assert FLEET[name].reason in reason
+    assert reason.isprintable()
+    shown = [line for line in audit.text.splitlines() if f"UNREACHABLE {name}: " in line]
+    assert len(shown) == 1
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_a_host_that_is_read_in_part_gets_no_better_verdict(audit: Run, name: str) -> None:
+    """What arrived whole is judged; nothing passes that does not on the well host."""
+    given, well = audit.verdicts(name), audit.verdicts("well")
+    assert {c for c, v in given.items() if v == "pass"} <= {
+        c for c, v in well.items() if v == "pass"
+    }
+    if FLEET[name].reason:
+        assert any(FLEET[name].reason in m for m in audit.messages(name, "unknown"))
+
+
+@pytest.mark.parametrize("name", ["noisy", "rekeys", "framing"])
+def test_noise_changes_no_verdict_that_was_read(audit: Run, name: str) -> None:
+    """Banners, start-up files, a rekey and foreign marks: no fail, pass or unknown is invented."""
+    given, well = audit.verdicts(name), audit.verdicts("well")
+    differing = {c: (given[c], well[c]) for c in given if given[c] != well[c]}
+    assert {v for v, _ in differing.values()} <= (
+        {"unknown", "fail"} if name == "framing" else set()
+    )
+
+
+def test_known_hosts_is_left_alone(audit: Run) -> None:
+    """Without accept-new no key is added or removed, whatever hosts present."""
+    before, after = audit.known_hosts
+    assert before == after
+
+
+def test_a_run_of_unknowns_is_red(audit: Run) -> None:
+    """Coverage is under what is asked for, and says so."""
+    reached, due = len(REACHED), len(FLEET)
+    assert f"coverage: {reached} of {due} Droplets reached" in audit.text
+
+
+@pytest.mark.parametrize(
+    ("lines_of_sshd", "login_shell", "passes"),
+    [
+        ((), "sh", True),
+        (("MaxSessions 1",), "sh", True),
+        ((), "fish --no-config", True),
+        ((), "tcsh -f", True),
+        (("ForceCommand internal-sftp",), "sh", False),
+        (("ForceCommand /usr/sbin/nologin",), "sh", False),
+        (("PermitTTY no", "AllowTcpForwarding no", "Banner /etc/services"), "sh", True),
+    ],
+    ids=["plain", "one session", "fish", "csh", "sftp only", "nologin", "long banner"],
+)
+def test_real_sshd(
+    project: pytest.Pytester,
+    farm: Servers,
+    api: FakeApi,
+    cloud: Cloud,
+    lines_of_sshd: tuple[str, ...],
+    login_shell: str,
+    passes: bool,
+) -> None:
+    """OpenSSH as administrators set it up: read, or unknown with the reason."""
+    with openssh(farm, 1, *lines_of_sshd, login_shell=login_shell) as port:
+        result = project.runpytest_inprocess(
+            "--droplets=name:web-1",
+            f"--droplets-user={login_name()}",
+            f"--ssh-config={farm.config(port)}",
+            "-k",
+            "release",
+        )
+    if passes:
+        result.assert_outcomes(passed=1, deselected=1)
+    else:
+        result.assert_outcomes(errors=1, deselected=1)
+        result.stdout.fnmatch_lines(["UNREACHABLE web-1: * got no shell (*"])
+
+
+def test_a_droplet_with_ipv6_alone(
+    project: pytest.Pytester, farm: Servers, api: FakeApi, cloud: Cloud
+) -> None:
+    """By its public address it cannot be reached, and the line says which option reaches it."""
+    cloud.add("six", id=6, public=None, private=None, ipv6="::1")
+    server = farm.ssh({"::1": 6}, host)
+    args = (f"--ssh-config={farm.config(server.port)}", "--droplets=name:six", "-k", "release")
+    result = project.runpytest_inprocess(*args)
+    result.assert_outcomes(errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["UNREACHABLE six: it has no public address; choose another *"])
+    result = project.runpytest_inprocess(*args, "--droplets-address=ipv6")
+    result.assert_outcomes(passed=1, deselected=1)
+
+
+def test_a_host_whose_disks_are_read_only(
+    project: pytest.Pytester, farm: Servers, api: FakeApi, tmp_path: Path
+) -> None:
+    """The script needs no place to write, so that a full or a broken disk is audited too."""
+    jail = tmp_path / "jail"
+    jail.write_text(
+        "#!/bin/sh\nexec unshare -m sh -ec 'for d in / /tmp /var /run; do"
+        ' mount --bind $d $d; mount -o remount,ro,bind $d; done; exec sh "$@"\' sh "$@"\n'
+    )
+    jail.chmod(0o755)
+    needs("unshare")
+    with openssh(farm, 1, login_shell=str(jail)) as port:
+        result = project.runpytest_inprocess(
+            "--droplets=name:web-1",
+            f"--ssh-config={farm.config(port)}",
+            "-k",
+            "release",
+        )
+    result.assert_outcomes(passed=1, deselected=1)
