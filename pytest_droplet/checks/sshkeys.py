@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts import Account
 from pytest_droplet.facts.accounts import HostAccount, HostAccounts
 from pytest_droplet.facts.authorized_keys import AuthorizedKey, AuthorizedKeys
+from pytest_droplet.facts.creation_keys import CreationKeys
 from pytest_droplet.facts.public_keys import (
     AccountKeys,
     KeyOfAccount,
@@ -16,7 +17,7 @@ from pytest_droplet.facts.public_keys import (
     normal_fingerprint,
 )
 from pytest_droplet.facts.sshd import Sshd
-from pytest_droplet.model import Claims, NotObservedError, not_applicable
+from pytest_droplet.model import Claims, Droplet, NotObservedError, not_applicable
 from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings
 
@@ -314,6 +315,63 @@ def test_accounts_that_should_not_log_in_have_no_keys(
             for entry in droplet_authorized_keys.entries:
                 if strange := set(entry.users) - set(accounts):
                     raise NotObservedError(f"account {min(strange)} was not listed")
+
+
+@check(
+    "sshkeys.key-age",
+    severity="low",
+    profile="extended",
+    guide=8,
+    references=f"{_GUIDE}; Droplet metadata: https://docs.digitalocean.com/reference/api/metadata/",
+)
+def test_no_key_is_older_than_the_limit(
+    droplet_authorized_keys: AuthorizedKeys,
+    droplet_creation_keys: CreationKeys,
+    droplet: Droplet,
+    droplet_settings: Settings,
+    droplet_now: datetime,
+) -> None:
+    """No key is older than the limit for its replacement.
+
+    The API has no date of a key. A date in the setting ``key_inventory`` proves an age; a key
+    that the Droplet was created with is at least as old as the Droplet. Any other age is
+    unknown: the time of a file tells when somebody last edited it. The limit is the setting
+    ``max_key_age_days``.
+
+    Rationale:
+        Keys do not expire. The older a key, the more machines, backups and people have had it.
+
+    Remediation:
+        Make a new key, add it, log in with it, then delete the line of the old one; the same on
+        all distributions. Note the day in ``key_inventory`` of ``droplet.toml``, under the
+        key's fingerprint (``ssh-keygen -lf FILE``).
+    """
+    limit = timedelta(days=droplet_settings.max_key_age_days)
+    issued = {
+        normal_fingerprint(key): datetime.combine(date.fromisoformat(day), time.min, UTC)
+        for key, day in droplet_settings.key_inventory.items()
+    }
+    entries = [e for e in droplet_authorized_keys.entries if e.admits(droplet_now)]
+    with Claims() as claim:
+        with claim:
+            old = [
+                e
+                for e in entries
+                if any(droplet_now - issued[f] > limit for f in e.fingerprints & issued.keys())
+            ]
+            assert not old, f"issued more than {limit.days} days ago: {_listed(old)}"
+        with claim:
+            made = droplet.created_at
+            first = [e for e in entries if e.key.sha256 in droplet_creation_keys.fingerprints]
+            if made is not None and droplet_now - made > limit:
+                assert not first, (
+                    f"on the host since it was created on {made.date()}: {_listed(first)}"
+                )
+        with claim:
+            droplet_authorized_keys.require_all()
+            undated = [e for e in entries if not e.fingerprints & issued.keys()]
+            if undated:
+                raise NotObservedError(f"no date in key_inventory: {_listed(undated)}")
 
 
 def _dormant(account: HostAccount, now: datetime, all_accounts: HostAccounts) -> str:
