@@ -126,8 +126,9 @@ def _tables(text: str, wanted: set[str]) -> dict[str, _Table]:
 
 
 def _add_rule(table: _Table, line: str) -> None:
-    chain, draft = _parse_rule(line)
-    table.chains.setdefault(chain, []).append(_rule(draft, table.policies))
+    chain, draft, first = _parse_rule(line)
+    rules = table.chains.setdefault(chain, [])
+    rules.insert(0 if first else len(rules), _rule(draft, table.policies))
     table.ports.update(range_ for text in draft.ports for range_ in _ranges(text))
     decides = draft.target and draft.target not in _HARMLESS
     table.filters[chain] += bool(decides and not is_foreign(draft.target))
@@ -190,16 +191,17 @@ def _translation(arguments: list[str]) -> Action:
     return Action("translate", Destination(None, int(port) if port else None).text)
 
 
-def _parse_rule(line: str) -> tuple[str, _Draft]:
+def _parse_rule(line: str) -> tuple[str, _Draft, bool]:
+    """Return chain and rule, and whether it goes before the others (``-I``, as ufw writes)."""
     draft = _Draft()
     try:
         command, chain, *words = shlex.split(line)
         _read(words, draft)
     except (ValueError, IndexError):
         command, chain = "", ""
-    if command != "-A":
+    if command not in {"-A", "-I"} or (command == "-I" and words[:1] and words[0].isdigit()):
         raise NotObservedError(f"unexpected rule: {one_line(line, 100)}")
-    return chain, draft
+    return chain, draft, command == "-I"
 
 
 def _read(words: list[str], draft: _Draft) -> None:
@@ -217,9 +219,11 @@ def _read(words: list[str], draft: _Draft) -> None:
             place += 1
         if option in {"-j", "--jump", "-g", "--goto"}:
             draft.target, draft.goto = values[0], option in {"-g", "--goto"}
-            draft.arguments = words[place:]
-            return
-        if option == "--limit" or option.startswith("--hashlimit"):
+            after = words[place:]
+            ends = next((i for i, word in enumerate(after) if word in {"-m", "--match"}), None)
+            draft.arguments = after[:ends]
+            place += len(draft.arguments)
+        elif option == "--limit" or option.startswith("--hashlimit"):
             draft.limited = True
         elif option not in {"-m", "--match", "--comment", "--limit-burst", "-c"}:
             draft.tests.append(_test(option, values, inverted=inverted))

@@ -162,9 +162,9 @@ class _Parser:
 
     def _block(self) -> Iterator[list[str]]:
         """Yield the statements of a block in braces, which begins here or on the next lines."""
-        while self._peek() == "\n":
-            self._at += 1
-        if self._next() != "{":
+        while (word := self._next()) == "\n":
+            pass
+        if word != "{":
             raise ValueError
         while True:
             word = self._next()

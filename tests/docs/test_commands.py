@@ -54,7 +54,7 @@ def run(pytester: pytest.Pytester, words: list[str], recording: Path) -> pytest.
             shutil.copytree(recording, pytester.path / value)
         elif option != "--droplets-user":
             arguments.append(word)
-    selects = any(w.startswith("--droplets=") for w in arguments)
+    selects = any(w.startswith("--droplets=") and w != "--droplets=demo" for w in arguments)
     if selects and not any(w.startswith("--droplets-replay") for w in arguments):
         arguments.append(f"--droplets-replay={recording}")
     return pytester.run(

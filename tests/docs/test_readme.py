@@ -1,6 +1,6 @@
 """README: its tables are those of the code, its pictures are there, and its commands run.
 
-``python -m tests.docs.test_readme`` prints the rows that its table of recommendations must have.
+``python -m tests.docs.test_readme`` brings its table and its number of checks up to date.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_the_table_of_recommendations_is_that_of_the_catalogue() -> None:
 
 def test_the_numbers_are_those_of_the_catalogue() -> None:
     """The count of checks that README names is right."""
-    assert f"{len({c.base_id for c in shipped().values()})} checks" in README
+    assert f"Its {count()} are" in README
 
 
 def test_the_comparison_says_of_when_it_is() -> None:
@@ -96,5 +96,17 @@ def test_the_demo_is_the_first_command() -> None:
     assert "--droplets=demo --pyargs pytest_droplet.checks --html=audit.html" in first
 
 
+def updated(text: str) -> str:
+    """Return README with the rows and the number of checks that the catalogue has."""
+    rows = "".join(f"{row}\n" for row in recommendation_rows())
+    text = re.sub(r"^(?:\| \d+\. .*\n)+", lambda _: rows, text, flags=re.MULTILINE)
+    return re.sub(r"\b\d+ checks\b", count(), text, count=1)
+
+
+def count() -> str:
+    """Return how many checks there are, in README's words."""
+    return f"{len({check.base_id for check in shipped().values()})} checks"
+
+
 if __name__ == "__main__":
-    print("\n".join(recommendation_rows()))  # noqa: T201 they are to be pasted
+    (ROOT / "README.md").write_text(updated(README), "utf-8")

@@ -308,7 +308,7 @@ CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; polic
         ("", False),
     ],
 )
-def test_a_rule_of_an_nft_file(rule: str, *, expected: bool | None | str) -> None:
+def test_a_rule_of_an_nft_file(rule: str, *, expected: bool | str | None) -> None:
     """SSH is let in, not let in, or it cannot be told."""
     text = CHAIN.format(rule).replace("chain input", "chain other { accept }\nchain input")
     if expected == "unread":
