@@ -31,6 +31,7 @@ from pytest_droplet.connection.transport import Transport, back_off, lost_before
 from pytest_droplet.model import HostReading, NotObservedError, Probe, Section
 
 _RUN_CAP_BYTES = 16 * 2**20
+_STARTED_A_TURN = 64
 _RESERVED_DESCRIPTORS = 64
 _SESSION_PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, None)
 _ENDED = "the run ended before it was read"
@@ -316,11 +317,14 @@ class Pool:
         finally:
             self._loop.close()
 
-    def _on_start(self, entries: Iterable[_Entry]) -> None:
-        for entry in entries:
+    def _on_start(self, entries: Sequence[_Entry]) -> None:
+        """Begin to read hosts, a few a turn: a long turn would eat up their connect time."""
+        for entry in entries[:_STARTED_A_TURN]:
             task = self._loop.create_task(self._read(entry))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        if entries[_STARTED_A_TURN:]:
+            self._loop.call_soon(self._on_start, entries[_STARTED_A_TURN:])
 
     def _on_urgent(self, entries: Iterable[_Entry]) -> None:
         for entry in entries:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import ssl
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -180,8 +181,10 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
     return head[:HTTP_CAP_BYTES].split(b"\r\n\r\n")[0]
 
 
+@functools.cache
 def _unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    """Return a context that looks without judging; the default one would load all authorities."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -164,7 +164,7 @@ def parse(raw: bytes, sections: Sequence[Section], nonce: str, *, cut: str = CUT
         if kind == b"err" and label == name and stdout is None:
             stdout = piece
             continue
-        if kind == b"end" and label == name and rc is not None and name not in found:
+        if kind == b"end" and name and label == name and rc is not None and name not in found:
             output, errors = (piece, b"") if stdout is None else (stdout, piece)
             found[name] = _output(name, output, errors, int(rc))
         elif kind == b"skip" and label in expected and label not in found:

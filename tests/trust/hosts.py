@@ -128,7 +128,7 @@ def _filtered(farm: Servers, address: str, droplet_id: int) -> list[str]:
     _SILENT.append(listener)
     for _ in range(3):
         filler = socket.socket()
-        filler.setblocking(False)
+        filler.setblocking(False)  # noqa: FBT003 positional only
         with contextlib.suppress(BlockingIOError):
             filler.connect(listener.getsockname())
         _SILENT.append(filler)
@@ -156,9 +156,10 @@ def _tcp(peer: Any) -> Callable[[Servers, str, int], list[str]]:
     return serve
 
 
-async def _web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 100)
-    await writer.drain()
+async def _old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
+    writer.write(b"SSH-1.5-old\r\n")
+    writer.close()
 
 
 async def _hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -238,7 +239,7 @@ FLEET: Mapping[str, Bad] = {
         _served(_says(b"welcome to git\n", 128)), "unreachable", "got no shell (welcome to git)"
     ),
     "mute": Bad(_served(_says(b"", 0)), "unreachable", "got no shell (nothing was printed"),
-    "no-ssh": Bad(_tcp(_web), "unreachable", "does not speak SSH 2"),
+    "no-ssh": Bad(_tcp(_old), "unreachable", "does not speak SSH 2"),
     "max-startups": Bad(
         _tcp(_hangs_up), "unreachable", "closed the connection before the login; check MaxStart"
     ),

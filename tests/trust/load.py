@@ -146,7 +146,7 @@ def _silence() -> Iterator[int]:
         port = listener.getsockname()[1]
         for _ in range(3):
             filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
+            filler.setblocking(False)  # noqa: FBT003 positional only
             with contextlib.suppress(BlockingIOError):
                 filler.connect(("127.0.0.1", port))
         yield port

@@ -223,7 +223,7 @@ def test_netrc_is_not_sent(project: pytest.Pytester, api: FakeApi) -> None:
 def test_a_proxy_that_does_not_answer_is_named(
     project: pytest.Pytester, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """https goes through the environment's proxy; where it is dead, the line says to look there."""
+    """A request by https goes through the environment's proxy; where it is dead, the line says to look there."""
     monkeypatch.setenv("DIGITALOCEAN_API_URL", "https://api.test")
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:9")
     result = run(project)
@@ -235,7 +235,7 @@ def test_a_proxy_that_does_not_answer_is_named(
 def test_a_proxy_never_sees_a_plain_request(
     project: pytest.Pytester, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """http is for this machine alone: a proxy would be handed the token in clear."""
+    """Plain http is for this machine alone: a proxy would be handed the token in clear."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +14,7 @@ TARGETS = targets()
 @st.composite
 def damaged(draw: st.DrawFn, name: str) -> bytes:
     """Return a right input, changed at some places, or bytes of any kind."""
-    known = list(itertools.islice(seeds(name), 40))
+    known = seeds(name)[:40]
     if not known or draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=300))
     data = bytearray(draw(st.sampled_from(known)))
@@ -32,6 +30,15 @@ NASTY = (
     *(b"\n", b"\x00", b"\r", b"\xff", b"\x1b[2J", SEPARATOR, b"{", b"[" * 200, b'"', b"'"),
     *(b"9" * 40, b"-1", b"\xef\xbc\x91", b"\xe2\x80\xae", b"1e999", b"/" * 50, b" ", b"=", b":"),
 )
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [("frame", b"x\n--NONCE end rc=0\n"), ("frame", b"x\n--NONCE err \n\n--NONCE end rc=0\n")],
+)
+def test_what_fuzzing_found(name: str, raw: bytes) -> None:
+    """Inputs that once broke a promise: an end without a name made a section without a name."""
+    TARGETS[name](raw)
 
 
 @pytest.mark.parametrize("name", TARGETS)

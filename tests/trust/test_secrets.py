@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from pytest_droplet.connection.credentials import KeyRing
 from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.redact import Secret
-from pytest_droplet.testing import Cloud
+from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import FakeApi
 from tests.support.ssh_server import servers
 from tests.trust.hosts import answer
@@ -83,7 +83,7 @@ def found(text: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Run an audit with every output at its most talkative, and return all that it wrote."""
     folder = tmp_path_factory.mktemp("secrets")
     project = folder / "project"
@@ -143,10 +143,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
         if p.is_file() and p.name != "test_site.py"
     }
     assert status == 1, text
-    yield {"terminal": text, "ps": "\n".join(shown), "own key": key, **files}
-
-
-SCOPES = None
+    return {"terminal": text, "ps": "\n".join(shown), "own key": key, **files}
 
 
 def test_every_output_is_there(outputs: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run every shipped check on the whole fleet at once, as a user would."""
     folder = tmp_path_factory.mktemp("fleet")
     (folder / "project").mkdir()
@@ -80,7 +79,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             timeout=120,
         )
         known = (before, farm.known_hosts.read_text())
-    yield Run(status, text, lines(folder / "project/out.jsonl"), known)
+    return Run(status, text, lines(folder / "project/out.jsonl"), known)
 
 
 def test_the_well_host_is_read_beside_all_others(audit: Run) -> None:
@@ -157,14 +156,14 @@ def test_a_run_of_unknowns_is_red(audit: Run) -> None:
     ],
     ids=["plain", "one session", "fish", "csh", "sftp only", "nologin", "long banner"],
 )
-def test_real_sshd(
+def test_real_sshd(  # noqa: PLR0917 fixtures and the columns of the table above
     project: pytest.Pytester,
     farm: Servers,
     api: FakeApi,
     cloud: Cloud,
     lines_of_sshd: tuple[str, ...],
     login_shell: str,
-    passes: bool,
+    passes: bool,  # noqa: FBT001 a column of the table above
 ) -> None:
     """OpenSSH as administrators set it up: read, or unknown with the reason."""
     with openssh(farm, 1, *lines_of_sshd, login_shell=login_shell) as port:

@@ -87,8 +87,11 @@ def test_what_the_user_typed_or_exported_counts(
 
 @pytest.mark.parametrize(
     "key",
-    ["droplets", "droplets_host_key", "droplets_user", "droplets_record", "droplets_replay"]
-    + ["droplets_report", "droplets_doctl_context", "droplets_token", "droplets_api_url"],
+    [
+        *("droplets", "droplets_host_key", "droplets_user", "droplets_record"),
+        *("droplets_replay", "droplets_report", "droplets_doctl_context"),
+        *("droplets_token", "droplets_api_url"),
+    ],
 )
 def test_there_is_no_such_ini_key(project: pytest.Pytester, api: FakeApi, key: str) -> None:
     """Under `strict` pytest refuses the key, otherwise it warns; it never has an effect."""
@@ -252,8 +255,11 @@ def test_a_link_in_a_recording_is_refused(project: pytest.Pytester, recording: P
 
 @pytest.mark.parametrize(
     "manifest",
-    [b"[]", b"null", b'"x"', b"{}", b'{"format": 1}', b'{"format": 1, "files": []}', b"\x80\x04"]
-    + [b'{"format": 1, "files": {"api.json": 3}}', b"[" * 100_000, pickle.dumps({"format": 1})],
+    [
+        *(b"[]", b"null", b'"x"', b"{}", b'{"format": 1}', b'{"format": 1, "files": []}'),
+        *(b'{"format": 1, "files": {"api.json": 3}}', b"[" * 100_000, b"\x80\x04"),
+        pickle.dumps({"format": 1}),
+    ],
 )
 def test_a_manifest_of_another_kind_is_one_line(
     project: pytest.Pytester, recording: Path, manifest: bytes
