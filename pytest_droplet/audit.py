@@ -13,6 +13,7 @@ from pytest_droplet.api.inventory import address_for
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection.pool import Target
 from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.facts.access import access_probe
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import (
@@ -103,6 +104,8 @@ class Audit:
             self._due.clear()
             return
         sections, probes = reading_plan((*_ALWAYS, *names), probe=self.options.probe)
+        own = access_probe(self.settings.required_services or ())
+        probes = tuple(own if p.name == own.name else p for p in probes)
         self._row_facts = _rows_of(sections, probes)
         self.sections = sections
         self.hosts.read(sections, probes)

@@ -25,6 +25,7 @@ from pytest_droplet.api.client import (
 from pytest_droplet.api.inventory import read_inventory
 from pytest_droplet.audit import Audit
 from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
+from pytest_droplet.catalogue import shipped
 from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
@@ -167,8 +168,14 @@ def read_account(config: pytest.Config, options: AuditConfig, selection: Selecti
         with _reader(recording) as client:
             if recorder is not None:
                 client.on_answer = _keeper(recorder)
+            asked = {c.base_id for c in shipped().values() if options.profiles & {*c.profiles}}
             return read_inventory(
-                client, selection, now=now, reserved=options.address == "reserved"
+                client,
+                selection,
+                now=now,
+                reserved=options.address == "reserved",
+                settle="firewall.cloud-settled" in asked,
+                volume_snapshots="backups.volumes-covered" in asked,
             )
     except (ApiError, SelectionError) as exc:
         raise pytest.UsageError(str(exc)) from None

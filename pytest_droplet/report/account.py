@@ -35,7 +35,7 @@ def account_entry(inventory: Inventory, settings: Settings) -> Line:
                 "tags": list(f.tags),
             },
         ),
-        "settings": dataclasses.asdict(settings),
+        "settings": dataclasses.asdict(dataclasses.replace(settings, ca_bundle="")),
     }
 
 

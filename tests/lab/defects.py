@@ -330,7 +330,7 @@ _FIREWALL = {
         "rpm-host",
         _fail("firewall.host-default-deny[ipv4]", "firewall.host-default-deny[ipv6]"),
         script="firewall-cmd -q --zone=trusted --change-interface=eth0",
-        undo="firewall-cmd -q --zone=trusted --remove-interface=eth0",
+        undo="systemctl restart firewalld",
     ),
     "firewall.stopped": Defect(
         "rpm-host",

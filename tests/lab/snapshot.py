@@ -3,7 +3,7 @@
 import fnmatch
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 LOGIN_TRACES = {
     "/var/log/auth.log": "sshd, sudo and systemd-logind name the login",
     "/var/log/syslog": "systemd names the session that begins and ends",
-    "/var/log/btmp": "the probe of the offered methods asks as a user who does not exist",
     "/var/log/daemon.log": "the same lines on Debian 11",
     "/var/log/audit/audit.log": "auditd writes USER_LOGIN and its like",
     "/var/log/journal/*": "the same lines in the journal",
@@ -32,6 +31,13 @@ LOGIN_TRACES = {
     "/run/systemd/users/*": "and each of them",
     "/run/user": "the folder of the user's session comes",
     "/run/user/*": "and what the user's manager puts there",
+}
+
+# The same of what an auditor asks from outside.
+PROBE_TRACES = {
+    "/var/log/btmp": "the probe of the offered methods asks as a user who does not exist",
+    "/var/log/nginx/access.log": "the probe of redirects is a visitor like any other",
+    "/var/log/apache2/*access.log": "the same with Apache",
 }
 
 # Of larger files the size and the times tell.
@@ -105,8 +111,8 @@ class Snapshot:
         self,
         later: "Snapshot",
         *,
-        except_paths: Sequence[str] = tuple(LOGIN_TRACES),
-        except_units: Sequence[str] = LOGIN_UNITS,
+        except_paths: Iterable[str] = LOGIN_TRACES,
+        except_units: Iterable[str] = LOGIN_UNITS,
     ) -> list[str]:
         """Tell what is different later, a line each.
 
@@ -222,7 +228,7 @@ def _nanoseconds(seconds: str) -> int:
 
 
 def _differences(
-    before: Mapping[str, object], after: Mapping[str, object], except_for: Sequence[str]
+    before: Mapping[str, object], after: Mapping[str, object], except_for: Iterable[str]
 ) -> list[str]:
     lines = []
     for name in sorted(before.keys() | after.keys()):

@@ -129,7 +129,10 @@ def test_any_line_is_read_or_refused(text: str) -> None:
 def test_any_answer_of_the_section_is_files_or_not_observed(text: str) -> None:
     """A hostile answer never raises anything but NotObservedError."""
     for answer in (text, f"F 640 0 /etc/audit/audit.rules\n| 1 {text}\nU {text}\n"):
-        files = parse_audit_files(answer, "x86_64")
+        try:
+            files = parse_audit_files(answer, "x86_64")
+        except NotObservedError:
+            continue
         files.rules()
         assert str(files).isprintable()
     with pytest.raises(NotObservedError):
