@@ -13,7 +13,7 @@ METADATA_KEYS = Section(
     "metadata_keys",
     "m=http://169.254.169.254/metadata/v1/public-keys; if command -v curl >/dev/null;"
     " then curl -q -fsS -m 3 --noproxy '*' $m; else wget --no-config --no-proxy"
-    " --max-redirect=0 --no-hsts -q -T 3 -t 1 -O - $m; fi",
+    " --max-redirect=0 --no-hsts -q -T 3 -t 1 -O - $m; fi && echo && echo end",
 )
 
 
@@ -38,13 +38,16 @@ def droplet_creation_keys(observation: Observation) -> CreationKeys:
 
 
 def parse_creation_keys(text: str) -> CreationKeys:
-    """Read the answer of ``/metadata/v1/public-keys``: an OpenSSH public key a line.
+    """Read the answer of ``/metadata/v1/public-keys``: an OpenSSH public key a line, then ``end``.
 
     Raises:
-        NotObservedError: A line is no public key: something else answered.
+        NotObservedError: The end is missing, or a line is no public key: something else answered.
     """
+    *lines, end = [*filter(None, map(str.strip, text.splitlines()))] or [""]
+    if end != "end":
+        raise NotObservedError("the metadata service's answer has no end")
     found = set()
-    for line in filter(None, map(str.strip, text.splitlines())):
+    for line in lines:
         key = next(filter(None, map(parse_blob, line.split()[:2])), None)
         if key is None:
             raise NotObservedError("the metadata service answered something that is no key")

@@ -83,7 +83,10 @@ def droplet_saved_firewall(observation: Observation) -> SavedFirewall:
         NotObservedError: The files were not read, or it is not known which manager is enabled.
     """
     manager: FirewallManager = observation.fact("droplet_firewall_manager")
-    files, zones = parse_saved(observation.section(SAVED.name).stdout)
+    saved = observation.section(SAVED.name)
+    if saved.rc != 0:
+        raise NotObservedError(f"the saved rules could not be read (status {saved.rc})")
+    files, zones = parse_saved(saved.stdout)
     interfaces = parse_interfaces(observation.section(ADDRESSES.name))
     host = observation.host
     packet = _packet(host.address, host.port, interfaces, observation.droplet.addresses)
