@@ -24,6 +24,7 @@ FIREWALL_FILES = Section(
 )
 
 _INCLUDE = re.compile(r"""include\s+["']([^"']+)["']""")
+_KNOWN_HEAD = re.compile(r"\s*(module |ENABLED=|== |\Z)")
 _STARTED_WITH = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 
 
@@ -75,13 +76,18 @@ def droplet_firewall_manager(observation: Observation) -> FirewallManager:
     Without root no rule can be read, but a kernel of the distribution without any module for
     them has none.
     """
-    files = parse_firewall_files(observation.section(FIREWALL_FILES.name).stdout)
+    output = observation.section(FIREWALL_FILES.name)
+    if output.rc != 0 or not _KNOWN_HEAD.match(output.stdout):
+        raise NotObservedError(f"the firewall's files could not be read (status {output.rc})")
+    files = parse_firewall_files(output.stdout)
     try:
         hooks = parse_hooks(observation.section(NFT.name), observation.section(IPTABLES.name))
     except NotObservedError:
         if files.modules:
             raise
         hooks = ()
+    if hooks and not files.modules:
+        raise NotObservedError("rules without a module for them: the answer is not whole")
     active = tuple(hook.label for hook in hooks if 4 in hook.versions and hook.is_filter)
     enabled, idle = _managers(observation.fact("droplet_units"), files)
     return FirewallManager(active, enabled, idle)

@@ -86,6 +86,8 @@ def droplet_saved_firewall(observation: Observation) -> SavedFirewall:
     saved = observation.section(SAVED.name)
     if saved.rc != 0:
         raise NotObservedError(f"the saved rules could not be read (status {saved.rc})")
+    if not saved.stdout.lstrip().startswith("== ") and saved.stdout.strip():
+        raise NotObservedError("the saved rules are not those of the files that were asked for")
     files, zones = parse_saved(saved.stdout)
     interfaces = parse_interfaces(observation.section(ADDRESSES.name))
     host = observation.host
