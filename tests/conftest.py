@@ -1,7 +1,15 @@
 """Settings of the tests' own tools."""
 
-import hypothesis
+import pytest
 
-# A slow machine is no failure: timings belong to the benchmarks.
-hypothesis.settings.register_profile("tests", deadline=None)
-hypothesis.settings.load_profile("tests")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A slow machine is no failure: timings belong to the benchmarks.
+
+    README's demo runs in a checkout without the tools of the tests, and pytest loads this file there too.
+    """
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        import hypothesis
+
+        hypothesis.settings.register_profile("tests", deadline=None)
+        hypothesis.settings.load_profile("tests")
