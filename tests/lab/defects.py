@@ -317,8 +317,8 @@ _FIREWALL = {
     "firewall.open-on-ipv6": Defect(
         "web-clean",
         _fail("firewall.host-default-deny[ipv6]"),
-        script="ip6tables -P INPUT ACCEPT\nip6tables -F INPUT",
-        undo=_LOAD_FIREWALL,
+        script="ip6tables-save >/run/ip6tables.saved\nip6tables -P INPUT ACCEPT\nip6tables -F INPUT",
+        undo="ip6tables-restore </run/ip6tables.saved\nrm /run/ip6tables.saved",
     ),
     "firewall.policy-accept": Defect(
         "db-noauditd",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,10 @@ def verdicts(path: Path) -> dict[tuple[str, int | None], str]:
 def start(
     folder: Path, *args: str, env: Mapping[str, str] | None = None, **more: Any
 ) -> subprocess.Popen[str]:
-    """Start pytest in a folder, as a process of its own."""
+    """Start pytest in a folder, as a process of its own.
+
+    A job that a shell starts in the background has Ctrl-C ignored, and so would its children.
+    """
     return subprocess.Popen(
         [PYTEST, *QUIET, *args],
         cwd=folder,
@@ -50,8 +54,13 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - it takes no lock
         **more,
     )
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str]:
