@@ -75,7 +75,6 @@ def test_the_sdist_can_be_tested(dist: Dist) -> None:
         "docs/conf.py",
         "examples/quickstart/README.md",
         "pyproject.toml",
-        "tests/conftest.py",
     }
     assert not [n for n in names if re.search(r"__pycache__|docs/_build|node_modules", n)]
 
