@@ -136,7 +136,7 @@ class Settings:
         allow_dormant_users: Users without a login who may have keys all the same, for a service
             such as git or backups.
         allow_key_sources: Values of sshd's options, other than files, that keys may come from:
-            a command, a file of authorities.
+            a command, a file of authorities; each as ``sshd -T`` prints it.
         audit_log_file_min_mib: MiB that one file of the audit log must be allowed to grow to.
         audit_logs_min_mib: MiB of audit logs that must be kept where they are rotated.
         audit_lost_allowed: Audit records that may have been lost since the boot.
@@ -147,7 +147,8 @@ class Settings:
         ca_bundle: PEM file of further certificate authorities that served chains may end at;
             below the folder of the settings.
         denied_keys: SHA256 or MD5 fingerprints of keys that nobody may log in with any more.
-        departed_users: Names of users who may not log in any more.
+        departed_users: Names of users who may not log in any more: their accounts on hosts are
+            gone, have expired, or have neither a password nor a key.
         eol_min_days: Days that a release must still get security updates.
         expected_ports: Ports that the internet may reach, `443` or `"53/udp"`; where not set
             those of sshd, 80, 443 and, for HTTP/3, 443 over UDP.
@@ -157,7 +158,7 @@ class Settings:
         known_keys: SHA256 or MD5 fingerprints of keys that may be on hosts though the account
             does not list them.
         max_key_age_days: Days after which a key has to be replaced.
-        min_rsa_bits: Bits that RSA keys of users must have.
+        min_rsa_bits: Bits that RSA keys of users must have; 2048 at least.
         patched_elsewhere: Another system installs the updates: automatic updates are not asked
             for.
         pending_updates_allowed: Updates that may wait.
@@ -226,7 +227,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "key_inventory": _key_day,
     "known_keys": _fingerprint,
     "max_key_age_days": _between(1, 36_500),
-    "min_rsa_bits": _between(1024, 16_384),
+    "min_rsa_bits": _between(2048, 16_384),
     "pending_updates_max_age_days": _days,
     "provisioning_keys": _fingerprint,
     "required_services": _between(1, 65_535),

@@ -29,7 +29,6 @@ _AGENT = "DigitalOcean's droplet agent: https://github.com/digitalocean/droplet-
 # The agent removes its keys when they expire, minutes after it was asked for the console.
 _AGENT_GRACE = timedelta(minutes=10)
 _AGENT_LONGEST = timedelta(days=1)
-_MIN_RSA_BITS = 3072
 _OTHER_SOURCES = (
     "authorizedkeyscommand",
     "trustedusercakeys",
@@ -98,7 +97,8 @@ def test_every_account_key_is_on_some_droplet(droplet_account: Account) -> None:
     """Every SSH key of the account is on some Droplet.
 
     Keys are compared by what they are, not by name. That a key is on no Droplet is only known
-    once every Droplet of the account was read as root.
+    once every Droplet of the account was read as root. Keys whose fingerprints are in the
+    setting ``provisioning_keys`` are left out: they may be on none.
 
     Rationale:
         A key that nobody uses any more still gets onto the next Droplet that is created with
@@ -106,11 +106,16 @@ def test_every_account_key_is_on_some_droplet(droplet_account: Account) -> None:
 
     Remediation:
         ``doctl compute ssh-key delete ID``, or Settings, Security in the control panel. That
-        does not remove the key from Droplets that exist.
+        does not remove the key from Droplets that exist. For a key that only new Droplets need,
+        add its fingerprint to ``provisioning_keys``.
     """
-    keys = account_keys(droplet_account.inventory.keys.get()).keys
-    if not keys:
+    listed = account_keys(droplet_account.inventory.keys.get()).keys
+    if not listed:
         not_applicable("the account has no SSH key")
+    provisioning = _fingerprints(droplet_account.settings.provisioning_keys)
+    keys = [k for k in listed if not {k.sha256, k.md5} & provisioning]
+    if not keys:
+        not_applicable(f"provisioning_keys has {_count(listed, 'key')} of the account: all")
     total = len(droplet_account.inventory.droplets)
     selected = droplet_account.inventory.selected
     found: set[str] = set()
@@ -120,11 +125,12 @@ def test_every_account_key_is_on_some_droplet(droplet_account: Account) -> None:
         if rows is None or rows.missing is not None:
             continue
         read += not any("unread" in row for row in rows.get())
-        found.update(
-            str(row[kind]) for row in rows.get() for kind in ("sha256", "md5") if row.get("in_use")
-        )
+        used = [row for row in rows.get() if row.get("in_use") is True]
+        found.update(str(row[kind]) for row in used for kind in ("sha256", "md5"))
     unused = [k for k in keys if not {k.sha256, k.md5} & found]
     names = _named(unused)
+    if len(keys) < len(listed):
+        names += f"; {len(listed) - len(keys)} in provisioning_keys left out"
     if unused and read < len(selected):
         raise NotObservedError(
             f"{read} of {total} Droplets read as root; on none of these: {names}"
@@ -146,12 +152,17 @@ def test_every_account_key_is_on_some_droplet(droplet_account: Account) -> None:
 def test_denied_keys_are_gone(
     droplet_authorized_keys: AuthorizedKeys,
     droplet_account_keys: AccountKeys,
+    droplet_host_accounts: HostAccounts,
     droplet_settings: Settings,
+    droplet_now: datetime,
 ) -> None:
     """Keys of people who left are gone.
 
     Denied are the keys whose fingerprints the setting ``denied_keys`` lists. They must be in no
     authorized_keys file, not even in a copy that sshd does not read, and not in the account.
+    Accounts of the host that ``departed_users`` names must not exist, have expired, or have
+    neither a password nor a key: to lock the password alone or to take the shell away leaves
+    their keys working, and a password works for ``su`` and ``sudo`` where sshd takes none.
 
     Rationale:
         To lock an account's password (``passwd -l``, ``usermod -L``) leaves its keys working:
@@ -163,9 +174,25 @@ def test_denied_keys_are_gone(
         account: ``doctl compute ssh-key delete ID``. Change passwords that the person knew.
     """
     denied = _fingerprints(droplet_settings.denied_keys)
-    if not denied:
-        not_applicable("denied_keys lists no key")
+    departed = droplet_settings.departed_users
+    if not denied and not departed:
+        not_applicable("denied_keys lists no key, and departed_users nobody")
     with Claims() as claim:
+        if departed:
+            with claim:
+                there = _left_behind(droplet_host_accounts, departed, droplet_now)
+                able = [f"{a.name} ({a.password})" for a in there if a.has_password]
+                assert not able, f"with a password, though departed: {', '.join(able[:5])}"
+            with claim:
+                names = {
+                    a.name for a in _left_behind(droplet_host_accounts, departed, droplet_now)
+                }
+                theirs = [e for e in droplet_authorized_keys.entries if names & {*e.users}]
+                assert not theirs, f"with a key, though departed: {_listed(theirs)}"
+            with claim:
+                _require_shut_out(
+                    droplet_host_accounts, departed, droplet_authorized_keys, droplet_now
+                )
         with claim:
             left = [e for e in droplet_authorized_keys.entries if e.fingerprints & denied]
             assert not left, f"{_count(left, 'denied key')} on the host: {_listed(left)}"
@@ -184,13 +211,14 @@ def test_denied_keys_are_gone(
     references=f"{_GUIDE}; sshd_config(5): https://man.openbsd.org/sshd_config",
 )
 def test_keys_come_only_from_files_that_are_read(
-    droplet_sshd: Sshd, droplet_authorized_keys: AuthorizedKeys
+    droplet_sshd: Sshd, droplet_authorized_keys: AuthorizedKeys, droplet_settings: Settings
 ) -> None:
     """Keys can only come from files that this audit reads.
 
     For every account and address that sshd tells apart: no command gives keys
     (``AuthorizedKeysCommand``), no authority signs them (``TrustedUserCAKeys``), and
-    ``AuthorizedKeysFile`` names files that were read.
+    ``AuthorizedKeysFile`` names files that were read. A command or a file of authorities that
+    the setting ``allow_key_sources`` lists, as ``sshd -T`` prints it, is accepted.
 
     Rationale:
         What the files say of who may log in is the truth only where nothing beside them lets
@@ -202,14 +230,18 @@ def test_keys_come_only_from_files_that_are_read(
         ``TrustedUserCAKeys none`` in ``/etc/ssh/sshd_config.d/00-keys.conf``. Try it with
         ``sshd -t``, keep your session open, and reload: ``systemctl reload ssh`` (Ubuntu,
         Debian) or ``systemctl reload sshd`` (AlmaLinux, Rocky, Fedora, CentOS Stream). Where
-        the source is meant, such as SSSD's, audit it where it is kept, and waive this check.
+        the source is meant, such as SSSD's, audit it where it is kept, and add it to
+        ``allow_key_sources``.
     """
     if not droplet_sshd.running:
         not_applicable("no sshd runs")
+    allowed = {"none", *(_plain(source) for source in droplet_settings.allow_key_sources)}
     with Claims() as claim:
         for option in _OTHER_SOURCES:
             with claim:
-                used = [c for c in droplet_sshd.connections if c.get(option) != "none"]
+                used = [
+                    c for c in droplet_sshd.connections if _plain(c.get(option)) not in allowed
+                ]
                 source = one_line(used[0].get(option), 80) if used else ""
                 assert not used, f"{option} is {source} for {droplet_sshd.name(used)}"
         with claim:
@@ -235,12 +267,15 @@ def test_keys_come_only_from_files_that_are_read(
     ),
 )
 def test_keys_are_strong(
-    droplet_authorized_keys: AuthorizedKeys, droplet_account_keys: AccountKeys
+    droplet_authorized_keys: AuthorizedKeys,
+    droplet_account_keys: AccountKeys,
+    droplet_settings: Settings,
 ) -> None:
     """No key has a weak type or size.
 
-    DSA keys are weak, RSA keys below 3072 bits (2048 are acceptable to NIST through 2030), and
-    ECDSA keys on other curves than NIST's. The size is read from the key, not from its label.
+    DSA keys are weak, RSA keys below the setting ``min_rsa_bits`` (3072 bits; 2048 are
+    acceptable to NIST through 2030), and ECDSA keys on other curves than NIST's. The size is
+    read from the key, not from its label.
 
     Rationale:
         Whoever computes the private key from the public one logs in without a trace of how.
@@ -250,16 +285,17 @@ def test_keys_are_strong(
         the old one from the file that is named; the same on all distributions. In the account:
         ``doctl compute ssh-key import NAME --public-key-file FILE``, then ``delete`` the old one.
     """
+    least = droplet_settings.min_rsa_bits
     with Claims() as claim:
         with claim:
             entries = [e for e in droplet_authorized_keys.entries if e.in_use]
-            weak = [e for e in entries if _is_weak(e.key.type, e.key.bits)]
+            weak = [e for e in entries if _is_weak(e.key.type, e.key.bits, least)]
             assert not weak, f"{_count(weak, 'weak key')} on the host: {_listed(weak)}"
             droplet_authorized_keys.require_all()
             _require_sizes(map(str, (e for e in entries if e.key.bits is None)))
         with claim:
             found = droplet_account_keys.keys
-            poor = [k for k in found if k.type and _is_weak(k.type, k.bits)]
+            poor = [k for k in found if k.type and _is_weak(k.type, k.bits, least)]
             assert not poor, f"{_count(poor, 'weak key')} in the account: {_named(poor)}"
             _require_sizes(f"{k.name} of the account" for k in found if k.bits is None)
 
@@ -274,13 +310,15 @@ def test_keys_are_strong(
 def test_accounts_that_should_not_log_in_have_no_keys(
     droplet_authorized_keys: AuthorizedKeys,
     droplet_host_accounts: HostAccounts,
+    droplet_settings: Settings,
     droplet_now: datetime,
 ) -> None:
     """Accounts that should not log in have no keys.
 
     These are accounts without a shell, of the system (except root), expired ones, those whose
     password aged out, and homes whose user is gone. That a password is locked is no finding:
-    accounts that use keys alone are made so.
+    accounts that use keys alone are made so. Users in the setting ``allow_dormant_users`` may
+    have keys all the same.
 
     Rationale:
         Without a shell a key still forwards ports and copies files, and it starts to work fully
@@ -288,15 +326,17 @@ def test_accounts_that_should_not_log_in_have_no_keys(
 
     Remediation:
         Delete the line, or the account: ``userdel -r NAME``, the same on all distributions. For
-        a service that needs a key (git, backups), force its command and waive this check.
+        a service that needs a key (git, backups), force its command and add its user to
+        ``allow_dormant_users``.
     """
     accounts = droplet_host_accounts.accounts
+    allowed = frozenset(droplet_settings.allow_dormant_users)
     with Claims() as claim:
         with claim:
             found = []
             for entry in droplet_authorized_keys.entries:
                 names = entry.users if entry.in_use else ()
-                known = (accounts[n] for n in names if n in accounts)
+                known = (accounts[n] for n in names if n in accounts and n not in allowed)
                 why = next(
                     filter(None, (_dormant(a, droplet_now, droplet_host_accounts) for a in known)),
                     "",
@@ -374,6 +414,27 @@ def test_no_key_is_older_than_the_limit(
                 raise NotObservedError(f"no date in key_inventory: {_listed(undated)}")
 
 
+def _left_behind(
+    accounts: HostAccounts, departed: Iterable[str], now: datetime
+) -> list[HostAccount]:
+    """Return the accounts of people who left that exist and have not expired."""
+    found = [accounts.accounts[name] for name in departed if name in accounts.accounts]
+    return [a for a in found if a.expires is None or a.expires > now]
+
+
+def _require_shut_out(
+    accounts: HostAccounts, departed: Sequence[str], keys: AuthorizedKeys, now: datetime
+) -> None:
+    """Raise NotObservedError where a person who left may get in by what was not read."""
+    for account in _left_behind(accounts, departed, now):
+        if account.password == "other":  # noqa: S105 a class, no password
+            raise NotObservedError(f"the password of {account.name} is not in /etc/shadow")
+        if keys.elsewhere:
+            raise NotObservedError(f"keys of {account.name} may come from {keys.elsewhere[0]}")
+    if not accounts.accounts.keys() >= {*departed}:
+        accounts.require_all()
+
+
 def _dormant(account: HostAccount, now: datetime, all_accounts: HostAccounts) -> str:
     """Tell why an account should not log in; empty: it may."""
     if not account.has_shell:
@@ -387,6 +448,11 @@ def _dormant(account: HostAccount, now: datetime, all_accounts: HostAccounts) ->
     return ""
 
 
+def _plain(value: str) -> str:
+    """Return a value with one blank between its words."""
+    return " ".join(value.split())
+
+
 def _is_in(path: str, home: str) -> bool:
     return home not in {"", "/"} and path.startswith(f"{home.rstrip('/')}/")
 
@@ -397,11 +463,11 @@ def _require_sizes(strange: Iterable[str]) -> None:
         raise NotObservedError(f"of unknown strength: {one_line(key, 160)}")
 
 
-def _is_weak(kind: str, bits: int | None) -> bool:
+def _is_weak(kind: str, bits: int | None, least: int) -> bool:
     if kind == "ssh-dss":
         return True
     if kind == "ssh-rsa":
-        return bits is not None and bits < _MIN_RSA_BITS
+        return bits is not None and bits < least
     return kind.startswith(("ecdsa-", "sk-ecdsa-")) and bits is None
 
 

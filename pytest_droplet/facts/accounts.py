@@ -13,15 +13,18 @@ from pytest_droplet.redact import one_line
 
 ACCOUNTS = Section(
     "accounts",
+    'echo "nss $(sed -n "s/^passwd://p" /etc/nsswitch.conf 2>/dev/null)"; '
     'echo "uid-min $(sed -n "s/^UID_MIN[[:space:]]*//p" /etc/login.defs /usr/etc/login.defs '
     '2>/dev/null | sed -n 1p)"; '
-    '{ sed "s/^/S:/" /etc/shadow; { getent passwd || cat /etc/passwd; } | sed "s/^/P:/"; } | '
+    '{ sed "s/^/S:/" /etc/shadow && { g=$(getent passwd) || g=$(cat /etc/passwd); } && '
+    'printf "%s\\n" "$g" | sed "s/^/P:/" && echo Z; } | '
     'awk -F: \'$1=="S"{h[$2]=$3==""?"empty":$3~/^[!*]/?"locked":"set";'
     's[$2]=$4 ":" $6 ":" $8 ":" $9}$1=="P"{n++;'
     'print "user:" $2 ":" $4 ":" (($2 in h)?h[$2] ":" s[$2]:"other::::") ":" $7 ":" $8}'
-    'END{print "end:" n+0}\'',
+    '$1=="Z"{z=1}END{if(z)print "end:" n+0}\'',
     root=True,
 )
+_LISTED_SOURCES = frozenset({"files", "compat", "systemd", "db", "altfiles"})
 _NO_SHELL = re.compile(r"/(nologin|false|sync|shutdown|halt)$")
 _DAY_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,13 +52,31 @@ class HostAccount:
         """Whether the shell is one to work in; an empty field means sh."""
         return not _NO_SHELL.search(self.shell)
 
+    @property
+    def has_password(self) -> bool:
+        """Whether a password of the host's own shadow, or none at all, lets somebody in."""
+        return self.password in {"set", "empty"}
+
 
 @dataclass(frozen=True, slots=True)
 class HostAccounts:
-    """All accounts that the host lists, by name; ``uid_min`` is the first of a person."""
+    """All accounts that the host lists, by name; ``uid_min`` is the first of a person.
+
+    ``sources`` are those of accounts by nsswitch.conf(5), files where it names none. A directory
+    such as LDAP need not list its accounts.
+    """
 
     accounts: Mapping[str, HostAccount]
     uid_min: int
+    sources: tuple[str, ...] = ()
+
+    def require_all(self) -> None:
+        """Raise NotObservedError where accounts may exist that are not listed."""
+        if strange := sorted({*self.sources} - _LISTED_SOURCES):
+            raise NotObservedError(
+                f"accounts also come from {one_line(', '.join(strange), 60)}, which need not "
+                "list them"
+            )
 
     def __str__(self) -> str:
         people = [a.name for a in self.accounts.values() if a.uid >= self.uid_min and a.has_shell]
@@ -73,16 +94,17 @@ def parse_accounts(text: str) -> HostAccounts:
     """Parse the output of the section ``accounts``.
 
     Args:
-        text: ``uid-min N``; ``user:NAME:UID:CLASS:CHANGED:MAX:INACTIVE:EXPIRE:HOME:SHELL``;
+        text: ``nss`` and the sources of accounts; ``uid-min N``; ``user:NAME:UID:CLASS:CHANGED:MAX:INACTIVE:EXPIRE:HOME:SHELL``;
             ``end:`` and how many they are.
 
     Raises:
-        NotObservedError: Not as many accounts as it ends with, or none.
+        NotObservedError: Not as many accounts as it ends with, or none, or one is garbled.
 
     Source: passwd(5), shadow(5).
     """
     found: dict[str, HostAccount] = {}
     uid_min, wanted, users = 1000, 0, 0
+    sources: tuple[str, ...] | None = None
     for line in text.split("\n"):
         kind, _, rest = line.partition(":")
         if kind == "user":
@@ -90,13 +112,17 @@ def parse_accounts(text: str) -> HostAccounts:
             account = _account(rest.split(":"))
             if account is not None:
                 found.setdefault(account.name, account)
+            elif not rest.startswith(("+", "-")):
+                raise NotObservedError(f"an account is garbled: {one_line(rest, 60)}")
         elif kind == "end":
             wanted = _number(rest) or 0
         elif line.startswith("uid-min "):
             uid_min = _number(line[8:]) or 1000
-    if not users or users != wanted:
+        elif line.startswith("nss "):
+            sources = tuple(re.sub(r"\[[^]]*\]|#.*", " ", line[4:]).split())
+    if not users or users != wanted or sources is None:
         raise NotObservedError("the host's accounts could not be listed")
-    return HostAccounts(found, uid_min)
+    return HostAccounts(found, uid_min, sources)
 
 
 def _account(parts: list[str]) -> HostAccount | None:

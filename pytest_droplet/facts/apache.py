@@ -13,6 +13,7 @@ from pytest_droplet.facts.virtual_hosts import (
     WebConfig,
     served_names,
 )
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
@@ -30,17 +31,18 @@ _DIRECTIVES = (
 # overrides) it asks no DNS for one.
 APACHE = Section(
     "apache",
-    "A=$(command -v apache2 || command -v httpd) && "
-    'V=$($A -v 2>/dev/null | sed -n "s/^Server version: \\(Apache.*\\)/\\1/p"); '
+    "A=$(command -v apache2 || command -v httpd) || { echo absent; exit 0; }; "
+    'V=$($A -v 2>&1) || { echo "!! $A -v"; exit 0; }; '
+    'V=$(printf "%s\\n" "$V" | sed -n "s/^Server version: \\(Apache.*\\)/\\1/p"); '
     '[ -n "$V" ] || { echo absent; exit 0; }; echo "version $V"; '
     "for f in /etc/apache2/envvars /etc/sysconfig/httpd; do [ ! -r $f ] || . $f; done; "
     '[ -z "$APACHE_RUN_DIR" ] || APACHE_RUN_DIR=/run; '
     't=$($A -C "ServerName localhost" -t -D DUMP_VHOSTS -D DUMP_INCLUDES -D DUMP_MODULES '
-    "$APACHE_ARGUMENTS $OPTIONS 2>&1); "
+    '$APACHE_ARGUMENTS $OPTIONS 2>&1) || echo "!! $A -t"; '
     'printf "%s\\n" "$t" | grep -vE "^ *\\([0-9*]+\\) /|_module \\("; '
     'printf "%s\\n" "$t" | grep -E "^ (ssl|md)_module "; '
     'f=$(printf "%s\\n" "$t" | sed -n "s/^ *([0-9*]*) \\(\\/.*\\)/\\1/p" | sort -u); '
-    '[ -z "$f" ] || awk \'' + _DIRECTIVES + "' $f; echo end",
+    '[ -z "$f" ] || awk \'' + _DIRECTIVES + "' $f || echo '!! the configuration'; echo end",
 )
 
 _ADDRESS = re.compile(r"(\S+):(\d{1,5}|\*) +(?:is a NameVirtualHost|(\S+) \((.+)\))")
@@ -75,7 +77,7 @@ class _Host:
 @fact("apache2 -t -D DUMP_VHOSTS and the configuration files it lists", sections=(APACHE,))
 def droplet_apache(observation: Observation) -> WebConfig | NotInstalled:
     """The virtual hosts that Apache's configuration defines."""
-    return parse_apache(observation.section(APACHE.name).stdout)
+    return parse_apache(whole(observation.section(APACHE.name)).stdout)
 
 
 def parse_apache(text: str) -> WebConfig | NotInstalled:

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.os_release import OsRelease
 from pytest_droplet.facts.packages import PackageIndex, PackageSource, PendingUpdates, Update
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
 
@@ -37,7 +38,8 @@ APT_INDEX = Section(
     " stat -c '%Y %n' /var/lib/apt/lists/partial /var/lib/apt/periodic/update-success-stamp"
     " /var/lib/apt/periodic/update-stamp 2>/dev/null; for x in *_InRelease *_Release; do"
     ' [ -f "$x" ] || continue; echo "== $x";'
-    " grep -E '^(Date|Valid-Until|Suite|Codename|Label|Origin):' \"$x\"; done; :",
+    " grep -E '^(Date|Valid-Until|Suite|Codename|Label|Origin):' \"$x\"; [ $? -lt 2 ] ||"
+    ' echo "!! $x"; done; :',
 )
 
 _ABSENT = 127
@@ -151,7 +153,7 @@ def _indexes(observation: Observation) -> AptIndexes:
     output = observation.section(APT_INDEX.name)
     if output.rc != 0:
         raise NotObservedError(one_line(output.stderr) or f"status {output.rc}")
-    return parse_indexes(output.stdout)
+    return parse_indexes(whole(output).stdout)
 
 
 def parse_updates(output: SectionOutput) -> PendingUpdates:

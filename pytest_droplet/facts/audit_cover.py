@@ -17,6 +17,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.audit_files import machine_name
 from pytest_droplet.facts.audit_rules import Condition, Host, Rule, RuleError, syscall_number
 from pytest_droplet.facts.host import CMDLINE, KERNEL, droplet_kernel, droplet_kernel_arguments
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
@@ -57,11 +58,12 @@ _PATHS = " ".join(p for paths in (*WATCHED.values(), *EXECUTED.values()) for p i
 AUDIT_COVER = Section(
     "audit_cover",
     f'for x in {_PATHS}; do [ -e "$x" ] && echo "E $x"; done; '
-    'grep -E "^UID_MIN[[:space:]]" /etc/login.defs | sed "s/^/U /"; '
-    'grep -hE "^CONFIG_(IA32_EMULATION|COMPAT)=" "/boot/config-$(uname -r)" '
-    '"/lib/modules/$(uname -r)/config" 2>/dev/null | sed "s/^/K /"; '
-    'ls "/boot/config-$(uname -r)" "/lib/modules/$(uname -r)/config" 2>/dev/null | sed "s/^/C /"; '
-    'grep -hsE "^[[:space:]]*Defaults.*logfile" /etc/sudoers /etc/sudoers.d/* | sed "s/^/L /"; :',
+    's() { [ ! -f "$2" ] || sed -n "$1" "$2" || echo "!! $2"; }; '
+    's "s/^UID_MIN[[:space:]]/U &/p" /etc/login.defs; '
+    'for x in "/boot/config-$(uname -r)" "/lib/modules/$(uname -r)/config"; do '
+    '[ -f "$x" ] && echo "C $x"; s "s/^CONFIG_IA32_EMULATION=/K &/p;s/^CONFIG_COMPAT=/K &/p" "$x"; '
+    "done; for x in /etc/sudoers /etc/sudoers.d/*; do "
+    's "s/^[[:space:]]*Defaults.*logfile/L &/p" "$x"; done; :',
     root=True,
 )
 
@@ -111,7 +113,7 @@ class Item:
 def droplet_audit_surroundings(observation: Observation) -> AuditSurroundings:
     """Return which of the paths that CIS watches exist, and what else coverage depends on."""
     return parse_surroundings(
-        observation.section(AUDIT_COVER.name).stdout,
+        whole(observation.section(AUDIT_COVER.name)).stdout,
         machine_name(droplet_kernel(observation).machine),
         droplet_kernel_arguments(observation).last("ia32_emulation"),
     )

@@ -17,6 +17,7 @@ from pytest_droplet.facts.audit_rules import (
     parse_line,
 )
 from pytest_droplet.facts.host import KERNEL, droplet_kernel
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
@@ -26,10 +27,11 @@ AUDIT_RULES = Section(
     "audit_rules",
     "cd /etc/audit || exit 1; "
     'p() { stat -L -c "F %a %u %n" "$1" && '
-    'awk \'{print "| " NR " " $0}\' "$1"; }; '
-    f'ls -1v {_FOLDER} 2>/dev/null | grep "\\.rules$" | '
-    f'while read -r x; do p "{_FOLDER}/$x"; done; '
-    f"[ -f {_COMPILED} ] && p {_COMPILED}; "
+    'awk \'{print "| " NR " " $0}\' "$1" || echo "!! $1"; }; '
+    f"[ ! -d {_FOLDER} ] || l=$(ls -1v {_FOLDER}) || echo '!! {_FOLDER}'; "
+    'printf "%s\\n" "$l" | while read -r x; do '
+    f'case $x in *.rules) p "{_FOLDER}/$x" ;; esac; done; '
+    f"[ ! -f {_COMPILED} ] || p {_COMPILED}; "
     f'grep -ohE "[ug]id(!?=|[<>]=?)[A-Za-z_][A-Za-z0-9_.-]*" {_FOLDER}/*.rules {_COMPILED} '
     '2>/dev/null | sed "s/.*[<>=]//" | sort -u | while read -r x; do '
     'getent passwd -- "$x" | sed "s/^/U /"; getent group -- "$x" | sed "s/^/G /"; done; :',
@@ -157,7 +159,7 @@ def droplet_audit_files(observation: Observation) -> AuditFiles:
     output = observation.section(AUDIT_RULES.name)
     if output.rc != 0:
         raise NotObservedError(one_line(output.stderr) or "/etc/audit cannot be read")
-    return parse_audit_files(output.stdout, droplet_kernel(observation).machine)
+    return parse_audit_files(whole(output).stdout, droplet_kernel(observation).machine)
 
 
 def machine_name(machine: str) -> str:

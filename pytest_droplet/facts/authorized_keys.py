@@ -24,33 +24,43 @@ _PATHS = (
     'else if(!index("," W[t] ",","," u ","))W[t]=W[t] "," u}'
     '$1=="p"{U++;n=split(L,A," ");for(i=1;i<=n;i++)'
     'if(A[i]!~/^.none$/)put(substr(A[i],2),substr(A[i],1,1),$2,$7,$4,"")}'
-    '$1=="x"&&!($2 in W){F[++N]=$2;K[$2]="x";W[$2]=""}'
-    'END{for(i=1;i<=N;i++)print W[F[i]] ":" K[F[i]] ":" F[i];print "end:" U}'
-)
-_IN_MATCH = (
-    'FNR==1{m=0}{sub(/=/," ");k=tolower($1)}k=="match"{m=tolower($2)!="all"}'
-    'm&&k=="authorizedkeysfile"{$1="";gsub(/"/,"");print}'
+    '$1=="x"&&!($2 in W){F[++N]=$2;K[$2]="x";W[$2]=""}$1=="Z"{z=1}'
+    'END{for(i=1;i<=N;i++)print W[F[i]] ":" K[F[i]] ":" F[i];if(z)print "end:" U}'
 )
 _KEYWORDS = "authorized(keys|principals)|trustedusercakeys"
+_CONFIGURED = (
+    'FNR==1{m=0}{l=$0;sub(/=/," ");k=tolower($1)}k=="match"{m=tolower($2)!="all"}'
+    f'k~/^({_KEYWORDS})/{{print "conf " FILENAME ":" FNR ":" l}}'
+    'm&&k=="authorizedkeysfile"{$1="match";gsub(/"/,"");print}'
+)
+_INCLUDED = '{gsub(/["=]/," ")}tolower($1)=="include"{$1="";print}'
 # Only lines that hold a key blob leave the host: a user may have linked the file to any other.
 _LINES = r"[[:space:]]AAAA|^[[:space:]]*# *added and managed by digitalocean"
 
 KEYS = Section(
     "authorized_keys",
-    'c="/etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf"; '
-    f's=$(sshd -T 2>/dev/null | grep -E "^({_KEYWORDS})"); '
+    'c=; f() { for x in "$@"; do [ -f "$x" ] || continue; case "$c " in *" $x "*) continue ;; '
+    f'esac; c="$c $x"; i=$(awk \'{_INCLUDED}\' "$x") || b=x; for i in $i; do '
+    "case $i in /*) f $i ;; *) f /etc/ssh/$i ;; esac; done; done; }; "
+    "b=; f /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; "
+    "s=$({ sshd -T || sshd -G; } 2>/dev/null |"
+    """ awk '{i=index($0 " "," ");print tolower(substr($0,1,i-1)) substr($0,i)}' | """
+    f'grep -E "^({_KEYWORDS})"); '
     '[ -z "$s" ] || printf "%s\\n" "$s" | sed "s/^/sshd /"; '
-    f'grep -nHiE "^[[:space:]]*({_KEYWORDS})" $c 2>/dev/null | sed "s/^/conf /"; '
+    f"m=$([ -z \"$c\" ] || awk '{_CONFIGURED}' $c) || b=x; "
+    'printf "%s\\n" "$m"; '
     'L=; for p in $(printf "%s\\n" "$s" | sed -n "s/^authorizedkeysfile //p"); do '
     'L="$L s$p"; done; '
-    f"for p in $(awk '{_IN_MATCH}' $c 2>/dev/null); do " + 'L="$L m$p"; done; '
-    'L="$L d.ssh/authorized_keys d.ssh/authorized_keys2"; '
-    '{ { getent passwd || cat /etc/passwd; } | sed "s/^/p:/"; '
+    'for p in $(printf "%s\\n" "$m" | sed -n "s/^match //p"); do L="$L m$p"; done; '
+    'L="$L d.ssh/authorized_keys d.ssh/authorized_keys2"; [ "$b" ] || echo "look$L"; '
+    "{ z=Z; g=$(getent passwd) || g=$(cat /etc/passwd) || z=; "
+    'printf "%s\\n" "$g" | sed "s/^/p:/" || z=; '
     "for f in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* "
     '$(for p in $L; do printf "%s\\n" "${p#?}"; done | sed -n "/^\\/.*%[uU]/s/%[uU]/*/gp"); do '
-    '[ -e "$f" ] || continue; case "$f" in *[!-A-Za-z0-9._/@+]*) ;; *) echo "x:$f" ;; esac; done; '
+    '[ -e "$f" ] || continue; case "$f" in *[!-A-Za-z0-9._/@+]*) ;; *) echo "x:$f" ;; esac; '
+    'done; echo "$z"; '
     f"}} | awk -F: -v L=\"$L\" '{_PATHS}' | while IFS= read -r l; do "
-    'case "$l" in end:*) echo "$l"; continue ;; esac; '
+    'case "$l" in *:*:*) ;; *) echo "$l"; continue ;; esac; '
     "IFS=; w=${l%%:*}; l=${l#*:}; k=${l%%:*}; for f in ${l#*:}; do "
     'if [ -f "$f" ]; then echo "file:$w:$k:$(stat -L -c %a:%U:%Y "$f"):$f"; '
     f'grep -aniE "{_LINES}" "$f" || [ $? = 1 ] || echo "unread:$w:$k:$f"; echo; '
@@ -58,7 +68,6 @@ KEYS = Section(
     root=True,
 )
 
-_DEFAULT_PATTERNS = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 _READ_BY_SSHD = frozenset("sm")
 _AGENT_COMMENTS = (
     "# added and managed by digitalocean droplet agent (code name: dotty)",
@@ -67,6 +76,12 @@ _AGENT_COMMENTS = (
 _AGENT_MARK = "-dotty_ssh"
 _SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
 _BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
+# One of sshd -T, or a line of the configuration; the value "none" is no source.
+_SOURCE = re.compile(
+    r"(?i)(?:sshd |conf [^:]*:\d+:\s*)"
+    r"(authorizedkeyscommand|trustedusercakeys|authorizedprincipals(?:file|command))"
+    r"[\s=]+(?!\"?none\"?\s*(?:#|$))(.+)"
+)
 _OPTION = re.compile(r'([A-Za-z0-9-]+)(?:="((?:\\"|[^"\\]|\\(?!"))*)"|=([^ \t,"]*))?')
 
 
@@ -126,20 +141,16 @@ class AuthorizedKeys:
         entries: Those that could be read, by file and line.
         files: How many files were read.
         unread: Files that could not be read; what is in them is not known.
-        sources: What sshd's configuration says of where keys come from, ``keyword value``.
+        patterns: Those of ``AuthorizedKeysFile`` whose files were looked for.
+        elsewhere: What sshd's configuration lets keys come from beside files, for anybody:
+            ``keyword value``.
     """
 
     entries: tuple[AuthorizedKey, ...]
     files: int
     unread: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-
-    @property
-    def patterns(self) -> frozenset[str]:
-        """Patterns of ``AuthorizedKeysFile`` whose files were looked for."""
-        said = (re.search(r"(?i)authorizedkeysfile[\s=]+(.+)", source) for source in self.sources)
-        found = (p for match in said if match for p in match[1].replace('"', "").split())
-        return frozenset(found) | {"none", *_DEFAULT_PATTERNS}
+    patterns: frozenset[str] = frozenset()
+    elsewhere: tuple[str, ...] = ()
 
     def require_all(self) -> None:
         """Make sure that no file is left out.
@@ -157,6 +168,8 @@ class AuthorizedKeys:
             text += f", of {', '.join(users[:10])}" + (" ..." if len(users) > 10 else "")
         prints = " ".join(dict.fromkeys(e.key.sha256[:17] for e in self.entries[:5]))
         text += f": {prints}" if prints else ""
+        if self.elsewhere:
+            text += f"; not read: {one_line(', '.join(self.elsewhere), 120)}"
         return text + (f"; {len(self.unread)} files unread" if self.unread else "")
 
 
@@ -193,8 +206,9 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
     """Parse the output of the section ``authorized_keys``.
 
     Args:
-        text: ``sshd`` and ``conf`` lines, then for each file ``file:USERS:LETTER:STAT:PATH``
-            and the lines that hold a key, with their numbers; ``end:`` and the number of users.
+        text: ``sshd`` and ``conf`` lines, ``look`` with the patterns that are looked for, each
+            after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and the lines
+            that hold a key, with their numbers; ``end:`` and the number of users.
 
     Raises:
         NotObservedError: It does not end with the number of users, or there was none.
@@ -203,9 +217,10 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
     """
     entries: list[AuthorizedKey] = []
     unread: list[str] = []
-    sources: list[str] = []
+    patterns: set[str] = set()
+    elsewhere: list[str] = []
     files = users = 0
-    by_default = "\nsshd " not in f"\n{text}"
+    by_default = "\nsshd authorizedkeysfile " not in f"\n{text}"
     current: tuple[tuple[str, ...], str, bool] | None = None
     agent_line = 0
     for line in text.split("\n"):
@@ -224,11 +239,21 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
             unread.append(one_line(rest.split(":", 2)[2]))
         elif kind == "end" and rest.isascii() and rest.isdigit():
             users = int(rest[:9])
-        elif line.startswith(("sshd ", "conf ")):
-            sources.append(one_line(line[5:]))
-    if not users:
+        elif line.startswith("look "):
+            patterns.update(word[1:] for word in line.split()[1:])
+        elif found := _SOURCE.match(line):
+            elsewhere.append(one_line(f"{found[1].lower()} {found[2].strip()}", 100))
+    if not users or not patterns:
         raise NotObservedError("the authorized keys could not be listed: no account was found")
-    return AuthorizedKeys(tuple(entries), files, tuple(unread), tuple(sources))
+    if by_default:
+        unread.append("files that sshd -T would name, which it did not")
+    return AuthorizedKeys(
+        tuple(entries),
+        files,
+        tuple(unread),
+        frozenset(patterns) | {"none"},
+        tuple(dict.fromkeys(elsewhere)),
+    )
 
 
 def _file(text: str, *, by_default: bool) -> tuple[tuple[str, ...], str, bool] | None:
@@ -237,7 +262,7 @@ def _file(text: str, *, by_default: bool) -> tuple[tuple[str, ...], str, bool] |
         return None
     owners, letter, path = parts[0], parts[1], parts[5]
     in_use = letter in _READ_BY_SSHD or (by_default and letter == "d")
-    return tuple(filter(None, owners.split(","))), one_line(path), in_use
+    return tuple(map(one_line, filter(None, owners.split(",")))), one_line(path), in_use
 
 
 def _entry(

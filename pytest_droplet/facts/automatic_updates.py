@@ -12,6 +12,7 @@ from pytest_droplet.facts.apt import APT_INDEX, APT_SOURCES, AptIndex, security_
 from pytest_droplet.facts.os_release import OS, OsRelease
 from pytest_droplet.facts.packages import manager_of
 from pytest_droplet.facts.units import UNITS, Units
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
@@ -19,10 +20,12 @@ AUTOMATIC = Section(
     "automatic_updates",
     "if grep -qsE '^ID=.?(debian|ubuntu)' /etc/os-release; then"
     " dpkg-query -W -f='package ${db:Status-Abbrev}\\n' unattended-upgrades 2>/dev/null;"
-    " apt-config dump | grep -E '^(APT::Periodic|Unattended-Upgrade)::'; else"
-    " for x in /usr/share/dnf5/dnf5-plugins/automatic.conf /etc/dnf/automatic.conf;"
-    ' do [ -r "$x" ] && { echo "== $x";'
-    " grep -E '^[[:space:]]*(apply_updates|upgrade_type)[[:space:]]*=' \"$x\"; }; done; fi; :",
+    " x=$(apt-config dump) || echo '!! apt-config dump'; printf '%s\\n' \"$x\" |"
+    " grep -E '^(APT::Periodic|Unattended-Upgrade)::'; [ $? -lt 2 ] || echo '!! apt-config dump';"
+    " else for x in /usr/share/dnf5/dnf5-plugins/automatic.conf /etc/dnf/automatic.conf;"
+    ' do [ -e "$x" ] || continue; echo "== $x";'
+    " grep -E '^[[:space:]]*(apply_updates|upgrade_type)[[:space:]]*=' \"$x\";"
+    ' [ $? -lt 2 ] || echo "!! $x"; done; fi; :',
 )
 
 _SETTING = re.compile(r'([\w-]+(?:::[\w-]+)*)(::)? "(.*)";')
@@ -66,7 +69,7 @@ class AptAutomatic:
 def droplet_automatic_updates(observation: Observation) -> AutomaticUpdates:
     """Return whether unattended-upgrades or dnf-automatic installs security updates."""
     os: OsRelease = observation.fact("droplet_os_release")
-    text = observation.section(AUTOMATIC.name).stdout
+    text = whole(observation.section(AUTOMATIC.name)).stdout
     units: Units = observation.fact("droplet_units")
     if manager_of(os) == "apt":
         known = parse_apt_automatic(text)

@@ -41,7 +41,7 @@ class BackupStatus:
         Raises:
             NotObservedError: The policy was not observed.
         """
-        if self.policy is None:
+        if self.policy is None or not self.policy.plan:
             raise NotObservedError(f"{_POLICIES}: the plan of the backups was not answered")
         return self.interval or LONGEST
 

@@ -14,13 +14,15 @@ from fnmatch import fnmatchcase
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host import KernelArguments, parse_kernel_arguments
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
 BOOT = Section(
     "boot",
     r'g() { r=$1; shift; for x in "$@"; do [ -f "$x" ] && { echo "F $x"; '
-    r'grep -aE "$r" "$x" | tr -d "\000"; }; done; }; '
+    r'{ grep -aE "$r" "$x"; [ $? -lt 2 ] || echo "!! $x"; } | tr -d "\000" || echo "!! $x"; }; '
+    r"done; }; "
     r"b='[[:space:]]*'; "
     r'g "^${b}GRUB_(CMDLINE_LINUX|DEFAULT)" /etc/default/grub /etc/default/grub.d/*.cfg; '
     r'g "^(options|title|version)[[:space:]]" /boot/loader/entries/*.conf; '
@@ -80,7 +82,7 @@ def droplet_boot_entry(observation: Observation) -> BootEntry:
     Raises:
         NotObservedError: There is no boot loader that is known, or its default names no entry.
     """
-    return parse_boot(observation.section(BOOT.name).stdout)
+    return parse_boot(whole(observation.section(BOOT.name)).stdout)
 
 
 def parse_boot(text: str) -> BootEntry:

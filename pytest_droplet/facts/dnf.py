@@ -3,7 +3,7 @@
 dnf writes logs, locks and caches whatever it is asked, and rpm as root touches its database. So
 dnf runs in a mount namespace of its own where every file system is read-only but an empty
 ``/tmp``; its cache directory there is a tree of symbolic links to the real one. Where that cannot
-be set up, dnf does not run. Tried with dnf 4.14 and 4.23; the form for dnf5 follows its manual.
+be set up, dnf does not run. Tried with dnf 4.14 and 4.23 and with dnf5 5.4.6.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DNF_INDEX = Section(
     "dnf_index",
     "for c in /var/cache/dnf /var/cache/libdnf5; do [ -d $c ] || continue;"
     " ls $c >/dev/null || echo '!! unreadable'; stat -c '%Y %n' $c/*/repodata/* 2>/dev/null;"
-    " done; for x in /etc/yum.repos.d/*.repo /etc/yum/repos.d/*.repo /etc/distro.repos.d/*.repo"
+    " [ $? -lt 2 ] || echo '!! unreadable'; done; for x in /etc/yum.repos.d/*.repo /etc/yum/repos.d/*.repo /etc/distro.repos.d/*.repo"
     " /usr/share/dnf5/repos.override.d/*.repo /etc/dnf/repos.override.d/*.repo; do"
     ' [ -e "$x" ] || continue; echo "== $x"; sed -nE -e \'s#//[^/@[:space:]]*@#//#g\''
     " -e '/^\\[/p' -e '/^[[:space:]]*(enabled|baseurl|mirrorlist|metalink)[[:space:]]*[=:]/p'"
@@ -58,6 +58,7 @@ DNF_INDEX = Section(
 
 _ABSENT = 127
 _RC = re.compile(r"^rc=(\d{1,3})$", re.MULTILINE)
+_HEADS = frozenset({"upgrades", "available upgrades"})
 _NAME = re.compile(r"(\S+)\.([^.\s]+)")
 _ADVISORY = re.compile(
     r"(\S+)\s+(\S.*?)\s+(\S+-[^-\s]+-[^-\s]+\.[^.\s]+)(?:\s+\d{4}-\d\d-\d\d.*)?"
@@ -195,10 +196,15 @@ def parse_updates(output: SectionOutput) -> PendingUpdates:
 
 
 def _waiting(text: str) -> Iterator[tuple[Update, str]]:
-    """Yield the rows ``name.arch version repository``; a long name may stand on its own line."""
+    """Yield the rows ``name.arch version repository``; a long name may stand on its own line.
+
+    From dnf5 5.4 on they have a head.
+    """
     words: list[str] = []
     obsoleting = False
     for line in text.splitlines():
+        if line.strip().lower() in _HEADS:
+            continue
         if line.lower().startswith("obsoleting packages"):
             obsoleting = True
         elif not line.startswith("Security: ") and not (obsoleting and line[:1].isspace()):

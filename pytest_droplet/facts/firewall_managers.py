@@ -11,6 +11,7 @@ from typing import Any
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host_firewall import IPTABLES, NFT, parse_hooks
 from pytest_droplet.facts.units import UNITS, Units
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
@@ -18,13 +19,14 @@ FIREWALL_FILES = Section(
     "firewall_files",
     "b=/lib/modules/$(uname -r)/modules.builtin; for m in nf_tables ip_tables; do"
     ' if [ -d /sys/module/$m ] || [ ! -e $b ] || grep -qs "/$m[.]ko" $b; then echo "module $m";'
-    " fi; done; grep -hs '^ENABLED=' /etc/ufw/ufw.conf; for x in /etc/nftables.conf"
-    ' /etc/sysconfig/nftables.conf /etc/nftables/* /etc/nftables.d/*; do [ -f "$x" ] || continue;'
-    ' echo "== $x"; grep -E \'^[[:space:]]*include[[:space:]]|hook[[:space:]]+input\' "$x"; done; :',
+    ' fi; done; e() { [ $1 -lt 2 ] || echo "!! $2"; }; x=/etc/ufw/ufw.conf; [ ! -f $x ] || {'
+    " grep '^ENABLED=' $x; e $? $x; }; for x in /etc/nftables.conf /etc/sysconfig/nftables.conf"
+    ' /etc/nftables/* /etc/nftables.d/*; do [ -f "$x" ] || continue; echo "== $x";'
+    ' grep -E \'^[[:space:]]*include[[:space:]]|hook[[:space:]]+input\' "$x"; e $? "$x"; done; :',
 )
 
 _INCLUDE = re.compile(r"""include\s+["']([^"']+)["']""")
-_KNOWN_HEAD = re.compile(r"\s*(module |ENABLED=|== |\Z)")
+_KNOWN_HEAD = re.compile(r"\s*(module |ENABLED=|== |!! |\Z)")
 _STARTED_WITH = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 
 
@@ -79,7 +81,7 @@ def droplet_firewall_manager(observation: Observation) -> FirewallManager:
     output = observation.section(FIREWALL_FILES.name)
     if output.rc != 0 or not _KNOWN_HEAD.match(output.stdout):
         raise NotObservedError(f"the firewall's files could not be read (status {output.rc})")
-    files = parse_firewall_files(output.stdout)
+    files = parse_firewall_files(whole(output).stdout)
     try:
         hooks = parse_hooks(observation.section(NFT.name), observation.section(IPTABLES.name))
     except NotObservedError:

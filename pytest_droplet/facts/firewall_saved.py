@@ -18,12 +18,14 @@ from pytest_droplet.facts.host_firewall import ADDRESSES, Interfaces, outcomes_o
 from pytest_droplet.facts.iptables import parse_saves
 from pytest_droplet.facts.nft_text import parse_files
 from pytest_droplet.facts.packet_filter import Hook, Match, Packet
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section
 from pytest_droplet.redact import one_line
 
 SAVED = Section(
     "firewall_saved",
-    'show() { [ -f "$1" ] && { echo "== $1"; grep -v \'^[[:space:]]*#\' "$1"; echo; }; };'
+    'show() { [ -f "$1" ] && { echo "== $1"; grep -v \'^[[:space:]]*#\' "$1";'
+    ' [ $? -lt 2 ] || { echo; echo "!! $1"; }; echo; }; };'
     " for x in /etc/default/ufw /etc/ufw/before*.rules /etc/ufw/user*.rules /etc/ufw/after*.rules"
     " /etc/iptables/rules.v? /etc/sysconfig/ip*tables /etc/nftables.conf"
     " /etc/sysconfig/nftables.conf /etc/nftables/* /etc/nftables.d/*"
@@ -86,6 +88,7 @@ def droplet_saved_firewall(observation: Observation) -> SavedFirewall:
     saved = observation.section(SAVED.name)
     if saved.rc != 0:
         raise NotObservedError(f"the saved rules could not be read (status {saved.rc})")
+    whole(saved)
     if not saved.stdout.lstrip().startswith("== ") and saved.stdout.strip():
         raise NotObservedError("the saved rules are not those of the files that were asked for")
     files, zones = parse_saved(saved.stdout)

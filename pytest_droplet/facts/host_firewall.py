@@ -33,7 +33,7 @@ IPTABLES = Section(
     "iptables",
     f"{_HAS_NF_TABLES} for v in '' 6; do if has nf_tables; then echo \"== nft$v\";"
     ' ip${v}tables-nft-save; echo "rc=$?"; fi;'
-    ' if grep -qs . /proc/net/ip${v}_tables_names; then echo "== legacy$v";'
+    ' if { read -r x </proc/net/ip${v}_tables_names; } 2>/dev/null; then echo "== legacy$v";'
     ' ip${v}tables-legacy-save; echo "rc=$?"; fi; done; :',
     root=True,
 )
@@ -43,8 +43,9 @@ ADDRESSES = Section(
 )
 
 _ABSENT = 127
+_KILLED = 128
 _ADDRESS = re.compile(r"[0-9]+: (\S+?)(?:@\S+)? +inet6? (\S+).*? scope (\S+).*")
-_PART = re.compile(r"^== (nft|legacy)(6?)\n(.*?)^rc=([0-9]+)\n", re.MULTILINE | re.DOTALL)
+_PART = re.compile(r"^== (nft|legacy)(6?)\n(.*?)^rc=([0-9]{1,3})\n", re.MULTILINE | re.DOTALL)
 _BRIDGES = re.compile(
     r"docker\d*|br-.*|veth.*|virbr.*|cni.*|flannel.*|lxc.*|wg.*|tun.*|tailscale.*"
 )
@@ -131,8 +132,19 @@ def _row(firewall: HostFirewall) -> Mapping[str, Any]:
 
 
 def from_row(row: Mapping[str, Any]) -> HostFirewall:
-    """Return the fact that a row was made of."""
-    return HostFirewall(Decision(**row["ipv4"]), Decision(**row["ipv6"]))
+    """Return the fact that a row was made of.
+
+    Raises:
+        NotObservedError: The row, which may come from a record of others, is none of this fact.
+    """
+    try:
+        decisions = Decision(**row["ipv4"]), Decision(**row["ipv6"])
+    except (TypeError, KeyError, IndexError):
+        raise NotObservedError("the row of the host's firewall is not as expected") from None
+    for decision in decisions:
+        if type(decision.applies) is not bool or type(decision.denied) not in {bool, type(None)}:
+            raise NotObservedError("the row of the host's firewall is not as expected")
+    return HostFirewall(*decisions)
 
 
 @fact(
@@ -189,12 +201,14 @@ def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]
     if other := _PART.sub("", iptables.stdout).strip():
         raise NotObservedError(f"unexpected answer of iptables-save: {one_line(other, 80)}")
     for kind, six, text, code in _PART.findall(iptables.stdout):
-        hooks = parse_saves(text, 6 if six else 4)
+        hooks = parse_saves(text, 6 if six else 4) if code == "0" else ()
+        if kind == "nft" and int(code) > _KILLED:
+            raise NotObservedError(f"ip{six}tables-nft-save was killed (status {code})")
         if kind == "nft":
             saved |= {hook.label: hook for hook in hooks}
-        elif hooks:
+        elif code == "0":
             legacy += [replace(hook, label=f"{hook.label} (legacy)") for hook in hooks]
-        elif code != "0":
+        else:
             raise NotObservedError(
                 "the kernel has rules of iptables-legacy, and its save could not read them:"
                 f" {one_line(iptables.stderr) or f'status {code}'}"

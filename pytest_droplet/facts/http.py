@@ -146,7 +146,8 @@ def parse_http(answer: Any) -> Http:
     Raises:
         NotObservedError: It is not of this form.
     """
-    if not isinstance(answer, dict) or answer.get("port") not in {"open", "refused", "filtered"}:
+    port = answer.get("port") if isinstance(answer, dict) else None
+    if not isinstance(port, str) or port not in {"open", "refused", "filtered"}:
         raise NotObservedError("the probe's result is not of its form")
     plain, secure = answer.get("plain") or {}, answer.get("secure") or {}
     if not isinstance(plain, dict) or not isinstance(secure, dict):

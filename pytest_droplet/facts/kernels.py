@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host import KERNEL, Kernel
 from pytest_droplet.facts.versions import dpkg_key, rpm_key
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
 
@@ -25,15 +26,16 @@ _ELSE_RPM = (
 KERNELS = Section(
     "kernels",
     f"{_IF_DPKG} dpkg-query -W -f='${{db:Status-Abbrev}} ${{Package}} ${{Version}}\\n'"
-    " 'linux-image-*'; cat /proc/version_signature 2>/dev/null; "
-    f"{_ELSE_RPM} -qa --qf '%{{NAME}} %{{VERSION}}-%{{RELEASE}}.%{{ARCH}}\\n' 'kernel*'; fi; :",
+    " 'linux-image-*'; [ $? -lt 2 ] || echo '!! dpkg-query'; cat /proc/version_signature 2>/dev/null; "
+    f"{_ELSE_RPM} -qa --qf '%{{NAME}} %{{VERSION}}-%{{RELEASE}}.%{{ARCH}}\\n' 'kernel*' ||"
+    " echo '!! rpm -qa'; fi; :",
 )
 REBOOT = Section(
     "reboot",
     f"{_IF_DPKG} if [ -e /run/reboot-required ]; then echo required;"
     " cat /run/reboot-required.pkgs 2>/dev/null; fi; "
     f"{_ELSE_RPM} -q --qf '%{{NAME}} %{{INSTALLTIME}}\\n' glibc systemd dbus-broker dbus-daemon"
-    " linux-firmware microcode_ctl openssl-libs; fi; :",
+    " linux-firmware microcode_ctl openssl-libs; [ $? -lt 99 ] || echo '!! rpm -q'; fi; :",
 )
 
 _DPKG_IMAGE = re.compile(r"[a-z]i\S* +linux-image-(?:unsigned-)?([0-9]\S*) (\S+)")
@@ -103,7 +105,7 @@ def droplet_installed_kernels(observation: Observation) -> InstalledKernels:
             f"the Droplet boots a kernel from outside, {one_line(observation.droplet.kernel)}"
         )
     kernel = observation.fact("droplet_kernel")
-    output = observation.section(KERNELS.name)
+    output = whole(observation.section(KERNELS.name))
     if output.stdout.startswith("== dpkg\n"):
         return parse_dpkg_kernels(output, kernel)
     if output.stdout.startswith("== rpm\n"):
@@ -115,7 +117,7 @@ def droplet_installed_kernels(observation: Observation) -> InstalledKernels:
 def droplet_pending_reboot(observation: Observation) -> PendingReboot:
     """Return what asks for a reboot; not by ``needs-restarting``, which is wrong too often."""
     booted_at = observation.fact("droplet_kernel").booted_at
-    return parse_reboot(observation.section(REBOOT.name), booted_at)
+    return parse_reboot(whole(observation.section(REBOOT.name)), booted_at)
 
 
 def parse_dpkg_kernels(output: SectionOutput, kernel: Kernel) -> InstalledKernels:

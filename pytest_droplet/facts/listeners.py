@@ -16,11 +16,12 @@ IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 # ss(8) may make the kernel load a module; /proc and find(1) tell the same and do not.
 LISTENERS = Section(
     "listeners",
-    "for f in tcp tcp6 udp udp6; do "
+    "{ for f in tcp tcp6 udp udp6; do "
     '[ -r /proc/net/$f ] && { echo "read $f"; awk -v f=$f '
-    '\'NR>1&&$4==(f~/^t/?"0A":"07"){print f,$2,$10}\' /proc/net/$f; }; done | '
-    '{ cat; [ "$(id -u)" != 0 ] || { echo owners; '
-    "find /proc/[0-9]*/fd -maxdepth 1 -lname 'socket:*' -printf '%h %l\\n' 2>/dev/null; }; } | "
+    '\'NR>1&&$4==(f~/^t/?"0A":"07"){print f,$2,$10}\' /proc/net/$f || echo "!! $f"; }; done; '
+    '[ "$(id -u)" != 0 ] || { echo owners; '
+    "find /proc/[0-9]*/fd -maxdepth 1 -lname 'socket:*' -printf '%h %l\\n' 2>/dev/null; "
+    "[ $? -lt 2 ] || echo '!! find'; }; echo end; } | "
     "awk '$1~/^(tcp|udp)/{w[$3]=1}NF!=2||$2!~/^socket:/{print;next}"
     '{split($1,p,"/");gsub(/[^0-9]/,"",$2);if($2 in w&&!s[$2,p[3]]++)print "own",$2,p[3]}\' | '
     'while read -r k a b; do [ "$k" != own ] || '
@@ -107,15 +108,17 @@ def parse_listeners(text: str) -> Listeners:
 
     Args:
         text: ``read FILE`` for each file of /proc/net; ``FILE ADDRESS:PORT INODE`` in the
-            kernel's hex; ``owners`` where programs can be seen; ``own INODE PROGRAM``.
+                kernel's hex; ``owners`` where programs can be seen; ``own INODE PROGRAM``; ``end``.
 
     Raises:
-        NotObservedError: No TCP table was read, or a line is not as expected.
+        NotObservedError: No TCP table was read, it has no end, or a line is not as expected.
 
     Source: proc(5); proc_net_tcp of the kernel's documentation (little-endian words).
     """
     if not {"read tcp", "read tcp6"} & set(text.split("\n")):
         raise NotObservedError("/proc/net/tcp could not be read")
+    if not text.rstrip("\n").endswith("\nend"):
+        raise NotObservedError("the list of sockets has no end")
     rows: list[tuple[Literal["tcp", "udp"], IPAddress, int, str]] = []
     programs: dict[str, list[str]] = {}
     owners = False
@@ -129,7 +132,7 @@ def parse_listeners(text: str) -> Listeners:
                 programs.setdefault(first, []).append(one_line(last))
         elif line == "owners":
             owners = True
-        elif line and kind != "read":
+        elif line and kind not in {"read", "end"}:
             raise NotObservedError(f"a line is none of a socket: {one_line(line, 60)!r}")
     found = {
         Listener(

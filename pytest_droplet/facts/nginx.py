@@ -15,6 +15,7 @@ from pytest_droplet.facts.virtual_hosts import (
     WebConfig,
     served_names,
 )
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
@@ -56,7 +57,8 @@ NGINX = Section(
     'seen=" "; q=$C; while [ -n "$q" ]; do r=; for f in $q; do '
     'case "$seen" in *" $f "*) continue ;; esac; seen="$seen$f "; '
     'if [ -f "$f" ] && [ -r "$f" ]; then r="$r $f"; else echo "-- $f"; fi; done; '
-    'q=; [ -n "$r" ] || break; t=$(awk \'' + _STATEMENTS + '\' $r); printf "%s\\n" "$t"; '
+    'q=; [ -n "$r" ] || break; t=$(awk \'' + _STATEMENTS + '\' $r) || echo "!! $r"; '
+    'printf "%s\\n" "$t"; '
     'for i in $(printf "%s\\n" "$t" | sed -n "s/^[0-9]* include \\(.*\\);\\$/\\1/p" | '
     'tr -d "\\047\\042"); do case $i in /*) q="$q $i" ;; *) q="$q $D/$i" ;; esac; done; done; '
     "echo end",
@@ -73,7 +75,7 @@ _DEEPEST = 12
 @fact("nginx -V and the configuration files it names", sections=(NGINX,))
 def droplet_nginx(observation: Observation) -> WebConfig | NotInstalled:
     """The virtual hosts that nginx's configuration files define."""
-    return parse_nginx(observation.section(NGINX.name).stdout)
+    return parse_nginx(whole(observation.section(NGINX.name)).stdout)
 
 
 def parse_nginx(text: str) -> WebConfig | NotInstalled:

@@ -30,7 +30,7 @@ RENEWAL = Section(
     "set +f; for f in /etc/crontab /etc/cron.d/* /etc/cron.hourly/* /etc/cron.daily/* "
     "/etc/cron.weekly/* /etc/cron.monthly/* /var/spool/cron/* /var/spool/cron/crontabs/*; do "
     '[ -f "$f" ] || continue; set -f; g=live; '
-    '[ -z "$S" ] || ! grep -q /run/systemd/system "$f" || g=guarded; '
+    '[ -z "$S" ] || { grep -q /run/systemd/system "$f"; [ $? = 1 ] || g=guarded; }; '
     'case $f in */cron.hourly/*|*/cron.daily/*) c=$(k "$f"); [ -z "$c" ] || '
     'echo "cron daily $g $c $f" ;; */cron.weekly/*|*/cron.monthly/*) c=$(k "$f"); '
     '[ -z "$c" ] || echo "cron rare $g $c $f" ;; '

@@ -206,10 +206,11 @@ def parse_tls(answer: Any, address: str) -> Tls:
     Raises:
         NotObservedError: It is not of this form.
     """
-    if not isinstance(answer, dict) or answer.get("port") not in {"open", "refused", "filtered"}:
+    port = answer.get("port") if isinstance(answer, dict) else None
+    if not isinstance(port, str) or port not in {"open", "refused", "filtered"}:
         raise NotObservedError("the probe's result is not of its form")
     raw = answer.get("names", {})
-    if not isinstance(raw, dict):
+    if not isinstance(raw, dict) or (answer["port"] == "open" and not raw):
         raise NotObservedError("the probe's result names no names")
     names = {str(name): _served(seen) for name, seen in raw.items()}
     errors = [said for said in names.values() if isinstance(said, str)]

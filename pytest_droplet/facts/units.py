@@ -121,10 +121,10 @@ def droplet_units(observation: Observation) -> Units:
     """
     output = observation.section(UNITS.name)
     units = parse_units(output.stdout)
-    if not units.by_name:
+    if output.rc != 0 or not units.by_name:
         reason = output.stderr.partition("\n")[0].strip()
         raise NotObservedError(
-            f"systemctl named no unit ({reason or f'status {output.rc}'}); is systemd PID 1?"
+            f"systemctl did not name the units ({reason or f'status {output.rc}'}); is systemd PID 1?"
         )
     return units
 

@@ -246,9 +246,13 @@ def load(path: Path) -> Case:
 
 def without_section(observation: Observation, name: str) -> Observation:
     """Return the observation with one section of the host script not read."""
-    lost = SectionOutput(name, missing=f"{name}: taken away")
-    host = replace(observation.host, sections={**observation.host.sections, name: lost})
-    return _changed(observation, host=host)
+    return with_section(observation, SectionOutput(name, missing=f"{name}: taken away"))
+
+
+def with_section(observation: Observation, output: SectionOutput) -> Observation:
+    """Return the observation with another output of one section."""
+    sections = {**observation.host.sections, output.name: output}
+    return _changed(observation, host=replace(observation.host, sections=sections))
 
 
 def without_probe(observation: Observation, name: str) -> Observation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
@@ -18,6 +19,7 @@ from .cases import (
     Case,
     all_cases,
     with_inventory,
+    with_section,
     without_answers,
     without_probe,
     without_section,
@@ -27,6 +29,10 @@ CASES = [
     pytest.param(c, id=f"{c.path.parent.name}/{c.path.name.removesuffix('.toml')}")
     for c in all_cases()
 ]
+
+
+def _may_get_better(case: Case) -> bool:
+    return not case.check.of_account and case.expected in {"fail", "unknown"}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -52,6 +58,24 @@ def test_what_is_not_observed_makes_no_verdict_better(case: Case) -> None:
     }.get(case.expected, set(get_args(Outcome)) - {"error"})
     for taken, verdict in _poorer(case):
         assert verdict.outcome in allowed, f"without {taken}: {verdict.traceback or verdict}"
+
+
+@pytest.mark.parametrize("case", [p for p in CASES if _may_get_better(p.values[0])])
+def test_a_part_that_was_not_read_makes_no_verdict_better(case: Case) -> None:
+    """A list that lost its end, or a section with a mark of failure in it, is not all there is."""
+    seen = case.observation()
+    for name in sorted(_sections_of(case.check)):
+        output = seen.host.sections.get(name)
+        if output is None or output.missing is not None:
+            continue
+        texts = [output.stdout + "!! a part\n"]
+        lines = output.stdout.splitlines(keepends=True)
+        if lines and re.fullmatch(r"end(:\d+)?\n", lines[-1]):
+            cuts = range(0, len(lines), max(1, len(lines) // 12))
+            texts += ["".join(lines[:cut]) for cut in (*cuts, len(lines) - 1)]
+        for text in texts:
+            verdict = judge(case.check, with_section(seen, replace(output, stdout=text)))
+            assert verdict.outcome in {"fail", "unknown"}, (name, text[-200:], verdict)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -94,12 +118,17 @@ def _poorer(case: Case) -> Iterator[tuple[str, Verdict]]:
         return
     seen = case.observation()
     facts = [all_facts()[f] for f in _facts_of(check) if f in all_facts()]
-    for section in sorted({s.name for f in facts for s in f.sections}):
+    for section in sorted(_sections_of(check)):
         yield section, judge(check, without_section(seen, section))
     for probe in sorted({p.name for f in facts for p in f.probes}):
         yield probe, judge(check, without_probe(seen, probe))
     for name, inventory in without_answers(seen.inventory):
         yield name, judge(check, with_inventory(seen, inventory))
+
+
+def _sections_of(check: Check) -> set[str]:
+    facts = [all_facts()[f] for f in _facts_of(check) if f in all_facts()]
+    return {s.name for f in facts for s in f.sections}
 
 
 def _facts_of(check: Check) -> set[str]:

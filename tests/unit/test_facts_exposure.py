@@ -7,13 +7,13 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.access import access_probe, parse_tried, web_ports
+from pytest_droplet.facts.access import Access, access_probe, parse_tried, web_ports
 from pytest_droplet.facts.cloud_firewalls import Attachment, CloudFirewalls
 from pytest_droplet.facts.exposed_ports import ExposedPorts, _row, expose
 from pytest_droplet.facts.firewall_saved import judge_zone, lets_in, parse_saved, ufw_hooks
@@ -33,6 +33,7 @@ from pytest_droplet.model import (
     Reading,
     Rule,
     SectionOutput,
+    Way,
 )
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -427,7 +428,10 @@ def test_no_strange_statement_locks_out_behind_an_accept(text: str) -> None:
 
 
 def test_what_is_tried_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SSH, the web's ports where something listens, and those of the site; each once."""
+    """The web's ports where something listens, and those of the site; each once.
+
+    SSH only where it is not told how the audit came in: its own login says that SSH answers.
+    """
     import asyncio
 
     from pytest_droplet.connection import probe
@@ -441,7 +445,7 @@ def test_what_is_tried_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
         return "open" if port != 80 else "filtered"
 
     monkeypatch.setattr(probe, "tcp_connect", connect)
-    listening = "read tcp\ntcp 00000000:0050 1\ntcp 0100007F:01BB 2\n"
+    listening = "read tcp\ntcp 00000000:0050 1\ntcp 0100007F:01BB 2\nend\n"
     sections = {"listeners": SectionOutput("listeners", listening)}
     reading = HostReading(1, "reached", NOW, port=2222, sections=sections)
     found = asyncio.run(access_probe((8443, 2222)).run("192.0.2.1", reading))
@@ -450,6 +454,31 @@ def test_what_is_tried_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(tried) == [("192.0.2.1", 80), ("192.0.2.1", 2222), ("192.0.2.1", 8443)]
     bare = asyncio.run(access_probe().run("192.0.2.1", replace(reading, sections={})))
     assert bare == {"2222": "open"}
+
+    del tried[:]
+    for via in get_args(Way):
+        came_in = replace(reading, via=via)
+        found = asyncio.run(access_probe((8443, 2222)).run("192.0.2.1", came_in))
+        assert found == {"80": "filtered", "8443": "no way"}
+    assert 2222 not in {port for _, port in tried}
+
+
+def test_a_login_is_an_open_connection() -> None:
+    """However it came in; and behind a bastion, that a port is not open from here says little."""
+    direct = Access("192.0.2.1", 2222, {80: "filtered"}, (80,), via="direct")
+    jump = replace(direct, via="jump")
+    untold = replace(direct, via=None, ports={2222: "refused"})
+
+    assert (direct.ssh_state(), jump.ssh_state(), untold.ssh_state()) == (
+        "open",
+        "open",
+        "refused",
+    )
+    assert direct.is_open(2222)
+    assert not direct.is_open(80)
+    assert (direct.seen_from_here, jump.seen_from_here) == (True, False)
+    assert "login came in through a jump host" in str(jump)
+    assert "login" not in str(untold)
 
 
 def test_web_ports_are_those_of_nginx_and_apache() -> None:

@@ -34,7 +34,9 @@ def entries(
 ) -> AuthorizedKeys:
     """Parse lines as those of root's file."""
     numbered = "".join(f"{n}:{line}\n" for n, line in enumerate(lines, 1))
-    return parse_authorized_keys(f"sshd authorizedkeysfile x\n{header}\n{numbered}\nend:9\n")
+    return parse_authorized_keys(
+        f"sshd authorizedkeysfile x\nlook sx\n{header}\n{numbered}\nend:9\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,6 +229,8 @@ PIECES = st.sampled_from(
         "end:1",
         "sshd authorizedkeysfile a b",
         "conf /etc/x:1:AuthorizedKeysFile=/k/%u",
+        "conf /etc/x:2: TrustedUserCAKeys \x1b/ca",
+        "look sa m/k/%u",
     ]
 )
 
@@ -245,8 +249,40 @@ def test_no_text_breaks_the_parser_of_authorized_keys(lines: list[str]) -> None:
     assert all(isinstance(e.admits(NOW), bool) for e in keys.entries)
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("sshd authorizedkeyscommand none", ()),
+        ("sshd authorizedkeyscommand /usr/bin/x %u", ("authorizedkeyscommand /usr/bin/x %u",)),
+        ("sshd authorizedkeyscommanduser nobody", ()),
+        ('conf /etc/ssh/sshd_config:9:\tTrustedUserCAKeys="none" # no', ()),
+        ("conf /a:9:TrustedUserCAKeys=/etc/ca", ("trustedusercakeys /etc/ca",)),
+        ("conf /a:9:AuthorizedKeysCommand nonesuch", ("authorizedkeyscommand nonesuch",)),
+        ("conf /a:9:AuthorizedKeysFile /k", ()),
+    ],
+)
+def test_other_sources_of_keys_are_named(line: str, found: tuple[str, ...]) -> None:
+    """What the configuration lets keys come from beside files, with ``none`` for nowhere."""
+    text = f"sshd authorizedkeysfile x\n{line}\nlook sx m/k/%u\nend:9\n"
+    keys = parse_authorized_keys(text)
+
+    assert keys.elsewhere == found
+    assert all(source in str(keys) for source in found)
+    assert keys.patterns == {"x", "/k/%u", "none"}
+    assert not keys.unread
+
+
+def test_where_sshd_does_not_answer_not_all_files_are_known() -> None:
+    """The default files are read then, and others may be in use."""
+    keys = parse_authorized_keys("look d.ssh/authorized_keys\nend:9\n")
+
+    with pytest.raises(NotObservedError, match="sshd -T"):
+        keys.require_all()
+
+
 ACCOUNT_LINES = st.sampled_from(
     [
+        "nss files [NOTFOUND=return] sss",
         "uid-min 1000",
         "user:root:0:locked:20000:99999:::/root:/bin/bash",
         "user:a:1:set:9999999999:9999999999:9999999999:9999999999:/:/bin/sh",
@@ -273,7 +309,7 @@ def test_no_text_breaks_the_parser_of_accounts(lines: list[str]) -> None:
 def test_accounts_are_read_without_their_hashes() -> None:
     """Dates count in days since 1970; a locked password does not age out."""
     seen = parse_accounts(
-        "uid-min 500\n"
+        "nss files\nuid-min 500\n"
         "user:a:500:set:20000:90:30:20454:/home/a:/bin/bash\n"
         "user:b:501:locked:20000:90:30::/home/b:\n"
         "user:c:33:other:::::/:/usr/sbin/nologin\n"
@@ -284,3 +320,30 @@ def test_accounts_are_read_without_their_hashes() -> None:
     assert seen["a"].aged_out == datetime(2025, 2, 2, tzinfo=UTC)
     assert (seen["b"].aged_out, seen["b"].expires) == (None, None)
     assert [seen[n].has_shell for n in "abc"] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("sources", "known"),
+    [("", True), (" files systemd # ldap", True), (" files [!UNAVAIL=return] sss", False)],
+)
+def test_directories_need_not_list_their_accounts(
+    sources: str,
+    known: bool,  # noqa: FBT001 a table
+) -> None:
+    """Of the sources in nsswitch.conf, only the host's own files list everybody."""
+    seen = parse_accounts(f"nss {sources}\nuser:a:0:set:::::/root:/bin/sh\nend:1\n")
+
+    if known:
+        seen.require_all()
+    else:
+        with pytest.raises(NotObservedError, match="sss"):
+            seen.require_all()
+
+
+def test_a_garbled_account_is_no_account_less() -> None:
+    """An account whose line has no uid may be the one that is asked for."""
+    one = "nss files\nuser:a:0:set:::::/:/bin/sh\nuser:{}\nend:2\n"
+
+    with pytest.raises(NotObservedError, match="garbled"):
+        parse_accounts(one.format("b"))
+    assert list(parse_accounts(one.format("+::other::::::")).accounts) == ["a"]

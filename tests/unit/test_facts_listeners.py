@@ -27,7 +27,7 @@ def test_addresses_are_read_in_the_kernels_byte_order() -> None:
     seen = parse_listeners(
         "read tcp\ntcp 0100007F:1F90 1\nread tcp6\n"
         "tcp6 B80D0120000000000000000001000000:01BB 2\nread udp\nudp 00000000:0044 3\nread udp6\n"
-        "owners\nown 1 /usr/sbin/nginx\nown 1 /usr/sbin/nginx\nown 2 /opt/a b (deleted)\n"
+        "owners\nown 1 /usr/sbin/nginx\nown 1 /usr/sbin/nginx\nown 2 /opt/a b (deleted)\nend\n"
     )
 
     assert [(s.protocol, str(s), s.names) for s in seen.sockets] == [
@@ -41,8 +41,8 @@ def test_programs_are_unknown_without_root_and_none_with_root() -> None:
     """Not seen is something else than held by no process."""
     rows = "read tcp\ntcp 00000000:0016 7\n"
 
-    assert parse_listeners(rows).sockets[0].programs is None
-    assert parse_listeners(rows + "owners\n").sockets[0].programs == ()
+    assert parse_listeners(rows + "end\n").sockets[0].programs is None
+    assert parse_listeners(rows + "owners\nend\n").sockets[0].programs == ()
 
 
 def test_the_section_finds_a_socket_of_this_process() -> None:
@@ -91,6 +91,7 @@ def test_without_the_tcp_table_nothing_is_known(text: str) -> None:
 LINES = st.sampled_from(
     [
         "read tcp",
+        "end",
         "tcp 0100007F:1F90 1",
         "tcp zz:1 1",
         "tcp 0100007F:FFFFFF 1",
@@ -113,3 +114,13 @@ def test_no_text_breaks_the_parser(lines: list[str]) -> None:
 
     assert str(seen).isprintable()
     assert all(0 < s.port < 65536 for s in seen.sockets)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["read tcp\n", "read tcp\ntcp 00000000:0016 7\nowners\n", "read tcp\n!! tcp\nend\n", "end\n"],
+)
+def test_a_list_of_sockets_that_is_not_whole_was_not_read(text: str) -> None:
+    """What has no end may lack the socket that is asked for; so may what a command cut."""
+    with pytest.raises(NotObservedError):
+        parse_listeners(text)

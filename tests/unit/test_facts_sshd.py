@@ -127,13 +127,16 @@ def test_any_result_of_the_probe_is_read_or_not_observed(result: object) -> None
     assert str(offered).isprintable()
 
 
-@pytest.fixture
-def asked(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=[str.lower, str], ids=["lower case", "as OpenSSH 10.6 prints"])
+def asked(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the section on a made-up configuration with a stand-in for sshd, and give its answer.
 
     The stand-in refuses a call without all of user, host, addr, laddr and lport, as old releases
     do, and lets deploy in with a password from 10.0.0.0/8.
     """
+    port, dns, keys, password = map(
+        request.param, ("Port", "UseDNS", "AuthorizedKeysFile", "PasswordAuthentication")
+    )
     config, part = tmp_path / "sshd_config", tmp_path / "part.conf"
     config.write_text(f"# comment\nInclude {tmp_path}/*.conf\nUsePAM yes\n")
     part.write_text(
@@ -147,8 +150,8 @@ def asked(tmp_path: Path) -> Iterator[str]:
         "case $1 in -V) echo OpenSSH_9.2p1; exit 1;; esac\n"
         "while [ $# -gt 1 ]; do case $1 in -C) c=$2;; -f) f=$2;; esac; shift; done\n"
         "case ,$c, in *,user=*,host=*,addr=*,laddr=*,lport=*) ;; *) echo incomplete; exit 255;; esac\n"
-        'echo "port 22"; echo "usedns no"; echo "authorizedkeysfile .ssh/authorized_keys"\n'
-        'case $c in user=deploy,*addr=10.*) p=yes;; *) p=no;; esac; echo "passwordauthentication $p"\n',
+        f'echo "{port} 22"; echo "{dns} no"; echo "{keys} .ssh/authorized_keys"\n'
+        f'case $c in user=deploy,*addr=10.*) p=yes;; *) p=no;; esac; echo "{password} $p"\n',
     )
     hold = tmp_path / "hold"
     _program(hold, "read x\n")
@@ -188,6 +191,36 @@ def test_the_section_finds_the_user_that_a_match_block_lets_in(asked: str) -> No
     ways = [c for c in sshd.connections if c.get("passwordauthentication") == "yes"]
 
     assert {(c.user, c.address) for c in ways} == {("deploy", "10.0.0.0")}
+
+
+def test_another_sshd_with_other_arguments_is_a_gap(tmp_path: Path) -> None:
+    """What a second server lets in is not known; one with the same arguments lets in the same."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        _program(tmp_path / folder / "sshd", "read x\n")
+    _program(tmp_path / "sshd", "echo port 22; echo authorizedkeysfile x\n")
+    first = ["one", "-f", "/x"], ["two", "-f", "/x"], ["two", "-f", "/y", "-p", "2222"]
+    held = [
+        subprocess.Popen([tmp_path / name / "sshd", *args], stdin=subprocess.PIPE)
+        for name, *args in first
+    ]
+    try:
+        _program(tmp_path / "systemctl", f"echo {held[0].pid}\n")
+        done = subprocess.run(
+            ["sh", "-c", SSHD.command],
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        )
+    finally:
+        for process in held:
+            process.communicate()
+    gaps = parse_sshd(done.stdout).gaps
+
+    assert "another sshd runs with other arguments: -f /y -p 2222" in gaps
+    assert not any(gap.endswith("arguments: -f /x") for gap in gaps)
 
 
 def _program(path: Path, text: str) -> None:

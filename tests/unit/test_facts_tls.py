@@ -542,3 +542,11 @@ def test_names_of_the_settings_are_asked_for() -> None:
     host = replace(reading("a.example"), names=("b.example", "a.example"))
 
     assert tls.names_of(host) == ("a.example", "b.example")
+
+
+@pytest.mark.parametrize("names", [{}, None, [], "none"])
+def test_an_open_port_without_any_handshake_proves_nothing(names: object) -> None:
+    """What answers there may be no TLS at all."""
+    with pytest.raises(NotObservedError, match="names no names"):
+        parse_tls({"port": "open", "names": names}, "203.0.113.10")
+    assert parse_tls({"port": "refused", "names": {}}, "203.0.113.10").port == "refused"

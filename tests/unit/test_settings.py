@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 from datetime import date
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pytest_droplet
 from pytest_droplet.settings import Port, Settings, load_settings, parse_settings, ports
 from pytest_droplet.tables import TableError
 
@@ -56,7 +58,7 @@ def test_droplet_toml_wins_over_pyproject(tmp_path: Path) -> None:
         ("eol_min_days = 99999", "droplet.toml: eol_min_days = 99999: expected 0 to 36500"),
         ("backup_shrink_percent = 101", "droplet.toml: backup_shrink_percent = 101: expected 0 t"),
         ("backup_max_interval_hours = 0", "droplet.toml: backup_max_interval_hours = 0: expected"),
-        ("min_rsa_bits = 3", "droplet.toml: min_rsa_bits = 3: expected 1024 to 16384"),
+        ("min_rsa_bits = 3", "droplet.toml: min_rsa_bits = 3: expected 2048 to 16384"),
         ("known_keys = ['']", "droplet.toml: known_keys = '': expected a fingerprint as ssh-key"),
         ("denied_keys = ['SHA256:x']", "droplet.toml: denied_keys = 'SHA256:x': expected a fing"),
         ("departed_users = [' ']", "droplet.toml: departed_users = ' ': expected a user name"),
@@ -146,3 +148,22 @@ def test_any_table_is_settings_or_one_line(table: dict[str, Any]) -> None:
     except TableError as exc:
         said = str(exc)
     assert "\n" not in said
+
+
+def _read_settings() -> set[str]:
+    """Return the attributes of whatever is named ``settings`` in checks, facts and the audit."""
+    package = Path(pytest_droplet.__file__).parent
+    paths = [*package.glob("checks/*.py"), *package.glob("facts/*.py"), package / "audit.py"]
+    nodes = (
+        node
+        for path in [*paths, package / "discovery.py"]
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    )
+    return {node.attr for node in nodes if ast.unparse(node.value).endswith("settings")}
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Settings)])
+def test_every_setting_is_read_by_a_check_or_a_fact(name: str) -> None:
+    """A setting that nothing reads would be validated, documented, and change nothing."""
+    assert name in _read_settings()

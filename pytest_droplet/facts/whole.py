@@ -1,0 +1,27 @@
+"""Parts of a section that went missing: a command failed while the section went on.
+
+The frame of the script tells that a section came to its end, and with which status. A section of
+several commands prints a line ``!! WHAT`` for one of them that failed, so that what is left is
+not taken for all there is.
+"""
+
+from __future__ import annotations
+
+from pytest_droplet.model import NotObservedError, SectionOutput
+from pytest_droplet.redact import one_line
+
+MARK = "!! "
+
+
+def whole(output: SectionOutput) -> SectionOutput:
+    """Return a section's output, of which no part is missing.
+
+    Raises:
+        NotObservedError: A line tells which part could not be read.
+    """
+    for line in output.stdout.splitlines():
+        if line.startswith(MARK):
+            said = one_line(output.stderr, 120)
+            reason = f"{one_line(line[len(MARK) :], 100)} could not be read to its end"
+            raise NotObservedError(f"{reason}: {said}" if said else reason)
+    return output

@@ -1,0 +1,181 @@
+"""A section that lost a part says so: tools that are killed half-way, run for real."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_droplet.facts.accounts import ACCOUNTS, parse_accounts
+from pytest_droplet.facts.apt import APT_INDEX
+from pytest_droplet.facts.audit_cover import AUDIT_COVER
+from pytest_droplet.facts.audit_files import AUDIT_RULES
+from pytest_droplet.facts.authorized_keys import KEYS, parse_authorized_keys
+from pytest_droplet.facts.automatic_updates import AUTOMATIC
+from pytest_droplet.facts.boot import BOOT
+from pytest_droplet.facts.dnf import DNF_INDEX
+from pytest_droplet.facts.firewall_managers import FIREWALL_FILES
+from pytest_droplet.facts.firewall_saved import SAVED
+from pytest_droplet.facts.kernels import KERNELS, REBOOT
+from pytest_droplet.facts.listeners import LISTENERS, parse_listeners
+from pytest_droplet.facts.sshd import SSHD
+from pytest_droplet.facts.whole import whole
+from pytest_droplet.model import NotObservedError, Section, SectionOutput
+
+ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAIA//iqDklgxjxjiIU95fV7OJWR8RUVCvCCa6k3qvCo1z"
+HALF = "#!/bin/sh\necho 'APT::half \"of it\";'; kill -KILL $$\n"
+SSHD_STUB = "#!/bin/sh\necho 'authorizedkeysfile x'\n"
+DEBIAN, FEDORA = "ID=debian\n", "ID=fedora\n"
+FILES = {
+    "etc/default/grub": 'GRUB_CMDLINE_LINUX="audit=1"\n',
+    "boot/grub/grub.cfg": "menuentry 'a' {\n linux /vmlinuz audit=1\n}\n",
+    "var/lib/apt/lists/x_InRelease": "Date: Sat, 21 Nov 2026 00:53:02 UTC\n",
+    "var/cache/dnf/baseos-0123456789abcdef/repodata/repomd.xml": "<repomd/>\n",
+    "etc/yum.repos.d/a.repo": "[baseos]\nenabled=1\n",
+    "etc/dnf/automatic.conf": "apply_updates = yes\n",
+    "etc/audit/audit.rules": "-w /etc/x -p wa\n",
+    "etc/audit/rules.d/10.rules": "-w /etc/x -p wa\n",
+    "etc/login.defs": "UID_MIN 500\n",
+    "etc/sudoers": "Defaults logfile=/var/log/sudo.log\n",
+    "etc/ufw/ufw.conf": "ENABLED=yes\n",
+    "etc/ufw/user.rules": "*filter\nCOMMIT\n",
+    "etc/nftables.conf": 'include "/etc/nftables.d/*"\n',
+}
+
+
+def run(
+    section: Section, folder: Path, *stubs: str, text: str = HALF, files: bool = False
+) -> SectionOutput:
+    """Run a section's command with other tools in front of those of the system.
+
+    With ``files`` it finds those below ``folder`` in place of the machine's own.
+    """
+    tools = folder / "bin"
+    tools.mkdir(exist_ok=True)
+    for name, code in (*dict.fromkeys(stubs, text).items(), ("sshd", SSHD_STUB)):
+        (tools / name).write_text(code)
+        (tools / name).chmod(0o755)
+    command = section.command
+    if files:
+        command = re.sub(r"(?<![\w*.])/(?=(etc|boot|var|usr|lib)/)", f"{folder}/", command)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={"PATH": f"{tools}:{os.environ['PATH']}:/usr/sbin:/sbin", "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for name in stubs:
+        (tools / name).unlink()
+    return SectionOutput(section.name, done.stdout, done.stderr, done.returncode)
+
+
+@pytest.mark.parametrize(
+    ("section", "parse", "tools"),
+    [
+        (ACCOUNTS, parse_accounts, ("getent", "cat")),
+        (ACCOUNTS, parse_accounts, ("sed",)),
+        (KEYS, parse_authorized_keys, ("getent", "cat")),
+        (KEYS, parse_authorized_keys, ("awk",)),
+        (LISTENERS, parse_listeners, ("awk",)),
+        (LISTENERS, parse_listeners, ("uniq",)),
+    ],
+)
+def test_a_list_without_its_end_was_not_read(
+    section: Section, parse: Callable[[str], object], tools: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Whichever tool of the pipeline is killed, what it left is not taken for the whole."""
+    output = run(section, tmp_path, *tools)
+    if (output.rc or 0) <= 128:
+        with pytest.raises(NotObservedError):
+            parse(output.stdout)
+
+
+@pytest.mark.parametrize(
+    ("section", "tool", "system"),
+    [
+        (KERNELS, "dpkg-query", DEBIAN),
+        (KERNELS, "rpm", FEDORA),
+        (REBOOT, "rpm", FEDORA),
+        (AUTOMATIC, "apt-config", DEBIAN),
+        (AUTOMATIC, "grep", FEDORA),
+        (APT_INDEX, "grep", DEBIAN),
+        (DNF_INDEX, "stat", FEDORA),
+        (DNF_INDEX, "sed", FEDORA),
+        (BOOT, "grep", DEBIAN),
+        (BOOT, "tr", DEBIAN),
+        (AUDIT_RULES, "ls", DEBIAN),
+        (AUDIT_RULES, "awk", DEBIAN),
+        (AUDIT_COVER, "sed", DEBIAN),
+        (FIREWALL_FILES, "grep", DEBIAN),
+        (SAVED, "grep", DEBIAN),
+    ],
+)
+def test_a_tool_that_is_killed_leaves_a_mark(
+    section: Section, tool: str, system: str, tmp_path: Path
+) -> None:
+    """One command of a section that does not come to its end is named; the others go on."""
+    for name, text in {"etc/os-release": system, **FILES}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    setpriv = tmp_path / "bin" / "setpriv"
+    setpriv.parent.mkdir()
+    setpriv.write_text('#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done; exec "$@"\n')
+    setpriv.chmod(0o755)
+    works = run(section, tmp_path, "dpkg-query", "rpm", text="#!/bin/sh\n", files=True)
+    killed = run(section, tmp_path, tool, files=True)
+
+    assert whole(works) is works
+    with pytest.raises(NotObservedError, match="could not be read"):
+        whole(killed)
+
+
+@pytest.mark.parametrize("tool", ["getent", "sort", "awk"])
+def test_sshd_is_not_asked_for_less_in_silence(tool: str, tmp_path: Path) -> None:
+    """Accounts, files or Match lines that were not read whole are a gap that is named."""
+    output = run(SSHD, tmp_path, tool)
+
+    assert "\nX " in f"\n{output.stdout}"
+
+
+def test_keys_of_included_match_blocks_are_looked_for(tmp_path: Path) -> None:
+    """In files included from anywhere; a user may be named as the end of the list is."""
+    ssh = tmp_path / "etc/ssh"
+    (ssh / "more").mkdir(parents=True)
+    (ssh / "sshd_config").write_text("Include=more/*.conf\n")
+    (ssh / "more/a.conf").write_text(
+        f"TrustedUserCAKeys none\nMatch User end\n  AuthorizedKeysFile {tmp_path}/keys/%u\n"
+    )
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/end").write_text(f"ssh-ed25519 {ED25519} someone\n")
+    users = f"#!/bin/sh\necho end:x:1000:1000::{tmp_path}:/bin/sh\n"
+
+    output = run(KEYS, tmp_path, "getent", text=users, files=True)
+    keys = parse_authorized_keys(output.stdout)
+
+    assert keys.patterns == {f"{tmp_path}/keys/%u", ".ssh/authorized_keys", "none", "x"} | {
+        ".ssh/authorized_keys2"
+    }
+    assert [(e.users, e.path, e.in_use) for e in keys.entries] == [
+        (("end",), f"{tmp_path}/keys/end", True)
+    ]
+    assert keys.elsewhere == ()
+
+
+@given(st.text(max_size=200) | st.text(max_size=60).map("a\n!! {}".format))
+def test_only_a_mark_at_the_start_of_a_line_counts(text: str) -> None:
+    """Any text is whole, or was not observed."""
+    output = SectionOutput("x", text, stderr="grep: x: Input/output error")
+    if any(line.startswith("!! ") for line in text.splitlines()):
+        with pytest.raises(NotObservedError, match="Input/output error") as caught:
+            whole(output)
+        assert str(caught.value).isprintable()
+    else:
+        assert whole(output) is output
