@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any
 from pytest_droplet.api.inventory import address_for
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection.pool import Target
+from pytest_droplet.connection.testinfra import ASKED_BY_ALL
 from pytest_droplet.facts import Account, Observation, all_facts
 from pytest_droplet.facts.access import access_probe
 from pytest_droplet.gate import Gate
@@ -26,7 +27,7 @@ from pytest_droplet.model import (
 )
 from pytest_droplet.options import AuditConfig
 from pytest_droplet.recording import Recorder
-from pytest_droplet.report.record import Line, droplet_line
+from pytest_droplet.report.record import ENDED, Line, droplet_line
 from pytest_droplet.settings import Settings
 
 _ALWAYS = ("droplet_os_release",)
@@ -107,6 +108,8 @@ class Audit:
         own = access_probe(self.settings.required_services or ())
         probes = tuple(own if p.name == own.name else p for p in probes)
         self._row_facts = _rows_of(sections, probes)
+        if host:
+            sections += ASKED_BY_ALL
         self.sections = sections
         self.hosts.read(sections, probes)
         if start:
@@ -153,6 +156,15 @@ class Audit:
         lines = list(self._lines.values())
         self._lines.clear()
         return lines
+
+    def unread_lines(self, droplet_ids: Iterable[int]) -> Iterator[Line]:
+        """Yield the record's lines of Droplets that the run ended before."""
+        read_at = self.inventory.read_at
+        for droplet_id in sorted(self._by_id.keys() & set(droplet_ids)):
+            droplet = self.droplet(droplet_id)
+            reason = f"{droplet.name}: {ENDED}"
+            host = HostReading(droplet_id, "unreachable", read_at, reason=reason)
+            yield droplet_line(droplet, self._not_due(droplet) or host, None, {})
 
     def _line(self, seen: Observation) -> Line:
         release = seen.reading("droplet_os_release")

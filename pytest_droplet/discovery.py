@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_droplet import waivers
+from pytest_droplet.api import doctl, endoflife
 from pytest_droplet.api.client import (
     DEFAULT_ENDPOINT,
     ApiClient,
@@ -27,9 +28,10 @@ from pytest_droplet.audit import Audit
 from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.connection.pool import Pool, PoolOptions
+from pytest_droplet.facts.lifecycle import changes, lifecycle
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
-from pytest_droplet.model import Inventory
+from pytest_droplet.model import Inventory, Reading, SupportDates
 from pytest_droplet.options import AuditConfig, read_options
 from pytest_droplet.recording import (
     DEMO,
@@ -45,6 +47,8 @@ from pytest_droplet.settings import Settings, load_settings
 from pytest_droplet.tables import TableError
 
 BASELINE = "baseline.jsonl"
+_OLD_DATES = timedelta(days=180)
+TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
 
 options_key: pytest.StashKey[AuditConfig] = pytest.StashKey()
 settings_key: pytest.StashKey[Settings] = pytest.StashKey()
@@ -78,8 +82,12 @@ def prepare(config: pytest.Config) -> AuditConfig:
         config.stash[_baseline_key] = load_baseline(earlier) if earlier else None
     except (SelectionError, TableError, RecordingError, BaselineError) as exc:
         raise pytest.UsageError(str(exc)) from None
-    if recording is not None and options.record is not None:
-        raise pytest.UsageError("--droplets-record needs live Droplets: not demo, not a replay")
+    for flag, given in (
+        ("--droplets-record", options.record is not None),
+        ("--droplets-eol-refresh", options.eol_refresh),
+    ):
+        if recording is not None and given:
+            raise pytest.UsageError(f"{flag} needs live Droplets: not demo, not a replay")
     config.stash[options_key] = options
     config.stash[selection_key] = selection
     config.stash[_recording_key] = recording
@@ -119,7 +127,51 @@ def begin(config: pytest.Config) -> Audit:
         raise pytest.UsageError(explain_no_match(selection, inventory.droplets))
     if options.shard is not None:
         inventory = replace(inventory, selected=_part(inventory.selected, *options.shard))
+    inventory = replace(inventory, support=_support_dates(config))
     return resume(config, inventory, recording)
+
+
+def _support_dates(config: pytest.Config) -> Reading[tuple[SupportDates, ...]] | None:
+    """Return the dates of endoflife.date where this run asks for them, or its recording has them.
+
+    Where they cannot be had the reading is missing, which is said at once: hosts are judged by
+    the table of the package then.
+    """
+    recording, recorder = config.stash[_recording_key], config.stash[_recorder_key]
+    products = sorted({product for product, _ in lifecycle().releases})
+    if recording is not None:
+        kept = {p: endoflife.recorded_as(p) for p in products}
+        answers = {p: recording.answers[n] for p, n in kept.items() if n in recording.answers}
+        try:
+            return _parsed_dates(answers, recording.recorded_at) if answers else None
+        except ApiError as exc:
+            raise pytest.UsageError(f"recording {recording.name}: {exc}") from None
+    now, table = datetime.now(UTC), lifecycle()
+    if not config.stash[options_key].eol_refresh:
+        if now.date() - table.as_of > _OLD_DATES:
+            _notice(
+                f"end-of-life dates are of {table.as_of}: update pytest-droplet, or add"
+                " --droplets-eol-refresh"
+            )
+        return None
+    try:
+        answers = endoflife.fetch(products, endoflife.url_of(os.environ))
+        found = _parsed_dates(answers, now)
+    except ApiError as exc:
+        _notice(
+            f"end-of-life dates could not be refreshed, hosts are judged by those of"
+            f" {table.as_of}: {exc}"
+        )
+        return Reading(endoflife.SOURCE, now, missing=str(exc))
+    if recorder is not None:
+        for product, answer in answers.items():
+            recorder.add_answer(endoflife.recorded_as(product), answer)
+    _notice(f"end-of-life dates of {endoflife.SOURCE}: {changes(table, found)}")
+    return found
+
+
+def _parsed_dates(answers: Mapping[str, Any], when: datetime) -> Reading[tuple[SupportDates, ...]]:
+    return Reading(endoflife.SOURCE, when, endoflife.parse(answers))
 
 
 def _part(droplet_ids: Iterable[int], part: int, parts: int) -> tuple[int, ...]:
@@ -165,7 +217,7 @@ def read_account(config: pytest.Config, options: AuditConfig, selection: Selecti
     recording, recorder = config.stash[_recording_key], config.stash[_recorder_key]
     now = recording.recorded_at if recording else datetime.now(UTC)
     try:
-        with _reader(recording) as client:
+        with _reader(recording, options) as client:
             if recorder is not None:
                 client.on_answer = _keeper(recorder)
             asked = {c.base_id for c in shipped().values() if options.profiles & {*c.profiles}}
@@ -181,10 +233,10 @@ def read_account(config: pytest.Config, options: AuditConfig, selection: Selecti
         raise pytest.UsageError(str(exc)) from None
 
 
-def _reader(recording: Recording | None) -> Reader:
+def _reader(recording: Recording | None, options: AuditConfig) -> Reader:
     if recording is not None:
         return ReplayClient(recording.answers, recording.endpoint)
-    return ApiClient(token(), endpoint(), notice=_notice)
+    return ApiClient(token(options.doctl_context), endpoint(), notice=_notice)
 
 
 def _notice(text: str) -> None:
@@ -219,18 +271,31 @@ def open_hosts(config: pytest.Config, options: AuditConfig) -> Hosts:
     )
 
 
-def token() -> Secret:
-    """Return the API token of the environment.
+def token(doctl_context: str | None = None) -> Secret:
+    """Return the API token of the environment, or of one of doctl's contexts.
 
     Raises:
-        pytest.UsageError: There is none.
+        pytest.UsageError: There is none, or there are two.
     """
-    for name in ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"):
-        if text := os.environ.get(name, "").strip():
-            return Secret(text)
+    given = {name: os.environ.get(name, "").strip() for name in TOKENS}
+    name = next((name for name, text in given.items() if text), None)
+    if doctl_context is not None:
+        flag = f"--droplets-doctl-context={doctl_context}"
+        if name is not None:
+            raise pytest.UsageError(
+                f"{flag}: {name} is set too, and may be of another account; unset it, or leave out"
+                " the option"
+            )
+        try:
+            return doctl.context_token(doctl_context)
+        except doctl.DoctlError as exc:
+            raise pytest.UsageError(f"{flag}: {exc}") from None
+    if name is not None:
+        return Secret(given[name])
     raise pytest.UsageError(
-        "--droplets needs an API token: set DIGITALOCEAN_TOKEN (a read-only token is enough), or"
-        " try --droplets=demo, which needs none"
+        "--droplets needs an API token: set DIGITALOCEAN_TOKEN (a read-only token is enough), name"
+        " a context of doctl with --droplets-doctl-context, or try --droplets=demo, which needs"
+        " none"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Self, TypeVar
 
@@ -228,13 +228,25 @@ class Reading(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class SupportDates:
+    """The last days of support of a release, as endoflife.date has them; None: it names no day."""
+
+    product: str
+    cycle: str
+    security_until: date | None
+    active_until: date | None = None
+    extended_until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """What the API says of the whole account, read once; each list complete or missing.
 
     ``droplets`` holds every Droplet of the account, ``selected`` the ids that the selectors chose.
     ``attached`` holds the answers of ``/v2/droplets/{id}/firewalls``, asked only where the join of
     ``firewalls`` decides nothing; ``enabled_at`` the last completed ``enable_backups`` action,
-    asked only for Droplets with backups on and no backup yet.
+    asked only for Droplets with backups on and no backup yet. ``support`` holds the newest dates of
+    endoflife.date, None where nobody asked for them.
     """
 
     read_at: datetime
@@ -248,6 +260,7 @@ class Inventory:
     attached: Mapping[int, Reading[tuple[Firewall, ...]]] = field(default_factory=dict)
     enabled_at: Mapping[int, Reading[datetime | None]] = field(default_factory=dict)
     requests: int = 0
+    support: Reading[tuple[SupportDates, ...]] | None = None
 
     def droplet(self, droplet_id: int) -> Droplet:
         """Return the Droplet with this id (KeyError: not of this account)."""
@@ -313,6 +326,8 @@ class Probe:
 
 
 HostState = Literal["reached", "unreachable", "off", "not-ours", "not-read"]
+Way = Literal["direct", "jump", "command"]
+"""How a host was reached: from here, through a jump host, or by the user's ProxyCommand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +336,8 @@ class HostReading:
 
     ``reason`` is one line for the user where ``state`` is not ``reached``. ``root`` tells whether
     the script ran as uid 0, ``root_reason`` why not. ``names`` are served names that probes ask
-    for beside those of the host's configuration (the setting ``tls_names``).
+    for beside those of the host's configuration (the setting ``tls_names``). ``via`` is how the
+    login came to ``address``; None: the transport does not tell.
     """
 
     droplet_id: int
@@ -337,6 +353,7 @@ class HostReading:
     probes: Mapping[str, Any] = field(default_factory=dict)
     probe_errors: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    via: Way | None = None
 
     def section(self, name: str, *, complete: bool = True) -> SectionOutput:
         """Return a section's output.

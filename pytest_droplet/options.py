@@ -97,6 +97,12 @@ OPTIONS = (
         ini=True,
     ),
     Option(
+        "prefetch",
+        "fetch what testinfra's modules asked the first host from all others ahead of time, in one"
+        " batch each; answers are as of then",
+        kind="flag",
+    ),
+    Option(
         "report",
         f"write a report, may be given again; formats: {', '.join(REPORT_FORMATS)}"
         " (HTML is --html)",
@@ -151,6 +157,17 @@ OPTIONS = (
     ),
     Option("record", "save every API answer, host reading and probe, redacted", metavar="DIR"),
     Option("replay", "run from a recording: no network", metavar="DIR"),
+    Option(
+        "eol-refresh",
+        "ask endoflife.date for end-of-life dates first: they add releases and may shorten support,"
+        " never lengthen it",
+        kind="flag",
+    ),
+    Option(
+        "doctl-context",
+        "take the API token from this authentication context of doctl",
+        metavar="NAME",
+    ),
     Option("list", "print the selected Droplets and exit", kind="flag"),
     Option("explain", "print the page of a check and exit", metavar="ID"),
     Option("show-script", "print the script that hosts would be sent and exit", kind="flag"),
@@ -174,6 +191,7 @@ class AuditConfig:
     connect_timeout_s: int
     timeout_s: int
     probe: bool
+    prefetch: bool
     reports: tuple[tuple[str, Path], ...]
     min_coverage: int
     unknown: Literal["fail", "skip"]
@@ -184,6 +202,8 @@ class AuditConfig:
     shard: tuple[int, int] | None
     record: Path | None
     replay: Path | None
+    eol_refresh: bool
+    doctl_context: str | None
     html: Path | None
     sources: Mapping[str, str]
 
@@ -297,6 +317,7 @@ def read_options(config: pytest.Config) -> AuditConfig:
         connect_timeout_s=_at_least(1, "connect-timeout", values, sources),
         timeout_s=_at_least(1, "timeout", values, sources),
         probe=values["probe"] == "on",
+        prefetch=values["prefetch"],
         reports=tuple(
             parse_report(text, config.invocation_params.dir) for text in values["report"]
         ),
@@ -309,6 +330,8 @@ def read_options(config: pytest.Config) -> AuditConfig:
         shard=_shard(values["shard"]),
         record=_path(values["record"], config.invocation_params.dir),
         replay=_path(values["replay"], config.invocation_params.dir),
+        eol_refresh=values["eol-refresh"],
+        doctl_context=values["doctl-context"],
         html=_path(html, config.invocation_params.dir),
         sources=sources,
     )

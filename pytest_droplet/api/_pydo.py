@@ -129,6 +129,22 @@ class _Adapter(HTTPAdapter):
         return b"".join(parts)
 
 
+def bounded_session(endpoint: str, answer_timeout: float) -> requests.Session:
+    """Return a session that bounds every answer, keeps no cookie and sends no password.
+
+    Args:
+        endpoint: Where it will ask: a proxy of the environment is used for https alone.
+        answer_timeout: Seconds for one whole answer.
+    """
+    session = requests.Session()
+    session.auth = _NoNetrc()
+    session.trust_env = endpoint.startswith("https:")  # no proxy sees a plain request
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter(answer_timeout))
+    return session
+
+
 class Transport:
     """pydo's client with a session of its own, shared by threads."""
 
@@ -140,12 +156,7 @@ class Transport:
         answer_timeout: float,
     ) -> None:
         self._timeouts = timeouts
-        self._session = requests.Session()
-        self._session.auth = _NoNetrc()
-        self._session.trust_env = endpoint.startswith("https:")  # no proxy sees a plain request
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, _Adapter(answer_timeout))
+        self._session = bounded_session(endpoint, answer_timeout)
         nothing = SansIOHTTPPolicy()
         self._client = pydo.Client(
             "held by the door",
@@ -185,16 +196,16 @@ class Transport:
         except ServiceResponseTimeoutError:
             reason = f"no answer within {self._timeouts[1]:g} s; check the network"
         except ServiceRequestError as exc:
-            cause = one_line(redact(_root(exc)), 200)
+            cause = one_line(redact(root_cause(exc)), 200)
             reason = f"no connection ({cause}); check DIGITALOCEAN_API_URL, the network, the proxy"
         except AzureError as exc:
-            reason = f"no answer ({one_line(redact(_root(exc)), 200)}); check the network"
+            reason = f"no answer ({one_line(redact(root_cause(exc)), 200)}); check the network"
         else:
             reason = "pydo returned without sending anything; is its version supported?"
         raise NoAnswerError(reason)
 
 
-def _root(exc: BaseException) -> str:
+def root_cause(exc: BaseException) -> str:
     """Return the text of the innermost cause: what wraps it only repeats the address."""
     for _ in range(8):
         inner = getattr(exc, "inner_exception", None) or getattr(exc, "reason", None)

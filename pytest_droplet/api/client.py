@@ -384,7 +384,7 @@ class SendingReader(Reader):
 
 def _advice(status: int, scope: str, location: str | None) -> str:
     if status == 401:
-        return "check that DIGITALOCEAN_TOKEN holds a token that is valid and not expired"
+        return "check that the token (DIGITALOCEAN_TOKEN, or doctl's) is valid and not expired"
     if status == 403:
         return f"the token lacks the scope {scope}"
     if status == 404:
@@ -507,12 +507,13 @@ def check_endpoint(url: str) -> str:
         raise ApiError(f"{shown}: this is no URL; try {DEFAULT_ENDPOINT}") from None
     if not host or parts.username or parts.password or parts.query or parts.fragment:
         raise ApiError(f"{shown}: expected scheme, host and path alone, like {DEFAULT_ENDPOINT}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ApiError(f"{shown}: the token goes only over https, or over http to this machine")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v2')}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

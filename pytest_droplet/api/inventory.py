@@ -44,6 +44,7 @@ _AGAIN_PER_PAGE = PER_PAGE // 2  # another size than at first: a recording keeps
 _HIDEABLE = ("tags", "vpc_uuid", "image", "backup_ids", "snapshot_ids", "volume_ids", "features")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KUBERNETES = re.compile(f"k8s:{_UUID.pattern}")
+_WORD = re.compile(r"[0-9A-Za-z_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,13 @@ class _Row:
 
     def text_or_none(self, name: str) -> str | None:
         return self.text(name) if self.has(name) else None
+
+    def word(self, name: str) -> str:
+        """Return a text that is one word of letters, digits, ``_`` and ``-``."""
+        value = self.text(name)
+        if not _WORD.fullmatch(value):
+            raise _wrong(self._at(name), value, "a word")
+        return value
 
     def texts(self, name: str) -> tuple[str, ...]:
         items = self._list(name)
@@ -143,8 +151,18 @@ class _Row:
         """Return the object of this name, empty where it is absent."""
         return _Row(self._data.get(name) if self.has(name) else {}, self._at(name))
 
+    def object(self, name: str) -> _Row:
+        """Return the object of this name, which must be there."""
+        return _Row(self._data.get(name), self._at(name))
+
     def rows(self, name: str) -> tuple[_Row, ...]:
         return tuple(_Row(value, self._at(name)) for value in self._list(name))
+
+    def promised(self, name: str) -> tuple[_Row, ...]:
+        """Return a list of which only null, and not its absence, says that there are none."""
+        if name not in self._data:
+            raise _wrong(self._at(name), None, "a list")
+        return self.rows(name)
 
     def _list(self, name: str) -> list[Any]:
         value = self._data.get(name)
@@ -260,36 +278,40 @@ def _managed_by(tags: tuple[str, ...], image: Image) -> str | None:
 def parse_firewall(data: Any) -> Firewall:
     """Parse a Cloud Firewall of ``GET /v2/firewalls`` or ``/v2/droplets/{id}/firewalls``.
 
-    Lists that are absent or null are empty; a narrow token does not see all of them.
+    Lists that are null are empty; so are those absent that a narrow token does not see
+    (``droplet_ids``, ``tags``).
 
     Raises:
-        ApiError: A field has not the type that the API promises.
+        ApiError: A field has not the type that the API promises, or one is absent without which
+            nothing is known: the rules, the pending changes, ports and peers of a rule.
     """
     row = _Row(data, "GET /v2/firewalls: firewalls[]")
     return Firewall(
-        id=row.text("id"),
+        id=row.word("id"),
         name=row.text_or_none("name") or "",
         status=row.text_or_none("status") or "",
         droplet_ids=row.numbers("droplet_ids"),
         tags=row.texts("tags"),
-        inbound=tuple(_rule(rule, "sources") for rule in row.rows("inbound_rules")),
-        outbound=tuple(_rule(rule, "destinations") for rule in row.rows("outbound_rules")),
+        inbound=tuple(_rule(rule, "sources") for rule in row.promised("inbound_rules")),
+        outbound=tuple(_rule(rule, "destinations") for rule in row.promised("outbound_rules")),
         pending=tuple(
             PendingChange(
                 droplet_id=change.number("droplet_id"),
-                removing=change.truth("removing") if change.has("removing") else False,
+                removing=change.truth("removing"),
                 status=change.text_or_none("status") or "",
             )
-            for change in row.rows("pending_changes")
+            for change in row.promised("pending_changes")
         ),
     )
 
 
 def _rule(row: _Row, peers: str) -> Rule:
-    peer = row.row(peers)
+    protocol = row.word("protocol")
+    ports = "0" if protocol == "icmp" else row.word("ports")
+    peer = row.object(peers)
     return Rule(
-        protocol=row.text("protocol"),
-        ports=row.text_or_none("ports") or "0",
+        protocol=protocol,
+        ports=ports,
         addresses=peer.texts("addresses"),
         tags=peer.texts("tags"),
         droplet_ids=peer.numbers("droplet_ids"),

@@ -347,16 +347,19 @@ def test_legitimate_access_still_works(  # noqa: PLR0917 it asks for what it jud
     droplet: Droplet,
     droplet_access: Access,
     droplet_cloud_firewalls: CloudFirewalls,
+    droplet_exposed_ports: ExposedPorts,
     droplet_firewall_manager: FirewallManager,
     droplet_saved_firewall: SavedFirewall,
     droplet_settings: Settings,
 ) -> None:
     """Legitimate access still works.
 
-    New connections are made to SSH and to the ports of the setting ``required_services``;
-    without it to 80 and 443 where nginx or Apache listens. The Cloud Firewalls must let out
-    TCP 80 and 443, and port 53, so that updates, certificates and names can be had. And what the
-    host's firewall loads at the next start must let SSH in.
+    The audit's own login is the new connection to SSH. Others are made to the ports of the
+    setting ``required_services``; without it to 80 and 443 where nginx or Apache listens. Behind
+    a bastion, what is not open from here is followed through the rules of the host and of the
+    Cloud Firewalls instead. The Cloud Firewalls must have a rule for SSH, and let out TCP 80 and
+    443, and port 53, so that updates, certificates and names can be had. And what the host's
+    firewall loads at the next start must let SSH in.
 
     Rationale:
         Connections that exist survive a change of rules: an open session proves nothing about
@@ -374,11 +377,16 @@ def test_legitimate_access_still_works(  # noqa: PLR0917 it asks for what it jud
         with claim:
             _need_a_firewall(cloud, droplet_firewall_manager)
         with claim:
-            _need_ssh(droplet_access)
+            _need_ssh(droplet_access, cloud)
         with claim:
             for port in _required(droplet_access, droplet_settings):
                 with claim:
-                    _need_service(droplet_access, cloud, port)
+                    if droplet_access.is_open(port):
+                        continue
+                    if droplet_access.seen_from_here:
+                        _need_service(droplet_access, cloud, port)
+                    else:
+                        _need_rules(droplet, droplet_access, droplet_exposed_ports, port)
         with claim:
             missing = _not_let_out(droplet, cloud) if cloud.attached else []
             if missing:
@@ -508,13 +516,24 @@ def _need_a_firewall(cloud: CloudFirewalls, manager: FirewallManager) -> None:
     not_applicable("there is no firewall that could block anything")
 
 
-def _need_ssh(access: Access) -> None:
-    """Raise where no new connection to SSH was made: a bastion may stand between, or worse."""
-    state = access.state(access.ssh_port)
+def _need_ssh(access: Access, cloud: CloudFirewalls) -> None:
+    """Raise where no new connection to SSH was made, or the rules will not let the next one in.
+
+    A ProxyCommand may be a tunnel that no inbound rule is for.
+    """
+    port, state = access.ssh_port, access.ssh_state()
     if state != "open":
         raise NotObservedError(
-            f"a new connection to SSH on port {access.ssh_port} was {state}, though the audit came"
+            f"a new connection to SSH on port {port} was {state}, though the audit came"
             " in: through a bastion, or by rules that changed since; try to log in once more"
+        )
+    if access.via in {"direct", "jump"} and cloud.attached:
+        let_in = cloud.lets_somebody_in("tcp", port)
+        if not let_in:
+            cloud.need_all()
+        assert let_in, (
+            f"no inbound rule of the Cloud Firewalls is for SSH on port {port}: the audit came in"
+            " before they are applied, the next login will not"
         )
 
 
@@ -525,18 +544,43 @@ def _required(access: Access, settings: Settings) -> tuple[int, ...]:
 
 
 def _need_service(access: Access, cloud: CloudFirewalls, port: int) -> None:
+    """Raise as a port is not open from here; SSH is the control that something here blocks."""
     state = access.state(port)
-    if state == "open":
-        return
-    if access.state(access.ssh_port) != "open":
+    if access.ssh_state() != "open":
         raise NotObservedError(
             f"TCP {port} is {state} from here, and so is SSH: something on the way may block both"
         )
-    if port in access.maybe_served and port not in access.served:
+    if _is_doubtful(access, port):
         raise NotObservedError(
             f"TCP {port} is {state} from here; which program listens is not seen without root"
         )
     raise AssertionError(f"TCP {port} is {state} from here{_layer(cloud, port)}")
+
+
+def _need_rules(droplet: Droplet, access: Access, exposed: ExposedPorts, port: int) -> None:
+    """Raise where the rules let nobody in to a port that is not to be seen from here.
+
+    From the internet; for a Droplet without an address there, from its VPC.
+    """
+    public = any(a.kind != "private" for a in droplet.addresses)
+    where = "from the internet" if public else "from the VPC"
+    for found in exposed.ports:
+        if (found.protocol, found.port) != ("tcp", port):
+            continue
+        reach = found.internet if public else found.vpc
+        if reach.allowed is None or (not reach.allowed and _is_doubtful(access, port)):
+            raise NotObservedError(
+                f"TCP {port} is not to be seen from here, and by the rules: {reach.why}"
+            )
+        assert reach.allowed, f"TCP {port} cannot be reached {where}: {reach.why}"
+        return
+    exposed.need_all()
+    raise AssertionError(f"TCP {port} cannot be reached {where}: nothing listens there")
+
+
+def _is_doubtful(access: Access, port: int) -> bool:
+    """Whether another program than a web server may listen, as it is not seen without root."""
+    return port in access.maybe_served and port not in access.served
 
 
 def _layer(cloud: CloudFirewalls, port: int) -> str:

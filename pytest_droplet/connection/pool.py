@@ -14,7 +14,7 @@ import resource
 import socket
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,8 +23,9 @@ from typing import Literal
 
 import asyncssh
 
-from pytest_droplet.connection import script
+from pytest_droplet.connection import ahead, script
 from pytest_droplet.connection.reader import Host, Order, read_script, run_probes
+from pytest_droplet.connection.reasons import HopError
 from pytest_droplet.connection.session import Capture, Executed, execute
 from pytest_droplet.connection.ssh_config import SshConfig, SshConfigError
 from pytest_droplet.connection.transport import Transport, back_off, lost_before_login
@@ -269,6 +270,30 @@ class Pool:
             future.cancel()
             raise
 
+    def fetch(
+        self, droplet_ids: Iterable[int], commands: Sequence[str]
+    ) -> Mapping[int, Future[ahead.Results]]:
+        """Begin to run commands on hosts, each host's in one session; do not wait for them.
+
+        Args:
+            droplet_ids: Hosts; those that were not started are left out.
+            commands: Command lines, each for ``sh``.
+
+        Returns:
+            The results to be, by Droplet id. A command without a whole answer is not in them;
+            there are none of a host whose connection is not open any more.
+        """
+        if self._closed:
+            return {}
+        self._start_thread()
+        entries = [self._entries[i] for i in droplet_ids if i in self._entries]
+        return {
+            e.target.droplet_id: asyncio.run_coroutine_threadsafe(
+                self._fetch(e, commands), self._loop
+            )
+            for e in entries
+        }
+
     def drop(self, droplet_id: int) -> None:
         """Forget what was read of a host, and close its connection; :meth:`run` still works."""
         entry = self._entries.get(droplet_id)
@@ -438,7 +463,11 @@ class Pool:
             if entry.connection is None:
                 connection.close()
         left = order.timeout - (self._loop.time() - began)
-        return await run_probes(reading, order, max(1.0, left))
+        tunnel = None
+        if order.probe and order.probes:
+            with contextlib.suppress(HopError):
+                tunnel = await self._transport.tunnel(host.route)
+        return await run_probes(reading, order, max(1.0, left), tunnel)
 
     def _keep_open(self, entry: _Entry, connection: asyncssh.SSHClientConnection) -> None:
         entry.connection = connection
@@ -481,6 +510,22 @@ class Pool:
                 raise NotObservedError(f"{name}: the connection was lost while {shown!r} ran")
             return got.rc, got.stdout, got.stderr
 
+    async def _fetch(self, entry: _Entry, commands: Sequence[str]) -> ahead.Results:
+        await asyncio.shield(asyncio.wrap_future(entry.reading))
+        async with self._sessions, entry.busy:
+            if entry.connection is None or entry.connection.is_closed():
+                return {}
+            stdin, nonce = ahead.compose(commands)
+            try:
+                async with asyncio.timeout(self.options.timeout):
+                    got = await _execute(entry.connection, "sh -s", stdin)
+            except (TimeoutError, asyncssh.Error, OSError):
+                self._hang_up(entry)
+                return {}
+            if got.lost or got.overflow:
+                self._hang_up(entry)
+            return ahead.parse(got.stdout, commands, nonce)
+
     async def _connected(self, entry: _Entry) -> asyncssh.SSHClientConnection:
         """Return the open connection of a host that was reached before, or make one."""
         if entry.connection is not None and not entry.connection.is_closed():
@@ -520,7 +565,9 @@ class Pool:
         await self._loop.shutdown_default_executor()
 
 
-async def _execute(connection: asyncssh.SSHClientConnection, command: str) -> Executed:
+async def _execute(
+    connection: asyncssh.SSHClientConnection, command: str, stdin: bytes = b""
+) -> Executed:
     """Run a command; where sshd has no room for a session yet, wait a little and ask again.
 
     With ``MaxSessions 1`` it may not have cleared away the last one when the next is opened.
@@ -528,7 +575,7 @@ async def _execute(connection: asyncssh.SSHClientConnection, command: str) -> Ex
     for pause in _SESSION_PAUSES_S:
         capture = Capture(_RUN_CAP_BYTES)
         try:
-            await execute(connection, command, capture)
+            await execute(connection, command, capture, stdin)
         except asyncssh.ChannelOpenError:
             if pause is None:
                 raise

@@ -11,6 +11,7 @@ import errno
 import functools
 import ssl
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from pytest_droplet.connection.script import printable
@@ -22,6 +23,9 @@ UNKNOWN_USER = "pytest-droplet-nobody"
 HEADERS = ("content-type", "location", "server", "strict-transport-security")
 
 Port = Literal["open", "refused", "filtered"]
+
+jump_host: ContextVar[Any] = ContextVar("jump_host", default=None)
+"""The connection to a jump host that SSH is asked through; None: straight from here."""
 
 
 async def tcp_connect(address: str, port: int, *, timeout_s: float = TIMEOUT_S) -> Port:
@@ -64,15 +68,8 @@ async def ssh_auth_methods(
     """
     import asyncssh  # noqa: PLC0415 a module of facts may import this one in any run
 
-    # No key, no agent, no config, and no host key to compare: the answer is all that counts.
-    options = asyncssh.SSHClientConnectionOptions(
-        config=[],
-        client_keys=None,
-        agent_path=None,
-        gss_host=None,
-        known_hosts=None,
-        x509_trusted_certs=None,
-    )
+    options = _ssh_options()
+    kex_algs = [name.decode("ascii") for name in options.kex_algs]  # it would take the defaults
     found: dict[str, list[str]] = {}
     for user in users:
         try:
@@ -82,8 +79,9 @@ async def ssh_auth_methods(
                     port,
                     username=user,
                     config=None,
-                    tunnel=None,
+                    tunnel=jump_host.get(),
                     proxy_command=None,
+                    kex_algs=kex_algs,
                     options=options,
                 )
         except TimeoutError:
@@ -97,6 +95,27 @@ async def ssh_auth_methods(
             ) from None
         found[user] = sorted(printable(m.encode()) for m in methods)
     return found
+
+
+@functools.cache
+def _ssh_options() -> Any:
+    """Return the options of a client that only asks.
+
+    No key, no agent, no config, and no host key to compare: the answer is all that counts. Every
+    algorithm is offered; as nothing secret is sent, those that cost least come first.
+    """
+    import asyncssh  # noqa: PLC0415 as above
+
+    return asyncssh.SSHClientConnectionOptions(
+        config=[],
+        client_keys=None,
+        agent_path=None,
+        gss_host=None,
+        known_hosts=None,
+        x509_trusted_certs=None,
+        kex_algs="^curve25519-sha256",
+        encryption_algs="^aes128-gcm@openssh.com",
+    )
 
 
 async def http_head(
@@ -201,4 +220,7 @@ async def _ssh_auth(address: str, reading: HostReading) -> dict[str, list[str]]:
 
 
 SSH_AUTH = Probe("ssh_auth", _ssh_auth)
-"""Login methods by user name: those for root, and for a user that no host has."""
+"""Login methods by user name: those for root, and for a user that no host has.
+
+Asked the way that the login came, so that it is the same server.
+"""

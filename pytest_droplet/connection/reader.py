@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +13,23 @@ from typing import Any
 import asyncssh
 
 from pytest_droplet.connection import identity, script
+from pytest_droplet.connection.probe import SSH_AUTH, jump_host
 from pytest_droplet.connection.session import Capture, execute
 from pytest_droplet.connection.ssh_config import Route
 from pytest_droplet.model import HostReading, NotObservedError, Probe, Section, SectionOutput
 
 _HARD_CAP_BYTES = 64 * 2**20
 _FRAME_BYTES = 65_536
+# Addresses that mean another machine, or none, where the host is not: behind a bastion they do.
+_LOCAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
+            *("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"),
+        ),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Host:
             address=self.route.host,
             port=self.route.port,
             user=self.route.user,
+            via=self.route.via,
             **more,
         )
 
@@ -97,7 +110,10 @@ async def read_script(
             await execute(connection, order.command, capture, text)
     except TimeoutError:
         cut = f"the host's time limit of {order.timeout:g} s ended the reading"
-        failure = f"no answer from its shell within the time limit of {order.timeout:g} s"
+        failure = (
+            f"no answer from its shell within the time limit of {order.timeout:g} s;"
+            " look at the load of the host and at the login's start-up files"
+        )
     except asyncssh.ChannelOpenError as exc:
         failure = _no_shell(host, script.printable(str(exc.reason).encode()))
     except (asyncssh.Error, OSError):
@@ -114,19 +130,44 @@ async def read_script(
     return reading, len(got.stdout)
 
 
-async def run_probes(reading: HostReading, order: Order, budget: float) -> HostReading:
-    """Return the reading with the probes' results, or why each has none."""
+async def run_probes(
+    reading: HostReading, order: Order, budget: float, tunnel: Any = None
+) -> HostReading:
+    """Return the reading with the probes' results, or why each has none.
+
+    Args:
+        reading: What was read of the host.
+        order: What to read.
+        budget: Seconds that are left for it.
+        tunnel: The connection to the jump host before the host, where there is one: SSH is asked
+            through it. All else is looked at from here, where the address is the host's here.
+    """
     if reading.state != "reached" or not order.probes:
         return reading
     if not order.probe:
         off = {p.name: "not probed (--droplets-probe=off)" for p in order.probes}
         return replace(reading, probe_errors=off)
-    results = await asyncio.gather(*(_probe(p, reading, budget) for p in order.probes))
+    chosen, refused = order.probes, {}
+    if reading.via in {"jump", "command"} and not _means_the_same_here(reading.address):
+        why = f"not probed: from here, {reading.address} is not the host behind the bastion"
+        chosen = tuple(p for p in chosen if p.name == SSH_AUTH.name and tunnel is not None)
+        refused = {p.name: why for p in order.probes if p not in chosen}
+    jump_host.set(tunnel)
+    results = await asyncio.gather(*(_probe(p, reading, budget) for p in chosen))
     return replace(
         reading,
         probes={name: value for name, value, error in results if not error},
-        probe_errors={name: error for name, _, error in results if error},
+        probe_errors=refused | {name: error for name, _, error in results if error},
     )
+
+
+def _means_the_same_here(address: str) -> bool:
+    """Whether an address is the host's from everywhere; a name may be anything."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not any(ip in network for network in _LOCAL)
 
 
 async def _probe(probe: Probe, reading: HostReading, budget: float) -> tuple[str, Any, str]:

@@ -15,6 +15,7 @@ from pytest_droplet.model import Section, SectionOutput
 STDOUT_CAP_BYTES = 400_000
 STDERR_CAP_BYTES = 4_000
 SECTION_TIMEOUT_S = 25
+TIMED_OUT = 124
 SELF = "_id"
 CUT = "the connection was cut before its end"
 SKIPPED = "needs root, and the script ran without"
@@ -26,16 +27,20 @@ _MARK = re.compile(
     rb"(begin|err|end|skip|eof)(?: ([A-Za-z0-9_.-]{1,100}))?(?: rc=([0-9]{1,3}))?\n"
 )
 
-_SCRIPT = r"""droplet_read() {
-LC_ALL=C LANG=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
+_ENVIRONMENT = """LC_ALL=C LANG=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
 export LC_ALL LANG PATH
 umask 077
+unset ENV BASH_ENV"""
+
+_SCRIPT = r"""droplet_read() {
+ENVIRONMENT
 nl='
 '
 u=$(id -u)
 printf '\n--NONCE begin _id\n%s\n%s\n%.400s' "$u" "$(id -un)" "$DROPLET_SUDO"
 printf '\n--NONCE end _id rc=0\n'
-unset DROPLET_SUDO ENV BASH_ENV
+unset DROPLET_SUDO
 for t in 'timeout -k 5 SECONDS' 'timeout SECONDS' ''; do
 $t true </dev/null >/dev/null 2>&1 && break
 done
@@ -43,8 +48,9 @@ sec() {
 printf '\n--NONCE begin %s\n' "$1"
 c=$( { e=$( {
 { $t sh -c "$2" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } | head -c STDOUT >&9 7>&- 8>&- 9>&-
-} 7>&1 | tail -c STDERR 8>&- 9>&- ); } 8>&1; printf x%s "$e" )
+} 7>&1 | tail -c STDERR 8>&- 9>&-; printf x ); } 8>&1; printf x%s "$e" )
 e=${c#*"$nl"x}
+e=${e%x}
 [ -z "$e" ] || printf '\n--NONCE err %s\n%s' "$1" "$e"
 printf '\n--NONCE end %s rc=%s\n' "$1" "${c%%"$nl"*}"
 }
@@ -70,12 +76,13 @@ class Answer(NamedTuple):
     complete: bool
 
 
-def compose(sections: Sequence[Section], nonce: str) -> str:
+def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = False) -> str:
     """Return the script for these sections.
 
     Args:
         sections: What to run, in this order; the same section twice is run once.
         nonce: Letters and digits that no output of the host can foretell.
+        as_logged_in: Leave locale, ``PATH`` and umask as the login made them.
 
     Raises:
         ValueError: A name is malformed or names two sections.
@@ -89,6 +96,7 @@ def compose(sections: Sequence[Section], nonce: str) -> str:
     head, tail = _SCRIPT.split("SECTIONS")
     frame = (
         (head + "\0" + tail)
+        .replace("ENVIRONMENT", ":" if as_logged_in else _ENVIRONMENT)
         .replace("NONCE", nonce)
         .replace("SECONDS", str(SECTION_TIMEOUT_S))
         .replace("STDOUT", str(STDOUT_CAP_BYTES + 1))

@@ -15,6 +15,7 @@ from asyncssh.pattern import WildcardPatternList
 
 from pytest_droplet.connection.credentials import Credentials, KeyRing, agent_socket
 from pytest_droplet.connection.known_hosts import SYSTEM_FILES, USER_FILES, KnownHosts
+from pytest_droplet.model import Way
 
 DEFAULT_FILES = ("~/.ssh/config", "/etc/ssh/ssh_config")
 
@@ -89,6 +90,13 @@ class Route:
     def trust_name(self) -> tuple[str, int]:
         """Host and port that known_hosts is asked for."""
         return (self.alias, 22) if self.alias else (self.host, self.port)
+
+    @property
+    def via(self) -> Way:
+        """How a connection comes to the host."""
+        if self.jump:
+            return "jump"
+        return "direct" if self.proxy_command is None else "command"
 
 
 @dataclass(frozen=True, slots=True)

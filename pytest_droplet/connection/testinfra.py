@@ -16,10 +16,16 @@ import testinfra.backend
 import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
 
-from pytest_droplet.connection.script import printable
+from pytest_droplet.connection.ahead import Ahead, Fetcher, Result
+from pytest_droplet.connection.script import TIMED_OUT, printable
 from pytest_droplet.model import Droplet, HostReading, NotObservedError, Section
 
-Result = tuple[int, bytes, bytes]
+ASKED_BY_ALL = (
+    Section("testinfra_kernel", "uname -s"),
+    Section("testinfra_machine", "uname -m"),
+    Section("testinfra_release", "cat /etc/os-release"),
+)
+"""What nearly every module of testinfra asks first, whatever the test: read with the rest."""
 
 
 class Runner(Protocol):
@@ -38,6 +44,7 @@ class _Active:
     droplets: Mapping[str, Droplet]
     commands: Mapping[str, str]
     memos: dict[int, dict[str, Result]] = field(default_factory=dict)
+    ahead: Ahead | None = None
 
 
 _active: _Active | None = None
@@ -52,7 +59,11 @@ def register() -> None:
 
 
 def activate(
-    runner: Runner, droplets: Iterable[Droplet], sections: Iterable[Section] = ()
+    runner: Runner,
+    droplets: Iterable[Droplet],
+    sections: Iterable[Section] = (),
+    *,
+    prefetch: bool = False,
 ) -> None:
     """Let backends run their commands over this pool.
 
@@ -60,6 +71,7 @@ def activate(
         runner: The pool of the run.
         droplets: The selected Droplets.
         sections: What the pool reads: a command that is the same is answered from the reading.
+        prefetch: Ask all other hosts ahead what the first was asked, where the pool can.
     """
     global _active  # noqa: PLW0603 testinfra hands a backend nothing but text
     register()
@@ -67,6 +79,8 @@ def activate(
     for droplet in droplets:
         known[droplet.pytest_id] = known[str(droplet.id)] = droplet
     _active = _Active(runner, known, {s.name: s.command for s in sections})
+    if prefetch and isinstance(runner, Fetcher):
+        _active.ahead = Ahead(runner, (d.id for d in known.values()))
 
 
 def deactivate() -> None:
@@ -94,7 +108,8 @@ def forget(droplet_id: int) -> None:
 class DropletBackend(BaseBackend):  # type: ignore[misc]
     """Runs commands over the connection of the pool.
 
-    A command that the host script ran too, as the same user, is answered from its reading.
+    A command that the host script ran too, as the same user, is answered from its reading, and
+    one that was fetched ahead from what was fetched.
 
     Args:
         hostspec: ``<name>-<id>`` or the id of a selected Droplet.
@@ -171,6 +186,8 @@ class DropletBackend(BaseBackend):  # type: ignore[misc]
         result = _memo(current, droplet.id).get(text)
         if result is None:
             result = current.runner.run(droplet.id, text)
+            if current.ahead is not None:
+                current.ahead.note(droplet.id, text)
         rc, stdout, stderr = result
         if text.startswith("sudo -n ") and rc in {1, 127} and _SUDO_SAYS.match(stderr):
             said = printable(_SUDO_SAYS.sub(b"", stderr, count=1).splitlines()[0])
@@ -187,9 +204,10 @@ def _current() -> _Active:
 def _memo(current: _Active, droplet_id: int) -> dict[str, Result]:
     known = current.memos.get(droplet_id)
     if known is None:
-        known = current.memos[droplet_id] = _prefilled(
-            current.runner.get(droplet_id), current.commands
-        )
+        reading = current.runner.get(droplet_id)
+        known = dict(current.ahead.answers(droplet_id)) if current.ahead is not None else {}
+        known |= _prefilled(reading, current.commands)
+        current.memos[droplet_id] = known
     return known
 
 
@@ -204,7 +222,7 @@ def _prefilled(reading: HostReading, commands: Mapping[str, str]) -> dict[str, R
         )
         for name, s in reading.sections.items()
         if name in commands
-        and s.rc not in {None, 124}
+        and s.rc not in {None, TIMED_OUT}
         and s.missing is None
         and not s.truncated
         and "\ufffd" not in s.stdout

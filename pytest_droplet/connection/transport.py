@@ -122,7 +122,7 @@ class Transport:
         """
         owner = _Owner(route, accept_new=self.host_key == "accept-new")
         try:
-            tunnel = await self._jump(route.jump) if route.jump else None
+            tunnel = await self.tunnel(route)
             async with asyncio.timeout(self.timeout):
                 connection = await self._connect(route, sock, owner, tunnel)
         except TimeoutError:
@@ -136,6 +136,16 @@ class Transport:
             self._record(route, owner.accepted)
         return connection
 
+    async def tunnel(self, route: Route) -> Any:
+        """Return what asyncssh connects through to the host of a route; None: nothing.
+
+        Raises:
+            HopError: A jump host could not be used.
+        """
+        if not route.jump:
+            return None
+        return _Tunnel(await self._jump(route.jump), self.connect_timeout)
+
     async def _connect(
         self, route: Route, sock: socket.socket | None, owner: _Owner, tunnel: Any
     ) -> asyncssh.SSHClientConnection:
@@ -145,7 +155,7 @@ class Transport:
             config=None,
             options=route.options,
             sock=sock,
-            tunnel=_Tunnel(tunnel, self.connect_timeout) if tunnel is not None else None,
+            tunnel=tunnel,
             proxy_command=None,
             username=route.user,
             client_factory=lambda: owner,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.audit_rules import Host, Rule, RuleError, parse_loaded_line
 from pytest_droplet.facts.host import KERNEL, droplet_kernel
-from pytest_droplet.facts.units import UNITS, Unit, droplet_units
+from pytest_droplet.facts.units import UNITS, Unit, Units
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
 
@@ -230,13 +230,15 @@ def droplet_audit_package(observation: Observation) -> AuditPackage:
 @fact("systemctl show auditd.service", sections=(UNITS,))
 def droplet_auditd_unit(observation: Observation) -> Unit:
     """Return the state of ``auditd.service``."""
-    return droplet_units(observation)["auditd.service"]
+    units: Units = observation.fact("droplet_units")
+    return units["auditd.service"]
 
 
 @fact("systemctl show audit-rules.service", sections=(UNITS,))
 def droplet_audit_rules_unit(observation: Observation) -> Unit:
     """Return the state of ``audit-rules.service``, which loads the rules since audit 4."""
-    return droplet_units(observation)["audit-rules.service"]
+    units: Units = observation.fact("droplet_units")
+    return units["audit-rules.service"]
 
 
 @fact("auditctl -s", sections=(AUDIT, KERNEL))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -17,7 +17,7 @@ from typing import Any
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.apt import APT_INDEX, APT_SOURCES, security_sources
 from pytest_droplet.facts.os_release import OS, UBUNTU_PRO, OsRelease
-from pytest_droplet.model import Droplet, NotObservedError
+from pytest_droplet.model import Droplet, NotObservedError, Reading, SupportDates
 from pytest_droplet.redact import one_line
 
 _PRODUCTS = {
@@ -69,7 +69,7 @@ class ReleaseSupport:
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """The embedded table: releases by product and cycle."""
+    """The table of releases by product and cycle; ``as_of`` is the day that it was true on."""
 
     as_of: date
     releases: Mapping[tuple[str, str], Release]
@@ -93,7 +93,7 @@ def droplet_release_support(observation: Observation) -> ReleaseSupport:
     except NotObservedError as exc:
         raise NotObservedError(f"{exc}{_hint(observation)}") from None
     today = observation.now.date()
-    table = lifecycle()
+    table = refreshed(lifecycle(), observation.inventory.support)
     release = table.releases.get((product_of(os), cycle_of(os)))
     name = os.pretty_name or f"{os.id} {os.version_id}"
     if release is None:
@@ -121,6 +121,55 @@ def lifecycle() -> Lifecycle:
     """Return the embedded table, read once."""
     source = files("pytest_droplet").joinpath("data/endoflife.json")
     return parse_lifecycle(json.loads(source.read_text(encoding="utf-8")))
+
+
+def refreshed(table: Lifecycle, newer: Reading[tuple[SupportDates, ...]] | None) -> Lifecycle:
+    """Return the table with the dates that endoflife.date has, where they were asked for.
+
+    They add releases and let support end earlier. They never let it end later: dates there have
+    been too late before.
+    """
+    if newer is None or newer.missing is not None:
+        return table
+    releases = dict(table.releases)
+    for dates in newer.get():
+        place = (dates.product, dates.cycle)
+        known = releases.get(place)
+        if known is not None:
+            releases[place] = replace(
+                known,
+                security_until=_earlier(known.security_until, dates.security_until),
+                active_until=known.active_until
+                and _earlier(known.active_until, dates.active_until),
+                extended_until=known.extended_until
+                and _earlier(known.extended_until, dates.extended_until),
+            )
+        elif dates.security_until is not None:
+            until, active = dates.security_until, dates.active_until
+            releases[place] = Release(*place, until, active, None, "", "")
+    return Lifecycle(newer.observed_at.date(), releases)
+
+
+def changes(table: Lifecycle, newer: Reading[tuple[SupportDates, ...]]) -> str:
+    """Say in one line what newer dates change of the releases that are supported on their day."""
+    today, known = newer.observed_at.date(), table.releases
+    after = refreshed(table, newer).releases
+    added = [p for p, r in after.items() if p not in known and r.security_until >= today]
+    sooner = [p for p, r in known.items() if _last(after[p]) < _last(r) and _last(r) >= today]
+    parts = [
+        f"{word} {', '.join(map(' '.join, sorted(places)))}"
+        for word, places in (("new are", added), ("sooner end", sooner))
+        if places
+    ]
+    return one_line("; ".join(parts), 500) or f"as in the table of {table.as_of}"
+
+
+def _last(release: Release) -> date:
+    return max(release.security_until, release.extended_until or release.security_until)
+
+
+def _earlier(known: date, other: date | None) -> date:
+    return known if other is None else min(known, other)
 
 
 def parse_lifecycle(table: Mapping[str, Any]) -> Lifecycle:
@@ -172,10 +221,11 @@ def _hint(observation: Observation) -> str:
     if found is None:
         return ""
     product = _SLUG_PRODUCTS.get(found[1], "")
-    release = lifecycle().releases.get((product, found[2].replace("-", ".")))
+    table = refreshed(lifecycle(), observation.inventory.support)
+    release = table.releases.get((product, found[2].replace("-", ".")))
     if release is None:
         return ""
-    last = max(release.security_until, release.extended_until or release.security_until)
+    last = _last(release)
     if observation.now.date() <= last:
         return ""
     return f"; it was created from {slug}, whose support ended {last}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_droplet.connection.probe import SSH_AUTH
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.sshd import SSHD, SshAccount, Sshd, parse_sshd, processes_in
-from pytest_droplet.facts.units import UNITS, droplet_units
+from pytest_droplet.facts.units import UNITS, Units
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.redact import one_line
 
@@ -100,7 +100,7 @@ def parse_offered(result: object) -> OfferedMethods:
 
 def _may_be_active(observation: Observation) -> bool:
     try:
-        units = droplet_units(observation)
+        units: Units = observation.fact("droplet_units")
         return any(units[name].is_active for name in _UNITS)
     except NotObservedError:
         return True
@@ -117,7 +117,7 @@ def _explanation(observation: Observation) -> str:
         return ""
     changed = max(sshd.files, key=lambda f: f.changed_at, default=None)
     try:
-        units = droplet_units(observation)
+        units: Units = observation.fact("droplet_units")
         loaded = max(t for n in _UNITS[:2] if (t := units[n].changed_at) is not None)
     except (NotObservedError, ValueError):
         loaded = None

@@ -109,11 +109,13 @@ class Bench:
         _say(_row(name, hosts, chosen))
         return chosen
 
-    def plugin(self, hosts: int, *more: str, namespace: str, **env: str) -> Cost:
+    def plugin(
+        self, hosts: int, *more: str, namespace: str, cwd: Path | None = None, **env: str
+    ) -> Cost:
         """Run the plugin with the terminal and the jsonl record on."""
         record = self.folder / "record.jsonl"
         pytest = Path(sys.executable).with_name("pytest")
-        project = self.folder / "project"
+        project = cwd or self.folder / "project"
         project.mkdir(exist_ok=True)
         (project / "pytest.ini").write_text("[pytest]\n")
         cost = self.run(
@@ -291,6 +293,49 @@ def verdict_cost(bench: Bench, n: int) -> None:
     _say(f"  median {statistics.median(ratios):.2f}")
 
 
+def idle(bench: Bench, pairs: int) -> None:
+    """Measure what the plugin costs a run without Droplets: by turns with it and without."""
+    folder = bench.folder / "idle"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_idle.py").write_text("def test_idle(): pass\n")
+    pytest = str(Path(sys.executable).with_name("pytest"))
+    argv = [pytest, *_QUIET]
+
+    def once(*more: str) -> float:
+        return bench.run([*argv, *more], cwd=folder, PYTHONPATH=str(ROOT)).cpu * 1000
+
+    once()  # writes the byte code
+    both = [(once(), once("-p", "no:droplet")) for _ in range(pairs)]
+    ours, without = (statistics.median(side) for side in zip(*both, strict=True))
+    _say(f"  start-up without Droplets: {ours:.0f} ms, {ours - without:.1f} of it ours (bar 15)")
+
+
+def own_suite(bench: Bench, hosts: int) -> None:
+    """Measure a testinfra suite of the user over the plugin, with and without the batches."""
+    walls = []
+
+    def once(count: int, *more: str) -> Cost:
+        folder = bench.folder / "suite"
+        with _api(bench, count) as env:
+            return bench.plugin(
+                *(count, "--droplets-profile=none", *more),
+                namespace=bench.auditor,
+                cwd=folder,
+                **env,
+            )
+
+    once(1)  # writes the byte code
+    for name, *more in (("suite, prefetch", "--droplets-prefetch"), ("suite",)):
+        got = once(hosts, *more)
+        bench.rows.append((name, hosts, got))
+        _say(_row(name, hosts, got))
+        if json.loads(got.output) != {"pass": got.verdicts}:
+            raise SystemExit(f"the suite did not pass: {got.output}")
+        walls.append(got.wall)
+    _say(f"  wall with prefetch / without: 1/{walls[1] / walls[0]:.1f} (bar 1/10)")
+
+
 def rivals(bench: Bench, hosts: int, at: int, ansible: str | None) -> None:
     """Measure testinfra and Ansible on a few hosts, and scale per host."""
     ours = next(cost for name, n, cost in bench.rows if name == "plugin" and n == at)
@@ -359,13 +404,15 @@ def _say(text: str) -> None:
 def main() -> None:
     """Build the fleet, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--hosts", default="100,1000", help="sizes of the fleet")
+    parser.add_argument("--hosts", default="100,1000", help="sizes of the fleet; empty: none")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each; the median counts")
     parser.add_argument("--ordinary", type=int, default=1000, help="largest for ordinary tests")
     parser.add_argument("--rivals", type=int, default=10, help="hosts for the rivals; 0: none")
+    parser.add_argument("--idle", type=int, default=11, help="pairs of runs without Droplets")
+    parser.add_argument("--suite", type=int, default=100, help="hosts for a suite; 0: none")
     parser.add_argument("--ansible", help="ansible-playbook of a venv of its own")
     chosen = parser.parse_args()
-    counts = [int(word) for word in chosen.hosts.split(",")]
+    counts = [int(word) for word in chosen.hosts.split(",") if word]
     if os.geteuid():
         raise SystemExit("network namespaces need root")
     ansible = chosen.ansible or shutil.which("ansible-playbook")
@@ -374,7 +421,7 @@ def main() -> None:
         bench = Bench(folder, a, s, chosen.repeat)
         Counters(folder / "counters")
         prepare = [sys.executable, "-m", "tests.benchmarks.rivals", name]
-        bench.run([*prepare, str(max(counts)), str(chosen.rivals)])
+        bench.run([*prepare, str(max([*counts, chosen.suite])), str(chosen.rivals)])
         carried = ["tests.benchmarks.link", a, s, str(folder / "counters")]
         answered = ["tests.benchmarks.servers", "ssh", name]
         with _process(carried, folder), _process(answered, folder, s):
@@ -382,9 +429,15 @@ def main() -> None:
                 f"{'':30} {'hosts':>6} {'CPU s':>9} {'wall s':>9} {'peak MB':>8} {'SSH':>7}"
                 f" {'logins':>7} {'API':>5} {'MB':>8}"
             )
-            sizes(bench, counts, chosen.ordinary)
-            if chosen.rivals:
-                rivals(bench, chosen.rivals, counts[-1], ansible)
+            if chosen.idle:
+                idle(bench, chosen.idle)
+            if counts:
+                sizes(bench, counts, chosen.ordinary)
+            if chosen.suite:
+                own_suite(bench, chosen.suite)
+            if chosen.rivals and counts:
+                at = 1000 if 1000 in counts else counts[-1]
+                rivals(bench, chosen.rivals, at, ansible)
 
 
 if __name__ == "__main__":

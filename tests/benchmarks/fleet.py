@@ -18,11 +18,13 @@ from pytest_droplet.api.inventory import read_inventory
 from pytest_droplet.audit import needed_facts, reading_plan
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection import identity, script
+from pytest_droplet.connection.testinfra import ASKED_BY_ALL
 from pytest_droplet.facts import Observation
 from pytest_droplet.model import HostReading, Inventory, Section
 from pytest_droplet.selection import parse_selectors
 from pytest_droplet.settings import Settings
 from pytest_droplet.testing import Cloud
+from tests.benchmarks import suite
 from tests.benchmarks.addresses import FIRST_ID, address
 from tests.support.ssh_server import framed
 
@@ -31,6 +33,7 @@ _KINDS = ("kept",) * 7 + ("bare", "old", "rpm")
 _NAMED = re.compile(rb"^(?:root)?sec ([A-Za-z0-9_.-]+) ", re.MULTILINE)
 _NONCE = re.compile(rb"--([0-9a-f]{32}) begin _id")
 _PLACE = "0" * 32
+_OF_TESTINFRA = {section.name: section.command for section in ASKED_BY_ALL}
 _OFFERED = {"root": ["publickey"], "pytest-droplet-nobody": ["publickey"]}
 
 
@@ -91,7 +94,9 @@ def answer(sent: bytes, index: int) -> bytes:
 
 def printed(kind: str, name: str) -> bytes:
     """Return what one section prints on a host."""
-    text: str = _recorded()["hosts"][kind].get(name, "")
+    text: str | None = _recorded()["hosts"][kind].get(name)
+    if text is None:
+        return suite.said(_OF_TESTINFRA.get(name, ""))
     return text.encode()
 
 
@@ -108,7 +113,8 @@ def reading(index: int) -> HostReading:
         user="root",
         root=True,
         sections=parsed.sections,
-        probes={"ssh_auth": _OFFERED, "http": _CLOSED_HTTP, "tls": _CLOSED_TLS},
+        probes={"ssh_auth": _OFFERED, "http": _CLOSED_HTTP, "tls": _CLOSED_TLS, "access": {}},
+        via="direct",
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_droplet.connection import script
-from tests.benchmarks import fleet
+from tests.benchmarks import fleet, suite
 from tests.benchmarks.addresses import address
 
 COMMANDS = 50
@@ -129,6 +129,7 @@ def main() -> None:
     ordinary(folder / "ordinary")
     testinfra(folder / "infra", folder / "id_ed25519", folder / "known_hosts")
     ansible(folder / "ansible", folder / "infra/plain", few)
+    suite.write(folder / "suite")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 import asyncssh
 
 from pytest_droplet.testing import SCOPES
-from tests.benchmarks import fleet
+from tests.benchmarks import fleet, suite
 from tests.benchmarks.addresses import index_of
 from tests.benchmarks.counters import Counters
 from tests.benchmarks.link import ONE_WAY_S
@@ -45,17 +45,19 @@ class Login(asyncssh.SSHServer):
 
 
 async def respond(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Answer the script from standard input or the command line, or one section by its name."""
+    """Answer the script from standard input or the command line, a batch, or one command."""
     command = process.command or ""
     index = index_of(process.get_extra_info("sockname")[0])
     with contextlib.suppress(asyncssh.Error, OSError):
         if one := _ONE.search(command):
             process.stdout.write(fleet.printed(fleet.kind_of(index), one[1]))
-        else:
+        elif "sh -s" in command or "begin _id" in command:
             sent = command.encode()
             if "begin _id" not in command:
                 sent = await process.stdin.read()
-            process.stdout.write(fleet.answer(sent, index))
+            process.stdout.write(suite.batch(sent) or fleet.answer(sent, index))
+        else:
+            process.stdout.write(suite.said(command))
         process.exit(0)
 
 

@@ -78,6 +78,7 @@ class Session:
 async def shell(session: Session) -> None:
     """Answer as a host does: a real sh runs the script."""
     script = await session.script()
+    session.server.scripts.append((session.address, script.decode("utf-8", "replace")))
     cloud = session.server.folder / session.address
     (cloud / "data").mkdir(parents=True, exist_ok=True)
     (cloud / "data/instance-id").write_text(f"{session.droplet_id}\n")
@@ -201,6 +202,7 @@ class Server:
         droplets: Droplet id by address.
         connections: TCP connections so far, ``logins`` those that authenticated.
         commands: Command lines so far, with the address that each ran on.
+        scripts: What :func:`shell` was sent on standard input, with the address.
         forwards: Whether it is a jump host.
     """
 
@@ -216,6 +218,7 @@ class Server:
     connections: int = 0
     logins: int = 0
     commands: list[tuple[str, str]] = field(default_factory=list)
+    scripts: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
