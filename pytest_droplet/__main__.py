@@ -141,6 +141,7 @@ def _print(document: Document, record: Record, written: Sequence[str]) -> None:
         counts=record.counts,
         waivers=summary["waivers"],
         changes=summary.get("baseline"),
+        judged_at=document.header["judged_at"],
     )
     for line in summary_texts(told, writer.fullwidth):
         writer.line(line.text, **line.markup)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ class Baseline:
 
     Attributes:
         judged_at: When it was judged.
-        findings: Results that failed, by fingerprint.
+        findings: Fingerprints of the results that failed.
         waived: Fingerprints of those that were waived.
         droplets: Names of its Droplets, by id.
     """
 
     judged_at: datetime
-    findings: Mapping[str, Line] = field(default_factory=dict)
+    findings: frozenset[str] = frozenset()
     waived: frozenset[str] = frozenset()
     droplets: Mapping[int, str] = field(default_factory=dict)
 
@@ -73,39 +73,76 @@ def load_baseline(path: Path) -> Baseline:
     Raises:
         BaselineError: The text names the file and what is wrong with it.
     """
-    lines = read_record(path)
-    return Baseline(
-        judged_at=datetime.fromisoformat(lines[0]["judged_at"]),
-        findings={r["fingerprint"]: r for r in lines if r.get("verdict") == "fail"},
-        waived=frozenset(r["fingerprint"] for r in lines if r.get("verdict") == "waived"),
-        droplets={r["id"]: r["name"] for r in lines if r["type"] == "droplet"},
-    )
+    judged_at = datetime.min.replace(tzinfo=UTC)
+    findings: set[str] = set()
+    waived: set[str] = set()
+    droplets: dict[int, str] = {}
+    try:
+        for line in read_record(path):
+            match line:
+                case {"type": "header"}:
+                    judged_at = datetime.fromisoformat(line["judged_at"])
+                case {"type": "droplet"}:
+                    droplets[line["id"]] = line["name"]
+                case {"type": "result", "verdict": "fail"}:
+                    findings.add(line["fingerprint"])
+                case {"type": "result", "verdict": "waived"}:
+                    waived.add(line["fingerprint"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise not_a_record(path, exc) from None
+    return Baseline(judged_at, frozenset(findings), frozenset(waived), droplets)
 
 
-def read_record(path: Path) -> list[Line]:
-    """Read a whole record.
+def read_record(path: Path) -> Iterator[Line]:
+    """Read a record line by line: that of ten thousand Droplets has half a million.
 
     Raises:
-        BaselineError: It cannot be read, is no record, is of another schema version, or was cut.
+        BaselineError: It cannot be read, is no record, is of another schema version, or, found
+            at its end, was cut.
     """
+    kind = ""
     try:
-        texts = path.read_text("utf-8").splitlines()
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, text in enumerate(file, 1):
+                line = _line(path, number, text)
+                if kind == "summary" or (number > 1 and line["type"] == "header"):
+                    raise BaselineError(
+                        f"{path}:{number}: a second record begins here; join records by `merge`"
+                    )
+                kind = line["type"]
+                yield line
     except (OSError, UnicodeDecodeError) as exc:
         raise BaselineError(f"{path}: the record cannot be read: {exc}") from None
-    lines = []
-    for number, text in enumerate(texts, 1):
-        try:
-            line = json.loads(text)
-            line["type"]
-        except (ValueError, TypeError, KeyError):
-            raise BaselineError(f"{path}:{number}: not a line of a record") from None
-        lines.append(line)
-    if not lines or lines[0]["type"] != "header":
-        raise BaselineError(f"{path}: not a record of pytest-droplet: it has no header line")
-    if lines[0].get("schema") != SCHEMA:
+    if not kind:
+        raise BaselineError(f"{path}: {_HEADLESS}")
+    if kind != "summary":
+        raise BaselineError(f"{path}: {_CUT}")
+
+
+def not_a_record(path: Path, exc: Exception) -> BaselineError:
+    """Return the error of a record whose lines lack what they must have."""
+    if isinstance(exc, BaselineError):
+        return exc
+    what = " ".join(f"{type(exc).__name__}: {exc}".split())
+    return BaselineError(f"{path}: not a record of pytest-droplet ({what})")
+
+
+_HEADLESS = "not a record of pytest-droplet: it has no header line"
+_CUT = "the record was cut: it has no summary line; run again"
+
+
+def _line(path: Path, number: int, text: str) -> Line:
+    try:
+        line = json.loads(text)
+        kind = line["type"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        if number > 1 and not text.endswith("\n"):
+            raise BaselineError(f"{path}: {_CUT}") from None
+        raise BaselineError(f"{path}:{number}: not a line of a record") from None
+    if number == 1 and kind != "header":
+        raise BaselineError(f"{path}: {_HEADLESS}")
+    if number == 1 and line.get("schema") != SCHEMA:
         raise BaselineError(
-            f"{path}: a record of schema {lines[0].get('schema')!r}; this version reads {SCHEMA}"
+            f"{path}: a record of schema {line.get('schema')!r}; this version reads {SCHEMA}"
         )
-    if lines[-1]["type"] != "summary":
-        raise BaselineError(f"{path}: the record was cut: it has no summary line; run again")
-    return lines
+    return dict(line)

@@ -6,6 +6,7 @@ import gc
 import importlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from pytest_droplet.catalogue import Check, checks_in, shipped, source_path
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
 from pytest_droplet.report.record import Line, result_line
+from pytest_droplet.report.terminal import harmless, harmless_line
 from pytest_droplet.verdict import (
     arguments_of,
     arguments_of_account,
@@ -177,13 +179,7 @@ class CheckItem(pytest.Item):
         if outcome == "skipped" and text is not None:
             path, line, _ = self.location
             longrepr = (path, (line or 0) + 1, f"Skipped: {text}")
-        properties = list(_properties(verdict.check, verdict.severity, verdict.outcome))
-        if verdict.waiver is not None:
-            properties.append(
-                ("waiver", f"{verdict.waiver['expires']}: {verdict.waiver['reason']}")
-            )
-        if self.droplet is not None:
-            properties.append(_urn(self.droplet.urn))
+        properties = properties_of(verdict, self.droplet)
         if every and phase != "setup":
             yield self._report("setup", start=start, properties=properties)
         decisive = self._report(
@@ -196,8 +192,9 @@ class CheckItem(pytest.Item):
         )
         if accepted := accepted_for(verdict):
             decisive.wasxfail = accepted
-        page = None if self.check.id in shipped() else self.check.doc
-        carry(decisive, self.audit, result_line(verdict, self.nodeid, page))
+        own = self.check.id not in shipped()
+        page, number = (self.check.doc, (self.location[1] or 0) + 1) if own else (None, None)
+        carry(decisive, self.audit, result_line(verdict, self.nodeid, page, number))
         vars(decisive)["droplet_check"] = True
         yield decisive
         if every:
@@ -225,6 +222,16 @@ class CheckItem(pytest.Item):
             stop=start + duration,
             user_properties=properties,
         )
+
+
+def properties_of(verdict: Verdict, droplet: Droplet | None) -> list[tuple[str, object]]:
+    """Return what JUnit's file has of a verdict beside pytest's outcome."""
+    properties = list(_properties(verdict.check, verdict.severity, verdict.outcome))
+    if verdict.waiver is not None:
+        properties.append(("waiver", f"{verdict.waiver['expires']}: {verdict.waiver['reason']}"))
+    if droplet is not None:
+        properties.append(_urn(droplet.urn))
+    return properties
 
 
 @lru_cache(maxsize=4096)
@@ -256,22 +263,25 @@ def needs_every_phase(config: pytest.Config) -> bool:
 def as_pytest(
     verdict: Verdict, unknown: Literal["fail", "skip"]
 ) -> tuple[Literal["passed", "failed", "skipped"], Phase, str | None]:
-    """Return pytest's outcome, phase and text for a verdict; unknown is an ERROR, in setup."""
+    """Return pytest's outcome, phase and text for a verdict; unknown is an ERROR, in setup.
+
+    pytest shows the text as it is: what a host said in it is made harmless.
+    """
     if accepted_for(verdict):
         return "skipped", "call", None
     match verdict.outcome:
         case "pass":
             return "passed", "call", None
         case "fail":
-            return "failed", "call", verdict.message
+            return "failed", "call", harmless_line(verdict.message)
         case "notapplicable":
-            return "skipped", "call", verdict.message
+            return "skipped", "call", harmless_line(verdict.message)
         case "unknown" if unknown == "skip":
-            return "skipped", "call", f"UNKNOWN {verdict.message}"
+            return "skipped", "call", f"UNKNOWN {harmless_line(verdict.message)}"
         case "unknown":
-            return "failed", "setup", f"UNKNOWN {verdict.message}"
+            return "failed", "setup", f"UNKNOWN {harmless_line(verdict.message)}"
         case _:
-            return "failed", "setup", verdict.traceback or verdict.message
+            return "failed", "setup", harmless(verdict.traceback or verdict.message)
 
 
 def accepted_for(verdict: Verdict) -> str | None:
@@ -431,6 +441,25 @@ class Garbage:
         gc.set_threshold(*self._before)
         gc.collect()
         gc.freeze()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a run means to judge.
+
+    Attributes:
+        tests: Number of tests.
+        droplets: Ids of the Droplets that they are about.
+    """
+
+    tests: int = 0
+    droplets: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, items: Sequence[pytest.Item]) -> Chosen:
+        """Count what was collected and not deselected."""
+        droplets = (droplet_of(item) for item in items)
+        return cls(len(items), frozenset(d.id for d in droplets if d is not None))
 
 
 def selected_checks(items: Iterable[pytest.Item]) -> Mapping[str, Check]:

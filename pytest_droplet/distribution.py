@@ -12,7 +12,7 @@ import pytest
 
 from pytest_droplet import discovery
 from pytest_droplet.audit import Audit
-from pytest_droplet.collection import CheckItem, CheckModule, droplet_of, shipped_modules
+from pytest_droplet.collection import CheckItem, CheckModule, Chosen, droplet_of, shipped_modules
 from pytest_droplet.model import Droplet, Reading
 from pytest_droplet.report.record import Line, rows_of
 
@@ -125,6 +125,13 @@ def judge_account(session: pytest.Session, audit: Audit, reports: Reports) -> No
                 _read_missing(audit, item, rows)
                 audit.rows = rows
                 item.run_protocol()
+
+
+def chosen(config: pytest.Config) -> Chosen:
+    """Return what the workers meant to judge."""
+    nodeids = _collected(config)
+    found = (_ID.search(nodeid) for nodeid in nodeids)
+    return Chosen(len(nodeids), frozenset(int(match[1]) for match in found if match))
 
 
 def _account_items(module: CheckModule) -> Iterable[CheckItem]:

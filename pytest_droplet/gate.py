@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from pytest_droplet.baseline import Baseline
+from pytest_droplet.catalogue import shipped
 from pytest_droplet.model import Droplet, Verdict
 from pytest_droplet.report.record import Line, fingerprint
 from pytest_droplet.waivers import Waiver, find
 from pytest_droplet.words import SEVERITIES, Severity
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run judged, to tell a waiver that nothing needs from one that was not asked for.
+
+    Attributes:
+        checks: Ids of the checks that have a verdict.
+        droplets: The Droplets that they are about.
+        account: All Droplets of the account.
+        whole: Whether every check was judged that was selected by profile and arguments.
+        all_tests: Whether no argument says which tests to run.
+    """
+
+    checks: AbstractSet[str] = frozenset()
+    droplets: Sequence[Droplet] = ()
+    account: Sequence[Droplet] = ()
+    whole: bool = True
+    all_tests: bool = True
+
+    def state_of_unused(self, waiver: Waiver) -> str:
+        """Return ``unused`` where what it is for was judged, or is not there at all."""
+        if not any(map(waiver.selection.matches, self.account)):
+            return "unused"
+        if not self.whole or not any(map(waiver.selection.matches, self.droplets)):
+            return "not-judged"
+        checks = any(waiver.names(check) for check in self.checks)
+        if not checks and (not self.all_tests or any(map(waiver.names, shipped()))):
+            return "not-judged"
+        return "unused"
 
 
 @dataclass(frozen=True)
@@ -83,8 +115,11 @@ class Gate:
             "expired": expired,
         }
 
-    def waiver_states(self, results: Iterable[Line]) -> list[Line]:
-        """Return each waiver and whether it was used, has expired, or matches nothing any more."""
+    def waiver_states(self, results: Iterable[Line], judged: Judged) -> list[Line]:
+        """Return each waiver and whether it was used, has expired, or matches nothing any more.
+
+        One for what this run did not judge is neither: ``not-judged``.
+        """
         used = {line["waiver"]["number"] for line in results if line.get("waiver")}
         return [
             {
@@ -94,7 +129,7 @@ class Gate:
                 "expires": waiver.expires.isoformat(),
                 "owner": waiver.owner,
                 "ticket": waiver.ticket,
-                "state": "unused"
+                "state": judged.state_of_unused(waiver)
                 if number not in used
                 else ("expired" if waiver.expires < self.today else "used"),
             }

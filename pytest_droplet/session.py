@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet import collection, discovery, distribution, fixtures, usertests
+from pytest_droplet import collection, discovery, distribution, fixtures, progress, usertests
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import checks_of
+from pytest_droplet.collection import Chosen
 from pytest_droplet.report.reports import Reports
 
 
@@ -37,6 +38,8 @@ class AuditPlugin:
         self.shipped = distribution.adds_shipped(config)
         self.named = collection.translate_arguments(config)
         self.deselected = 0
+        self.chosen = Chosen()
+        self.ended = 0
         self.garbage = collection.Garbage()
         if self.controller and self.options.record is not None:
             raise pytest.UsageError(
@@ -157,6 +160,7 @@ class AuditPlugin:
         )
         usertests.activate(self.audit)
         if self.reports:
+            self.chosen = Chosen.of(session.items)
             self.reports.begin(self.audit, checks.values())
         self.garbage.keep_out()
 
@@ -175,7 +179,8 @@ class AuditPlugin:
             return None
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             return None
-        collection.run_loop(session, self.audit)
+        with progress.shown(self.config.pluginmanager.getplugin("terminalreporter"), self.audit):
+            collection.run_loop(session, self.audit)
         return True
 
     @pytest.hookimpl(tryfirst=True)
@@ -210,6 +215,10 @@ class AuditPlugin:
             self.reports.add(report)
             collection.unload(report)
 
+    def pytest_runtest_logfinish(self) -> None:
+        """Count the tests that came to their end."""
+        self.ended += 1
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Keep the Droplet lines of a worker that has finished."""
@@ -222,7 +231,19 @@ class AuditPlugin:
         if self.worker:
             distribution.finish_worker(self.config, self.audit)
         elif self.reports and collection.audit_key in self.config.stash:
+            if self.controller:
+                self.chosen = distribution.chosen(self.config)
+            if self.chosen.tests > self.ended:
+                self.reports.stopped(self.audit, self.chosen, self.ended)
             self.reports.finish(session, self.audit, exitstatus)
+
+    @pytest.hookimpl(specname="pytest_terminal_summary", trylast=True)
+    def pytest_terminal_summary_before_the_short_one(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> None:
+        """Let pytest list our findings too, a line each, where ``-r`` asks for them."""
+        if self.reports is not None:
+            self.reports.list_where_asked(terminalreporter)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(

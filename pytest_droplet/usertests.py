@@ -17,6 +17,7 @@ from pytest_droplet.collection import (
     audit_key,
     carry,
     droplet_of,
+    properties_of,
 )
 from pytest_droplet.connection import testinfra as backend
 from pytest_droplet.facts import all_facts
@@ -30,7 +31,8 @@ _HOST = "_testinfra_host"
 
 def activate(audit: Audit) -> None:
     """Let testinfra's ``droplet://`` hosts be those of this run, with what is read of them."""
-    backend.activate(audit.hosts, audit.droplets, audit.sections)
+    prefetch = audit.options.prefetch
+    backend.activate(audit.hosts, audit.droplets, audit.sections, prefetch=prefetch)
 
 
 def deactivate() -> None:
@@ -96,10 +98,13 @@ def with_verdict(
     if outcome is not None:
         audit = item.config.stash[audit_key]
         verdict, page = _judged(item, report, outcome)
-        verdict = audit.gate.settle(verdict, droplet_of(item))
+        droplet = droplet_of(item)
+        verdict = audit.gate.settle(verdict, droplet)
+        if not any(name == "check" for name, _ in item.user_properties):
+            item.user_properties.extend(properties_of(verdict, droplet))
         if accepted := accepted_for(verdict):
             report.outcome, report.wasxfail = "skipped", accepted
-        carry(report, audit, result_line(verdict, item.nodeid, page))
+        carry(report, audit, result_line(verdict, item.nodeid, page, _source_line(item)))
     return report
 
 
@@ -142,6 +147,12 @@ def _judged(
     )
     doc = CheckDoc.parse(inspect.getdoc(function) or item.name.partition("[")[0])
     return verdict, doc
+
+
+def _source_line(item: pytest.Item) -> int | None:
+    """Return the line of a test's function; None where another file than the node id's has it."""
+    path, line, _ = item.location
+    return line + 1 if line is not None and item.nodeid.startswith(f"{path}::") else None
 
 
 def _message(report: pytest.TestReport) -> str:

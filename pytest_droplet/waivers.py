@@ -44,9 +44,13 @@ class Waiver:
         """The Droplets that it is for."""
         return parse_selectors([self.droplets])
 
+    def names(self, check: str) -> bool:
+        """Whether it is for this check."""
+        return bool(_glob(self.check).fullmatch(check)) or self.check == check.partition("[")[0]
+
     def matches(self, check: str, droplet: Droplet | None) -> bool:
         """Whether it is for this check on this Droplet (None: on the account)."""
-        if not _glob(self.check).fullmatch(check) and self.check != check.partition("[")[0]:
+        if not self.names(check):
             return False
         if droplet is None:
             return self.droplets == "all"

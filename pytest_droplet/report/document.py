@@ -196,7 +196,8 @@ def source_of(line: Line) -> tuple[str, int]:
     """Return file and line number of a result's check; 1 where the line is not known."""
     path = one_line(str(line["nodeid"]).partition("::")[0], 1_000)
     check = shipped().get(line["check"])
-    return path, check.function.__code__.co_firstlineno if check else 1
+    number = check.function.__code__.co_firstlineno if check else line.get("source_line")
+    return path, number or 1
 
 
 def clean(value: Any, limit: int = TEXT_LIMIT) -> str:

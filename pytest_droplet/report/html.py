@@ -20,10 +20,11 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 
 from pytest_droplet.report.html_data import LETTERS, OPEN, PageData, Record, Row, clean
+from pytest_droplet.report.record import time_between
 from pytest_droplet.words import SEVERITIES
 
 _SEVERITY_OF = {severity[0]: severity for severity in SEVERITIES}
-_WEIGHTS = {"c": 8, "h": 4, "m": 2, "l": 1}
+_RANKS = "".join(severity[0] for severity in reversed(SEVERITIES))
 _PLAIN_ROWS = 200
 _TABLE_ROWS = 500
 _FIRST = 7
@@ -116,6 +117,7 @@ def _policy(style: str, script: str) -> str:
 def _headline(page: PageData) -> tuple[str, list[str], str]:
     """Return the result in one sentence, what must be said beside it, and its tone."""
     verdicts = Counter(row.verdict for row in page.rows)
+    cut = page.summary is None or bool(page.summary.get("not_run"))
     failed = [row for row in page.rows if row.verdict == "f"]
     hit = {row.droplet for row in failed if page.droplets[row.droplet]["id"] is not None}
     lead = []
@@ -129,7 +131,7 @@ def _headline(page: PageData) -> tuple[str, list[str], str]:
         lead.append(f"{_listed(named)}{gate}.")
     elif not page.rows:
         headline = "Nothing was judged"
-    elif verdicts["u"] or verdicts["e"] or page.summary is None:
+    elif verdicts["u"] or verdicts["e"] or cut:
         headline = "No findings, but not everything is known"
     else:
         headline = "No findings"
@@ -145,7 +147,7 @@ def _headline(page: PageData) -> tuple[str, list[str], str]:
     lead.append(
         f"{_listed([f'{verdicts[v]:,} {word}' for v, word in rest if verdicts[v] or v == 'p'])}."
     )
-    open_end = missing or page.summary is None or not page.rows
+    open_end = missing or cut or not page.rows
     return headline, lead, "bad" if failed or verdicts["e"] else "open" if open_end else "good"
 
 
@@ -156,6 +158,9 @@ def _notes(page: PageData) -> Iterable[str]:
             "This run was cut before its end: the record has no summary. "
             "What is listed was judged until then; what is not listed was not looked at."
         )
+    if left := (page.summary or {}).get("not_run"):
+        verb = "test" if left == 1 else "tests"
+        yield f"This run was stopped: {left:,} {verb} did not run and nothing is known of them."
     if replay := page.header.get("replay"):
         yield (
             f"A replay of the recording {replay.get('source') or ''} of "
@@ -206,7 +211,10 @@ def _tile(tone: str, number: int, text: str, **state: str) -> dict[str, Any]:
 
 
 def _first(page: PageData) -> list[dict[str, Any]]:
-    """Return the checks to mend first, by severity times Droplets; what they cause is folded."""
+    """Return the checks to mend first, worst severity first, then most Droplets and effects.
+
+    What a finding causes is folded into it.
+    """
     failed = {(row.droplet, row.check) for row in page.rows if row.verdict == "f"}
     found: dict[int, list[Row]] = {}
     folded: Counter[int] = Counter()
@@ -218,20 +226,21 @@ def _first(page: PageData) -> list[dict[str, Any]]:
             folded[cause] += 1
         else:
             found.setdefault(row.check, []).append(row)
-    scores = {c: sum(_WEIGHTS[row.severity] for row in rows) for c, rows in found.items()}
-    first = sorted(scores, key=lambda c: (-scores[c], c))[:_FIRST]
+    worst = {c: max((row.severity for row in rows), key=_RANKS.index) for c, rows in found.items()}
+    order = sorted(found, key=lambda c: (-_RANKS.index(worst[c]), -len(found[c]), -folded[c], c))
+    fleet = max(1, sum(droplet["id"] is not None for droplet in page.droplets))
     items = []
-    for check in first:
+    for check in order[:_FIRST]:
         entry, rows = page.checks[check], found[check]
         hosts = {row.droplet for row in rows}
         account = all(page.droplets[host]["id"] is None for host in hosts)
         items.append(
             {
-                "severity": _SEVERITY_OF[max((row.severity for row in rows), key=_WEIGHTS.get)],  # type: ignore[arg-type]
+                "severity": _SEVERITY_OF[worst[check]],
                 "title": entry["title"],
                 "hash": _hash(check=entry["id"]),
                 "remedy": " ".join((entry.get("remediation") or "").replace("``", "").split()),
-                "percent": max(2, 100 * scores[check] // scores[first[0]]),
+                "percent": 100 if account else max(2, 100 * len(hosts) // fleet),
                 "where": "the account" if account else _count(len(hosts), "Droplet"),
                 "more": folded[check],
             }
@@ -264,22 +273,13 @@ def _changes(page: PageData) -> dict[str, Any] | None:
     if base is None:
         return None
 
-    def names(entries: Iterable[Any]) -> list[str]:
-        found = []
-        for entry in entries:
-            known = entry.get("id") if isinstance(entry, Mapping) else entry
-            index = page.droplet_index.get(known)
-            name = entry.get("name") if isinstance(entry, Mapping) else None
-            found.append(page.droplets[index]["name"] if index is not None else name or str(known))
-        return found[:_TABLE_ROWS]
-
     lists = ("new", "still", "newly_waived", "fixed")
     return {
         **{name: base.get(name) or [] for name in lists},
         "recorded_at": base.get("recorded_at"),
-        "days": _days(base.get("recorded_at"), page.judged_at),
-        "came": names(base.get("droplets_added") or ()),
-        "went": names(base.get("droplets_gone") or ()),
+        "between": time_between(base.get("recorded_at"), page.judged_at),
+        "came": list(base.get("droplets_added") or ())[:_TABLE_ROWS],
+        "went": list(base.get("droplets_gone") or ())[:_TABLE_ROWS],
     }
 
 
@@ -297,6 +297,7 @@ def _waivers(page: PageData) -> list[dict[str, Any]]:
     looks = {
         "expired": ("critical", "Expired"),
         "unused": ("notapplicable", "Matches nothing"),
+        "not-judged": ("notapplicable", "Not judged"),
         "used": ("waived", "In use"),
     }
     order = list(looks)
@@ -424,6 +425,6 @@ def _utc(text: Any) -> str:
 
 
 def _days(start: Any, end: Any) -> int | None:
-    """Return the days between two times of the record, None where one is no time."""
+    """Return the days from one date of the record to another, None where one is no time."""
     one, two = _time(start), _time(end)
-    return round((two - one).total_seconds() / 86400) if one and two else None
+    return (two.date() - one.date()).days if one and two else None

@@ -88,7 +88,7 @@ class PageData:
         rows = line.pop("rows", None) or {}
         index = self._droplet(line["id"])
         self.droplets[index] = clean(line)
-        exposed = rows.get("exposed_ports") or rows.get("droplet_exposed_ports") or {}
+        exposed = rows.get("droplet_exposed_ports") or {}
         if isinstance(exposed.get("value"), list):
             self.droplets[index]["ports"] = clean(exposed["value"])
         keys = rows.get("droplet_authorized_keys") or {}

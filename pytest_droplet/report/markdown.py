@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_droplet.report.document import Document, Group, grouped, one_line
-from pytest_droplet.report.record import Line
+from pytest_droplet.report.record import Line, time_between
 from pytest_droplet.words import SEVERITIES
 
 LIMIT_BYTES = 1024 * 1024
@@ -141,12 +141,14 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _head(document: Document) -> str:
-    counts, summary = document.counts, document.summary or {}
+    counts, summary, header = document.counts, document.summary or {}, document.header
     failed = counts.get("fail", 0)
     noun = "finding" if failed == 1 else "findings"
     lines = [f"## Droplet audit: {failed:,} {noun} on {len(document.droplets):,} Droplets", ""]
     if document.summary is None:
         lines += ["**This run was cut: what is not listed was not looked at.**", ""]
+    if left := summary.get("not_run"):
+        lines += [f"**This run was stopped: tests that did not run: {left:,}.**", ""]
     rest = [f"{counts[v]:,} {word}" for v, word in _WORDS.items() if counts.get(v)]
     lines += [", ".join(rest) or "Nothing was judged.", ""]
     if seen := summary.get("coverage"):
@@ -158,8 +160,9 @@ def _head(document: Document) -> str:
     if base := summary.get("baseline"):
         news = ((len(base[key]), key.replace("_", " ")) for key in _CHANGES)
         told = ", ".join(f"{number:,} {word}" for number, word in news)
-        lines += [f"Since {escape(one_line(base['recorded_at']))}: {told}.", ""]
-    header = document.header
+        between = time_between(base["recorded_at"], header.get("judged_at"))
+        when = one_line(base["recorded_at"]) + f", {between} before" * bool(between)
+        lines += [f"Since {escape(when)}: {told}.", ""]
     selector = escape(one_line(" + ".join(header.get("selector") or ()), 500))
     judged = escape(one_line(header.get("judged_at")))
     lines.append(f"{selector}, judged at {judged}{' (a replay)' * bool(header.get('replay'))}.")

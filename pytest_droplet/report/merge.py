@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.baseline import Baseline, read_record
+from pytest_droplet.baseline import Baseline, not_a_record, read_record
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.gate import Gate
 from pytest_droplet.model import Verdict
@@ -67,17 +67,32 @@ class Part:
         Raises:
             BaselineError: It is no whole record of this schema; one line.
         """
-        lines = read_record(path)
-        results = [line for line in lines if line["type"] == "result"]
-        return cls(
-            path=path,
-            header=lines[0],
-            droplets={line["id"]: line for line in lines if line["type"] == "droplet"},
-            keys=[line for line in lines if line["type"] == "key"],
-            of_account=[line for line in results if _is_of_account(line)],
-            fingerprints=frozenset(r["fingerprint"] for r in results if not _is_of_account(r)),
-            summary=lines[-1],
-        )
+        header: Line = {}
+        summary: Line = {}
+        droplets: dict[int, Line] = {}
+        keys: list[Line] = []
+        of_account: list[Line] = []
+        fingerprints: set[str] = set()
+        try:
+            for line in read_record(path):
+                match line["type"]:
+                    case "result" if _is_of_account(line):
+                        of_account.append(line)
+                    case "result":
+                        fingerprints.add(line["fingerprint"])
+                    case "droplet":
+                        droplets[line["id"]] = line
+                    case "key":
+                        keys.append(line)
+                    case "header":
+                        header = line
+                    case "summary":
+                        summary = line
+            part = cls(path, header, droplets, keys, of_account, frozenset(fingerprints), summary)
+            part.age, part.summary["exit_code"]
+        except (KeyError, TypeError, ValueError) as exc:
+            raise not_a_record(path, exc) from None
+        return part
 
     @cached_property
     def age(self) -> tuple[datetime, datetime]:
@@ -118,6 +133,10 @@ def load(paths: Iterable[Path]) -> list[Part]:
         if (code := part.summary["exit_code"]) not in _WHOLE:
             raise pytest.UsageError(
                 f"{part.path}: the run did not come to its end (exit code {code}); run it again"
+            )
+        if left := part.summary.get("not_run"):
+            raise pytest.UsageError(
+                f"{part.path}: the run was stopped, {left} tests did not run; run it again"
             )
     if not any(part.fingerprints or part.of_account for part in parts):
         raise pytest.UsageError("nothing was judged: the records have no results")
@@ -302,7 +321,7 @@ def _either(one: bool | None, two: bool | None) -> bool | None:  # noqa: FBT001 
     return one if two is None else two if one is None else one or two
 
 
-_STATES = ("used", "expired", "unused")
+_STATES = ("used", "expired", "unused", "not-judged")
 
 
 def _waivers(parts: Sequence[Part]) -> list[Line]:

@@ -24,6 +24,7 @@ from pytest_droplet.model import (
 from pytest_droplet.redact import redact, redact_json
 
 SCHEMA = 1
+ENDED = "the run ended before it was read"
 Line = dict[str, Any]
 
 _LEFT_OUT = frozenset({"evidence", "traceback", "fingerprint", "nodeid"})
@@ -40,6 +41,7 @@ class Record:
         findings: Result lines that are neither ``pass`` nor ``notapplicable``, without what only
             the file holds.
         counts: Number of results by verdict.
+        checks: Ids of the checks that have a result.
         droplets: Droplet lines by id.
     """
 
@@ -58,6 +60,7 @@ class Record:
             self._file = path.open("w+", encoding="utf-8")
         self.findings: list[Line] = []
         self.counts: Counter[str] = Counter()
+        self.checks: set[str] = set()
         self.droplets: dict[int, Line] = {}
 
     def add(self, line: Line) -> None:
@@ -66,6 +69,7 @@ class Record:
         self._file.flush()
         if line["type"] == "result":
             self.counts[line["verdict"]] += 1
+            self.checks.add(line["check"])
             if line["verdict"] not in {"pass", "notapplicable"}:
                 self.findings.append({k: v for k, v in line.items() if k not in _LEFT_OUT})
         elif line["type"] == "droplet":
@@ -174,8 +178,14 @@ def rows_of(line: Line) -> dict[str, Reading[Any]]:
     }
 
 
-def result_line(verdict: Verdict, nodeid: str, page: CheckDoc | None = None) -> Line:
-    """Return the line of one verdict; with its page where the check is the user's own."""
+def result_line(
+    verdict: Verdict, nodeid: str, page: CheckDoc | None = None, source_line: int | None = None
+) -> Line:
+    """Return the line of one verdict.
+
+    Where the check is the user's own it has its page, and the line (from 1) in the file of the
+    node id that its function begins at.
+    """
     line: Line = {
         "type": "result",
         "check": verdict.check,
@@ -194,6 +204,8 @@ def result_line(verdict: Verdict, nodeid: str, page: CheckDoc | None = None) -> 
     if page is not None:
         line["title"] = page.title
         line["remediation"] = page.remediation
+    if source_line is not None:
+        line["source_line"] = source_line
     if verdict.traceback is not None:
         line["traceback"] = verdict.traceback
     return line
@@ -285,6 +297,20 @@ def fingerprint(check: str, droplet_id: int | None) -> str:
 def iso(when: datetime) -> str:
     """Return a time as RFC 3339 in UTC, to the second."""
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def time_between(earlier: object, later: object) -> str:
+    """Return how long after one time of the record another was, as `7 days`; empty: not told."""
+    try:
+        one, two = (datetime.fromisoformat(str(text)) for text in (earlier, later))
+        minutes = round((two - one).total_seconds() / 60)
+    except (ValueError, TypeError, OverflowError):
+        return ""
+    for unit, size in (("day", 24 * 60), ("hour", 60), ("minute", 1)):
+        if abs(minutes) >= 2 * size or size == 1:
+            number = round(minutes / size)
+            return f"{number:,} {unit}{'' if number == 1 else 's'}"
+    return ""
 
 
 def _evidence(evidence: Evidence) -> Line:

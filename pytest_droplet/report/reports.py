@@ -18,6 +18,8 @@ import pytest
 
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import Check
+from pytest_droplet.collection import Chosen, takes_all
+from pytest_droplet.gate import Judged
 from pytest_droplet.options import AuditConfig, gates_from_ini
 from pytest_droplet.report import formats
 from pytest_droplet.report.account import account_entry
@@ -36,7 +38,7 @@ from pytest_droplet.report.record import (
 )
 from pytest_droplet.report.terminal import Summary, summary_texts
 
-_HIDDEN = ("failed", "error")
+_HIDDEN, _CHARS = ("failed", "error"), ("f", "E")
 
 
 class Reports:
@@ -51,6 +53,9 @@ class Reports:
         self._coverage: Line = {}
         self._written: list[str] = []
         self._subject = ""
+        self._apart: dict[str, list[Any]] = {}
+        self._not_run = 0
+        self._judged_at = ""
         self._accepted: list[str] = []
         self._waivers: list[Line] = []
         self._changes: Line | None = None
@@ -118,6 +123,7 @@ class Reports:
     def begin(self, audit: Audit, checks: Iterable[Check]) -> None:
         """Write the header of the record."""
         chosen = list(checks)
+        self._judged_at = iso(audit.now)
         self._checks = {check.id: check_entry(check) for check in chosen}
         names = ("pytest-droplet", "pytest", "pytest-testinfra", "asyncssh", "pydo")
         self._keep(
@@ -181,6 +187,14 @@ class Reports:
             self._failed.append(_not_written(path, exc))
             pytest.exit(self._failed[0], pytest.ExitCode.USAGE_ERROR)
 
+    def stopped(self, audit: Audit, chosen: Chosen, ended: int) -> None:
+        """Keep in mind that not all was judged; a Droplet that was not looked at is not covered."""
+        if self._failed:
+            return
+        self._not_run = chosen.tests - ended
+        self.add_droplets(audit.lines())
+        self.add_droplets(audit.unread_lines(chosen.droplets - self._record.droplets.keys()))
+
     def finish(self, session: pytest.Session, audit: Audit, exitstatus: int) -> None:
         """Write the end of the record and every report; a gate that is not met fails the run."""
         if self._failed:
@@ -231,12 +245,27 @@ class Reports:
                 self._written.append(str(path))
 
     def _more(self, audit: Audit) -> dict[str, Any]:
-        self._waivers = audit.gate.waiver_states(self._record.findings)
-        if audit.gate.baseline is None:
-            return {"waivers": self._waivers}
-        results = (line for line in self._record.lines() if line["type"] == "result")
-        self._changes = audit.gate.baseline.compare(results, self._record.droplets)
-        return {"waivers": self._waivers, "baseline": self._changes}
+        self._waivers = audit.gate.waiver_states(self._record.findings, self._judged(audit))
+        more: dict[str, Any] = {"waivers": self._waivers}
+        if self._not_run:
+            more["not_run"] = self._not_run
+        if audit.gate.baseline is not None:
+            results = (line for line in self._record.lines() if line["type"] == "result")
+            self._changes = audit.gate.baseline.compare(results, self._record.droplets)
+            more["baseline"] = self._changes
+        return more
+
+    def _judged(self, audit: Audit) -> Judged:
+        arguments = self._config.invocation_params.args
+        return Judged(
+            checks=self._record.checks,
+            droplets=[d for d in audit.droplets if d.id in self._record.droplets],
+            account=audit.inventory.droplets,
+            whole=takes_all(self._config)
+            and not self._not_run
+            and not any("::" in str(argument) for argument in arguments),
+            all_tests=self._config.args_source is not pytest.Config.ArgsSource.ARGS,
+        )
 
     def _write_formats(self) -> None:
         asked = [(form, path) for form, path in self._options.reports if form != "jsonl"]
@@ -272,7 +301,7 @@ class Reports:
     @contextmanager
     def findings_apart(self, reporter: pytest.TerminalReporter) -> Generator[None]:
         """Keep our findings out of pytest's own list of failures while it is written."""
-        kept = {name: reporter.stats.get(name, []) for name in _HIDDEN}
+        kept = self._apart = {name: reporter.stats.get(name, []) for name in _HIDDEN}
         for name, reports in kept.items():
             if reports:
                 reporter.stats[name] = [r for r in reports if "droplet_check" not in vars(r)]
@@ -282,6 +311,16 @@ class Reports:
             for name, reports in kept.items():
                 if reports:
                     reporter.stats[name] = reports
+
+    def list_where_asked(self, reporter: pytest.TerminalReporter) -> None:
+        """Give pytest's list of failures back, but not their texts, where ``-r`` names them.
+
+        pytest's default, ``-rfE``, is not asked for: our own summary has them.
+        """
+        chars = set(reporter.reportchars) - {"w"}
+        for name, char in zip(_HIDDEN, _CHARS, strict=True):
+            if self._apart.get(name) and char in chars and chars != set(_CHARS):
+                reporter.stats[name] = self._apart[name]
 
     def summarize(self, reporter: pytest.TerminalReporter) -> None:
         """Write the findings by check, the coverage and the summary line."""
@@ -297,9 +336,11 @@ class Reports:
             counts=self._record.counts,
             waivers=self._waivers,
             changes=self._changes,
+            judged_at=self._judged_at,
+            not_run=self._not_run,
         )
         width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width
-        for line in summary_texts(summary, width):
+        for line in summary_texts(summary, width, reporter.verbosity):
             reporter.write_line(line.text, **line.markup)
         for key in self._accepted:
             reporter.write_line(f"new host key: {key}")

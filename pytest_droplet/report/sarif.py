@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pytest_droplet.report.document import Document, clean, grouped, one_line, r
 from pytest_droplet.report.record import Line
 
 _RESULTS = 25_000
+_GZIPPED_BYTES = 8_000_000  # of the 10 MB that are taken: notifications come behind the results
 _NOTIFICATIONS = 1_000
 _LEVELS = ("error", "error", "warning", "note")
 _SCORES = ("9.0", "7.0", "4.0", "2.0")
@@ -37,24 +39,41 @@ _URL = re.compile(r"https?://[^\s;,()<>]+")
 
 
 def write(document: Document, path: Path) -> None:
-    """Write the findings, at most 25,000 of them, the worst first.
+    """Write the findings, the worst first: at most 25,000, and what is taken once gzipped.
 
     Raises:
         OSError: The file cannot be written.
     """
-    run = {
-        "tool": {"driver": _driver(document)},
-        "columnKind": "unicodeCodePoints",
-        "invocations": [_invocation(document)],
-    }
+    run = {"tool": {"driver": _driver(document)}, "columnKind": "unicodeCodePoints"}
+    head = (
+        '{"$schema":"https://json.schemastore.org/sarif-2.1.0.json",'
+        f'"version":"2.1.0","runs":[{_json(run)[:-1]},"results":['
+    )
+    gzipped = _Gzipped(head)
     with path.open("w", encoding="utf-8", errors="replace") as file:
-        file.write('{"$schema":"https://json.schemastore.org/sarif-2.1.0.json",')
-        file.write(f'"version":"2.1.0","runs":[{_json(run)[:-1]},"results":[')
-        separator = "\n"
+        file.write(head)
+        written = 0
         for line in document.worst({"fail", "waived"}, _RESULTS):
-            file.write(separator + _json(_result(document, line)))
-            separator = ",\n"
-        file.write("\n]}]}\n")
+            text = ",\n" * bool(written) + _json(_result(document, line))
+            if gzipped.size_with(text) > _GZIPPED_BYTES:
+                break
+            file.write(text)
+            written += 1
+        file.write(f'\n],"invocations":[{_json(_invocation(document, written))}]}}]}}\n')
+
+
+class _Gzipped:
+    """How large the file becomes once it is compressed; at the fastest level, so not less."""
+
+    def __init__(self, text: str) -> None:
+        self._compressor = zlib.compressobj(1)
+        self._size = 0
+        self.size_with(text)
+
+    def size_with(self, text: str) -> int:
+        """Add text, and return the size in bytes."""
+        self._size += len(self._compressor.compress(text.encode("utf-8", "replace")))
+        return self._size
 
 
 def _json(value: Any) -> str:
@@ -172,14 +191,15 @@ def _result(document: Document, line: Line) -> dict[str, Any]:
     return result
 
 
-def _invocation(document: Document) -> dict[str, Any]:
-    notes = list(_notifications(document))
+def _invocation(document: Document, written: int) -> dict[str, Any]:
+    notes = list(_notifications(document, written))
     if len(notes) > _NOTIFICATIONS:
         more = len(notes) - _NOTIFICATIONS + 1
         text = f"{more} more notifications are left out: see the record"
         notes[_NOTIFICATIONS - 1 :] = [_note("incomplete", "error", text)]
     summary = document.summary or {}
-    whole = not (document.counts.get("unknown") or document.counts.get("error"))
+    left = document.counts.get("unknown") or document.counts.get("error")
+    whole = not (left or summary.get("not_run"))
     invocation: dict[str, Any] = {
         "executionSuccessful": whole and document.summary is not None,
         "toolExecutionNotifications": notes,
@@ -192,13 +212,15 @@ def _invocation(document: Document) -> dict[str, Any]:
     return invocation | {key: value for key, value in times.items() if value is not None}
 
 
-def _notifications(document: Document) -> Iterator[dict[str, Any]]:
+def _notifications(document: Document, written: int) -> Iterator[dict[str, Any]]:
     if document.summary is None:
         text = "The run was cut: what is not listed was not looked at."
         yield _note("incomplete", "error", text)
+    elif left := document.summary.get("not_run"):
+        yield _note("incomplete", "error", f"The run was stopped: {left} tests did not run.")
     found = document.counts.get("fail", 0) + document.counts.get("waived", 0)
-    if found > _RESULTS:
-        text = f"{found - _RESULTS} of {found} findings are left out, the least severe ones."
+    if found > written:
+        text = f"{found - written} of {found} findings are left out, the least severe ones."
         yield _note("incomplete", "warning", text)
     for droplet in document.unreachable():
         reason = one_line(droplet["reason"]) or document.name(droplet["id"])

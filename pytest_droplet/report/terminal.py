@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_droplet.report.record import Line
+from pytest_droplet.report.record import ENDED, Line, time_between
 from pytest_droplet.words import SEVERITIES
 
 _LISTED_DROPLETS = 20
@@ -26,7 +27,8 @@ class Summary:
     """What the end of the run is drawn from: lines of the record.
 
     ``findings`` are results that are neither pass nor notapplicable; ``checks`` the header's
-    entries by id; ``droplets`` the Droplet lines by id.
+    entries by id; ``droplets`` the Droplet lines by id; ``judged_at`` the header's;
+    ``not_run`` is the number of tests that a run which was stopped left out.
     """
 
     findings: tuple[Line, ...]
@@ -36,21 +38,34 @@ class Summary:
     counts: Mapping[str, int]
     waivers: Sequence[Line] = ()
     changes: Line | None = None
+    judged_at: str = ""
+    not_run: int = 0
 
 
-def summary_texts(summary: Summary, width: int) -> Iterator[Text]:
+@dataclass(frozen=True)
+class _Look:
+    """Width of the terminal, and how much is told: pytest's verbosity."""
+
+    width: int
+    verbosity: int
+
+
+def summary_texts(summary: Summary, width: int, verbosity: int = 0) -> Iterator[Text]:
     """Yield the lines of the summary for a terminal of this width.
 
-    None of them is a command to a CI system that reads the log, whatever a Droplet is named.
+    With ``-v`` every Droplet is listed and the remedy is whole; ``-q`` leaves the remedies out,
+    ``-qq`` the Droplets too. None of the lines is a command to a CI system that reads the log,
+    whatever a Droplet is named.
     """
-    for line in _texts(summary, width):
+    for line in _texts(summary, _Look(width, verbosity)):
         yield Text(_no_command(line.text), line.markup)
 
 
-def _texts(summary: Summary, width: int) -> Iterator[Text]:
+def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
+    width = look.width
     failures = [f for f in summary.findings if f["verdict"] == "fail"]
     for check, found in _by_check(failures):
-        yield from _group(summary, check, found, failures, width)
+        yield from _group(summary, check, found, failures, look)
     for line in summary.findings:
         if line["verdict"] == "error":
             who = _name(summary, line["droplet_id"])
@@ -58,8 +73,10 @@ def _texts(summary: Summary, width: int) -> Iterator[Text]:
             yield Text("  the check itself broke; its traceback is in the record")
     yield from _unknown(summary, width)
     yield from _waivers(summary, width)
-    yield from _coverage(summary, width)
+    yield from _coverage(summary, look)
     yield from _changes(summary, width)
+    if summary.not_run:
+        yield Text(_stopped(summary), _RED)
     yield Text(_last_line(summary), {"bold": True})
 
 
@@ -80,32 +97,44 @@ def _by_check(failures: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 
 
 def _group(
-    summary: Summary, check: str, found: list[Line], failures: list[Line], width: int
+    summary: Summary, check: str, found: list[Line], failures: list[Line], look: _Look
 ) -> Iterator[Text]:
+    width, verbosity = look.width, look.verbosity
     page = summary.checks.get(check, found[0])
-    yield Text(_cut(f"{found[0]['severity'].upper()} {check}: {page.get('title')}", width), _RED)
+    title = f"{found[0]['severity'].upper()} {check}: {page.get('title')}"
+    if verbosity < -1:
+        where = "the account" if found[0]["droplet_id"] is None else _droplets(len(found))
+        yield Text(_cut(f"{title} ({where})", width), _RED)
+        return
+    yield Text(_cut(title, width), _RED)
     followers = _followers(check, failures)
-    for line in sorted(found, key=lambda f: f["droplet_id"] or 0)[:_LISTED_DROPLETS]:
+    listed = None if verbosity > 0 else _LISTED_DROPLETS
+    for line in sorted(found, key=lambda f: f["droplet_id"] or 0)[:listed]:
         who = _name(summary, line["droplet_id"])
         yield Text(_cut(f"  {who}: {_one_line(line['message'])}", width))
         if also := followers.get(line["droplet_id"]):
             yield Text(_cut(f"    and so: {_listed(also)}", width))
-    if len(found) > _LISTED_DROPLETS:
-        yield Text(f"  and {len(found) - _LISTED_DROPLETS} more Droplets: see the report")
-    if remedy := page.get("remediation"):
-        yield from (Text(line, _CYAN) for line in _remedy(remedy, width))
+    if listed and len(found) > listed:
+        yield Text(f"  and {_droplets(len(found) - listed, 'more ')}: see the report")
+    if verbosity >= 0 and (remedy := page.get("remediation")):
+        yield from (Text(line, _CYAN) for line in _remedy(remedy, look))
     yield Text("")
 
 
-def _remedy(text: str, width: int) -> list[str]:
+def _droplets(number: int, more: str = "") -> str:
+    return f"{number} {more}Droplet{'' if number == 1 else 's'}"
+
+
+def _remedy(text: str, look: _Look) -> list[str]:
+    more = " … (--droplets-explain has it all)" if look.width > 45 else " …"
     return textwrap.wrap(
         _one_line(text).replace("``", "`"),
-        max(40, width - 2),
+        max(20, look.width - 2),
         initial_indent="  fix: ",
         subsequent_indent="       ",
         break_on_hyphens=False,
-        max_lines=5,
-        placeholder=" … (--droplets-explain has it all)",
+        max_lines=None if look.verbosity > 0 else 5,
+        placeholder=more,
     )
 
 
@@ -136,15 +165,17 @@ def _unknown(summary: Summary, width: int) -> Iterator[Text]:
         yield Text(_cut(f"  {_listed(sorted(droplets))}", width))
 
 
-def _coverage(summary: Summary, width: int) -> Iterator[Text]:
-    for line in summary.droplets.values():
-        if line["coverage"] == "unreachable":
-            count = sum(
-                f["droplet_id"] == line["id"] and f["verdict"] == "unknown"
-                for f in summary.findings
-            )
-            noun = "check" if count == 1 else "checks"
-            yield Text(_cut(f"UNREACHABLE {line['reason']} ({count} {noun} unknown)", width), _RED)
+def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
+    unknown = Counter(f["droplet_id"] for f in summary.findings if f["verdict"] == "unknown")
+    lost = [line for line in _unreachable(summary) if not _is_left_out(summary, line)]
+    listed = len(lost) if look.verbosity > 0 else _LISTED_DROPLETS
+    for line in lost[:listed]:
+        count = unknown[line["id"]]
+        known = f" ({count} {'check' if count == 1 else 'checks'} unknown)" * bool(count)
+        yield Text(_cut(f"UNREACHABLE {line['reason']}{known}", look.width), _RED)
+    if lost[listed:]:
+        text = f"UNREACHABLE {_droplets(len(lost) - listed, 'more ')}: see the report"
+        yield Text(text, _RED)
     seen = summary.coverage
     if seen["not_read"]:
         yield Text("coverage: no selected check reads a host")
@@ -154,6 +185,22 @@ def _coverage(summary: Summary, width: int) -> Iterator[Text]:
     short = seen["percent"] < seen["required"]
     need = f" (at least {seen['required']} % is asked for)" if short else ""
     yield Text(f"coverage: {', '.join(parts)}: {seen['percent']:g} %{need}", _RED if short else {})
+
+
+def _unreachable(summary: Summary) -> Iterator[Line]:
+    return (line for line in summary.droplets.values() if line["coverage"] == "unreachable")
+
+
+def _is_left_out(summary: Summary, line: Line) -> bool:
+    """Whether a Droplet was not reached for the run was stopped before."""
+    return summary.not_run > 0 and line["reason"].endswith(ENDED)
+
+
+def _stopped(summary: Summary) -> str:
+    text = f"STOPPED: {summary.not_run} {'test' if summary.not_run == 1 else 'tests'} did not run"
+    if left := sum(_is_left_out(summary, line) for line in _unreachable(summary)):
+        text += f"; {_droplets(left)} not looked at"
+    return text
 
 
 def _waivers(summary: Summary, width: int) -> Iterator[Text]:
@@ -182,7 +229,9 @@ def _changes(summary: Summary, width: int) -> Iterator[Text]:
     for key, word in (("droplets_added", "came"), ("droplets_gone", "gone")):
         if names := changes[key]:
             parts.append(f"{word}: {_listed(names)}")
-    yield Text(_cut(_one_line(f"since {changes['recorded_at']}: {', '.join(parts)}"), width))
+    between = time_between(changes["recorded_at"], summary.judged_at)
+    since = f"since {changes['recorded_at']}" + f", {between} before" * bool(between)
+    yield Text(_cut(_one_line(f"{since}: {', '.join(parts)}"), width))
 
 
 def _last_line(summary: Summary) -> str:
@@ -239,6 +288,18 @@ def _no_command(text: str) -> str:
     return f"{text[:start]}: :{text[start + 2 :]}" if text[start:].startswith("::") else text
 
 
+def harmless(text: str) -> str:
+    """Return text of several lines that neither acts on a terminal nor is a CI system's command."""
+    return "\n".join(_no_command(printable(line)) for line in text.splitlines())
+
+
+def harmless_line(text: str) -> str:
+    """Return :func:`harmless` text in one line."""
+    return _no_command(_one_line(text))
+
+
 def printable(text: str) -> str:
     """Replace what could move the cursor, colour the terminal or forge a line."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "\ufffd" for c in text)

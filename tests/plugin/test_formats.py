@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -17,8 +18,10 @@ import jsonschema
 import junitparser
 import pytest
 from junitparser import xunit2
+from py_ocsf_models.events.findings.compliance_finding import ComplianceFinding
 
 from pytest_droplet.testing import Cloud
+from tests.support import npm
 from tests.support.recordings import reached, save
 from tests.unit.test_report_sarif import ghas_errors
 
@@ -109,7 +112,7 @@ def test_the_record_of_a_run_follows_its_schema(audit: pytest.Pytester) -> None:
 def test_the_record_with_waivers_and_a_baseline_follows_its_schema(
     audit: pytest.Pytester,
 ) -> None:
-    """Used, expired and unused waivers; new, fixed, still; Droplets that came and went."""
+    """Waivers that are used and that were not judged; new, fixed, still; Droplets that came."""
     table = '[[waiver]]\ncheck = "{}"\ndroplets = "{}"\nreason = "planned"\nexpires = {}\n'
     waivers = (
         table.format("site.release", "name:web-1", "2099-01-01"),
@@ -123,7 +126,7 @@ def test_the_record_with_waivers_and_a_baseline_follows_its_schema(
     run(audit, *asked("jsonl"), "--droplets-baseline=old.jsonl", "-k", "not web-3")
     lines = validate(audit.path / "out.jsonl")
     summary = lines[-1]
-    assert [w["state"] for w in summary["waivers"]] == ["used", "unused"]
+    assert [w["state"] for w in summary["waivers"]] == ["used", "not-judged"]
     assert summary["baseline"]["droplets_added"] == ["db-1"]
     assert "waived" in {line.get("verdict") for line in lines}
 
@@ -164,7 +167,14 @@ def hostile(pytester: pytest.Pytester) -> pytest.Pytester:
     save(cloud, pytester.path / "recording", hosts)
     pytester.makepyfile(
         test_site="""
+        import pytest
         from pytest_droplet import check
+
+        PARAMETERS = ["<img src=x onerror=alert(2)>", "=1+1", "::error::x", "]]></failure>"]
+
+        @pytest.mark.parametrize("text", PARAMETERS)
+        def test_parameter(droplet, text):
+            assert droplet.id != 1, text
 
         @check("site.name", severity="high")
         def test_name(droplet, droplet_os_release):
@@ -178,13 +188,27 @@ def hostile(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+HDF_READ = """
+const {contextualizeEvaluation, convertFile} = require(process.argv[1]);
+for (const file of process.argv.slice(2))
+  contextualizeEvaluation(convertFile(require('fs').readFileSync(file, 'utf8'))['1_0_ExecJson']);
+"""
+
+
+def hdf_files(project: pytest.Pytester) -> list[Path]:
+    """The files of the HDF report."""
+    return sorted((project.path / "out.hdf").iterdir())
+
+
 def test_nothing_hostile_gets_through_any_format(hostile: pytest.Pytester) -> None:
     """Every reader reads, and what a host says is no markup, no formula and no command."""
     args = (*asked(*FORMATS), "--html=out.html", "--junitxml=out.xml", "--tb=no")
     result = hostile.runpytest_subprocess(*REPLAY, *args)
     assert result.ret is pytest.ExitCode.TESTS_FAILED
     lines = validate(hostile.path / "out.jsonl")
-    assert sum(line["type"] == "result" for line in lines) == 2 * len(HOSTILE)
+    assert sum(line["type"] == "result" for line in lines) == (2 + 4) * len(HOSTILE)
+    own = {line["check"] for line in lines if line["type"] == "result"}
+    assert "test_site.py::test_parameter[<img src=x onerror=alert(2)>]" in own
     assert ghas_errors(hostile.path / "out.sarif") == []
     for form in ("sarif", "ocsf", "hdf", "csv", "markdown", "github", "html", "xml"):
         file = hostile.path / f"out.{form}"
@@ -205,13 +229,38 @@ def test_nothing_hostile_gets_through_any_format(hostile: pytest.Pytester) -> No
     for line in (hostile.path / "out.github").read_text(encoding="utf-8").splitlines():
         assert line.startswith(("::error file=test_site.py,line=", "::warning "))
     junitparser.JUnitXml.fromfile(str(hostile.path / "out.xml"))
+    with (hostile.path / "out.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, strict=True):
+            assert not [v for v in row.values() if v.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    done = npm.run(HDF_READ, str(npm.package("inspecjs")), *map(str, hdf_files(hostile)))
+    assert done.returncode == 0, done.stderr
+    for finding in json.loads((hostile.path / "out.ocsf").read_text(encoding="utf-8")):
+        ComplianceFinding.model_validate(finding)
 
 
-def test_no_line_of_the_terminal_is_a_command_of_github(hostile: pytest.Pytester) -> None:
+@pytest.mark.parametrize("how", [(), ("-v", "-rA"), ("-qq",)], ids="".join)
+def test_no_line_of_the_terminal_is_a_command(
+    hostile: pytest.Pytester, how: tuple[str, ...]
+) -> None:
     """A runner takes ``::error`` behind blanks, and ``##[error]`` anywhere, for commands."""
-    result = hostile.runpytest_subprocess(*REPLAY, "--tb=no", "-k", "site.name")
+    hostile.makepyfile(
+        test_skip="""
+        from pytest_droplet import check, not_applicable
+
+        @check("site.skip")
+        def test_skip(droplet, droplet_os_release):
+            not_applicable(droplet.name + droplet_os_release.pretty_name)
+
+        @check("site.lost")
+        def test_lost(droplet, droplet_sshd):
+            assert droplet_sshd
+        """
+    )
+    result = hostile.runpytest_subprocess(*REPLAY, "--tb=no", "-k", "site", *how)
     assert not [line for line in result.outlines if line.lstrip().startswith("::")]
     assert "##[" not in result.stdout.str()
+    assert "\x1b" not in result.stdout.str()
+    assert "\x9b" not in result.stdout.str()
 
 
 def test_junitxml_is_read_by_others(audit: pytest.Pytester) -> None:
@@ -226,12 +275,63 @@ def test_junitxml_is_read_by_others(audit: pytest.Pytester) -> None:
     assert properties["urn"] == "do:droplet:12"
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_junitxml_has_the_properties_of_every_verdict(
+    audit: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    """Of checks and of ordinary tests: check, severity, verdict, urn, and the waiver."""
+    audit.makepyfile(test_own="def test_own(droplet):\n    assert droplet.id != 12\n")
+    waiver = '[[waiver]]\ncheck = "{}"\nreason = "planned"\nexpires = 2099-12-31\n'
+    waived = ("site.release", "test_own.py::test_own")
+    (audit.path / "droplet-waivers.toml").write_text("".join(map(waiver.format, waived)))
+    run(audit, *workers, "--junitxml=out.xml")
+    (suite,) = xunit2.JUnitXml.fromfile(str(audit.path / "out.xml"))
+    found = {case.name: {p.name: p.value for p in case.properties()} for case in suite}
+    accepted = {"severity": "medium", "verdict": "waived", "waiver": "2099-12-31: planned"}
+    assert found["test_own[web-1-12]"] == accepted | {
+        "check": "test_own.py::test_own",
+        "urn": "do:droplet:12",
+    }
+    assert found["test_own[db-1-11]"]["verdict"] == "pass"
+    assert found["site.release[web-1-12]"] == accepted | {
+        "check": "site.release",
+        "severity": "critical",
+        "urn": "do:droplet:12",
+    }
+
+
+def test_reports_point_to_the_line_of_the_users_own_test(audit: pytest.Pytester) -> None:
+    """Of a check, of an ordinary test, of one with a parameter, in a folder and in a class."""
+    sub = audit.mkdir("more")
+    (sub / "test_more.py").write_text(
+        "import pytest\n\n\nclass TestIt:\n"
+        '    @pytest.mark.parametrize("n", [1, 2])\n'
+        "    def test_n(self, droplet, n):\n        assert False\n\n\n"
+        "def test_plain(droplet):\n    assert False\n"
+    )
+    run(audit, "--droplets-report=sarif:out.sarif", "--droplets-report=github:out.github")
+    (sarif,) = json.loads((audit.path / "out.sarif").read_text())["runs"]
+    places = {
+        (r["ruleId"], place["artifactLocation"]["uri"], place["region"]["startLine"])
+        for r in sarif["results"]
+        for place in [r["locations"][0]["physicalLocation"]]
+    }
+    assert places == {
+        ("site.release", "test_site.py", 8),
+        ("more/test_more.py::TestIt::test_n[1]", "more/test_more.py", 5),
+        ("more/test_more.py::TestIt::test_n[2]", "more/test_more.py", 5),
+        ("more/test_more.py::test_plain", "more/test_more.py", 10),
+    }
+    text = (audit.path / "out.github").read_text()
+    assert "::error file=more/test_more.py,line=10,title=more/test_more.py%3A%3Atest_plain" in text
+
+
 def test_annotations_go_to_standard_output(audit: pytest.Pytester) -> None:
     """Each on a line of its own, whatever stood there before."""
     result = run(audit, "--droplets-report=github:-")
     errors = [line for line in result.outlines if line.startswith("::")]
     assert errors[0].startswith(
-        "::error file=test_site.py,line=1,title=site.release%3A The release"
+        "::error file=test_site.py,line=8,title=site.release%3A The release"
     )
     assert errors[0].endswith("::1 result: web-1: it is Debian GNU/Linux 12")
     assert errors[1].startswith("::warning title=1 Droplets not reached::web-2: no answer on")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pytest_droplet.baseline import BaselineError, read_record
+
 REPLAY = ("--droplets=all", "--droplets-replay=recording")
 WAIVER = """
 [[waiver]]
@@ -84,6 +86,40 @@ def test_a_waiver_that_matches_nothing_is_reported(audit: pytest.Pytester) -> No
 
 
 @pytest.mark.parametrize(
+    ("check", "droplets", "how", "state"),
+    [
+        ("site.name", "name:db-1", (), "unused"),
+        ("site.name", "tag:gone", (), "unused"),
+        ("site.nothing", "all", (), "unused"),
+        ("site.name", "name:db-1", ("-k", "name"), "not-judged"),
+        ("site.release", "name:db-1", ("-k", "name"), "not-judged"),
+        ("site.name", "name:db-1", ("test_site.py::site.release",), "not-judged"),
+        ("other.check", "all", ("test_site.py",), "not-judged"),
+        ("site.name", "name:db-1", ("test_site.py",), "unused"),
+        ("site.name", "tag:gone", ("test_site.py",), "unused"),
+        ("backups.*", "all", (), "not-judged"),
+        ("backups.*", "tag:gone", (), "unused"),
+        ("site.name", "tag:gone", ("-k", "web"), "unused"),
+        ("site.name", "name:db-1", ("--droplets-shard=1/2",), "not-judged"),
+        ("site.name", "name:db-1", ("-x",), "not-judged"),
+        ("site.name", "name:db-1", ("-n", "2"), "unused"),
+        ("site.name", "name:db-1", ("-n", "2", "-k", "web"), "not-judged"),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, tuple) else value,
+)
+def test_only_what_was_judged_can_be_unused(
+    audit: pytest.Pytester, check: str, droplets: str, how: tuple[str, ...], state: str
+) -> None:
+    """A run of a part, another profile or a shard does not ask to remove the waivers of the rest."""
+    text = f'[[waiver]]\ncheck = "{check}"\ndroplets = "{droplets}"\nreason = "x"\n'
+    (audit.path / "droplet-waivers.toml").write_text(text + "expires = 2099-12-31\n")
+    result = run(audit, *how)
+    assert [w["state"] for w in lines(audit, "summary")[0]["waivers"]] == [state]
+    told = [line for line in result.outlines if line.startswith("UNUSED waiver")]
+    assert len(told) == (state == "unused")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[waiver]\ncheck = 'a'", "write [[waiver]], with two brackets"),
@@ -157,12 +193,23 @@ def test_a_baseline_says_what_changed(audit: pytest.Pytester, fleet: Path, worke
     ("change", "message"),
     [
         (lambda texts: texts[:-1], "the record was cut: it has no summary line"),
+        (lambda texts: [*texts[:3], texts[3][:50]], "the record was cut: it has no summary line"),
         (lambda texts: texts[1:], "it has no header line"),
         (lambda texts: [texts[0].replace('"schema":1', '"schema":9'), *texts[1:]], "of schema 9"),
         (lambda texts: ["nonsense"], ":1: not a line of a record"),
         (lambda texts: [], "it has no header line"),
+        (lambda texts: texts * 2, ": a second record begins here; join records by `merge`"),
+        (
+            lambda texts: [text.replace('"fingerprint"', '"mark"') for text in texts],
+            "not a record of pytest-droplet (KeyError: 'fingerprint')",
+        ),
+        (lambda texts: ["[" * 100_000], ":1: not a line of a record"),
+        (lambda texts: ["\udcff"], "the record cannot be read"),
     ],
-    ids=["cut", "headless", "schema", "nonsense", "empty"],
+    ids=[
+        *("cut", "half-a-line", "headless", "schema", "nonsense", "empty", "twice", "keys"),
+        *("deep", "bytes"),
+    ],
 )
 def test_a_baseline_that_is_no_whole_record_is_refused(
     audit: pytest.Pytester, change: Any, message: str
@@ -170,10 +217,25 @@ def test_a_baseline_that_is_no_whole_record_is_refused(
     """One line, exit code 4."""
     run(audit)
     texts = (audit.path / "out.jsonl").read_text().splitlines()
-    (audit.path / "old.jsonl").write_text("\n".join(change(texts)))
+    changed = "\n".join(change(texts)).encode(errors="surrogateescape")
+    (audit.path / "old.jsonl").write_bytes(changed)
     result = run(audit, "--droplets-baseline=old.jsonl")
     assert result.ret is pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: *old.jsonl*{message}*"])
+    (error,) = (line for line in result.errlines if line.startswith("ERROR: "))
+    assert "old.jsonl" in error
+    assert message in error
+
+
+def test_a_record_is_read_line_by_line(audit: pytest.Pytester) -> None:
+    """That it was cut shows at its end: no more than a line is held, however long it is."""
+    run(audit)
+    texts = (audit.path / "out.jsonl").read_text().splitlines()
+    (audit.path / "old.jsonl").write_text("\n".join(texts[:-1]))
+    reading = read_record(audit.path / "old.jsonl")
+    for text in texts[:-1]:
+        assert next(reading) == json.loads(text)
+    with pytest.raises(BaselineError, match="the record was cut"):
+        next(reading)
 
 
 @pytest.mark.parametrize(

@@ -286,3 +286,201 @@ def test_a_plugin_that_waits_for_teardown_gets_it(audit: pytest.Pytester) -> Non
     run(audit, "-k", "site.name")
     phases = (audit.path / "phases").read_text().split()
     assert phases == ["setup", "call", "teardown"] * 4
+
+
+# --- the order of a run, and what it keeps --------------------------------------------------
+
+HOSTS = """
+import gc
+import json
+from pathlib import Path
+
+import pytest
+from pytest_droplet.recording import ReplayHosts, load_recording
+
+
+def note(*words):
+    with Path("noted").open("a") as file:
+        print(*words, file=file)
+
+
+class Hosts(ReplayHosts):
+    def next_arrived(self, wanted):
+        return max(wanted)
+
+    def drop(self, droplet_id):
+        note("drop", droplet_id)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_droplet_connect():
+    return Hosts(load_recording(Path("recording")))
+"""
+
+
+def noted(audit: pytest.Pytester) -> list[str]:
+    """What the project's conftest noted, a line each."""
+    return (audit.path / "noted").read_text().splitlines()
+
+
+def test_the_run_takes_hosts_as_they_answer(audit: pytest.Pytester) -> None:
+    """Collected by Droplet id; run as the hosts come, those that no host is waited for first."""
+    audit.makeconftest(HOSTS)
+    collected = names(run(audit, "--co", "-q"))
+    assert [n.rpartition("-")[2] for n in collected[::2]] == ["11]", "12]", "13]", "14]"]
+
+    shown = names(run(audit, "-v"))
+
+    assert [n.rpartition("-")[2] for n in shown[::2]] == ["14]", "13]", "12]", "11]"]
+    assert shown[1::2] == [n.replace("site.name", "site.release") for n in shown[::2]]
+
+
+def test_facts_are_dropped_after_a_hosts_last_check(audit: pytest.Pytester) -> None:
+    """Before the next host's first one: what is held does not grow with the fleet."""
+    audit.makeconftest(
+        HOSTS
+        + """
+def pytest_runtest_logreport(report):
+    if report.when == "call" or report.failed:
+        note(report.nodeid.rpartition("-")[2].strip("]"))
+"""
+    )
+    run(audit)
+    assert noted(audit) == [
+        *("14", "14"),  # it is off: nothing was read of it
+        *("13", "13", "drop 13"),
+        *("12", "12", "drop 12"),
+        *("11", "11", "drop 11"),
+    ]
+
+
+def test_nothing_of_a_host_is_kept_but_its_row(audit: pytest.Pytester) -> None:
+    """At the end of the run there is no reading, and what the account's checks judge."""
+    audit.makeconftest(
+        HOSTS
+        + """
+from pytest_droplet.collection import audit_key
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    audit = session.config.stash[audit_key]
+    note("kept", len(audit._observations), sorted(audit.rows))
+"""
+    )
+    run(audit)
+    assert noted(audit)[-1] == "kept 0 [11, 12, 13, 14]"
+
+
+def test_the_garbage_collector_is_kept_out_of_the_way(audit: pytest.Pytester) -> None:
+    """While checks run, what existed before is frozen; afterwards all is as it was."""
+    audit.makeconftest(
+        """
+        import gc
+        from pathlib import Path
+
+        def note():
+            with Path("noted").open("a") as file:
+                print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0], file=file)
+
+        def pytest_collection():
+            note()
+
+        def pytest_runtest_logreport(report):
+            note()
+
+        def pytest_unconfigure():
+            note()
+        """
+    )
+    audit.runpytest_subprocess(*REPLAY, "-k", "site.name and db-1").assert_outcomes(passed=1)
+    before, *during, _ = noted(audit)
+    frozen, threshold = before.split()
+    assert frozen == "False"
+    assert {line.split()[0] for line in during} == {"True"}
+    assert all(int(line.split()[1]) > 10 * int(threshold) for line in during)
+
+
+@pytest.mark.parametrize("order", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_a_stuck_host_costs_nobody_else(audit: pytest.Pytester, order: tuple[str, ...]) -> None:
+    """The others are judged first; then its own time limit is waited for."""
+    audit.makeconftest(
+        """
+        import time
+        from dataclasses import replace
+        from pathlib import Path
+
+        import pytest
+        from pytest_droplet.recording import ReplayHosts, load_recording
+
+        class Hosts(ReplayHosts):
+            stuck = 11
+
+            def next_arrived(self, wanted):
+                ready = sorted(set(wanted) - {self.stuck})
+                return ready[0] if ready else self.stuck
+
+            def get(self, droplet_id):
+                found = super().get(droplet_id)
+                if droplet_id != self.stuck:
+                    return found
+                while len(Path("judged").read_text().split()) < 2:
+                    time.sleep(0.02)
+                return replace(found, state="unreachable", reason="db-1: no answer in time")
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_droplet_connect():
+            return Hosts(load_recording(Path("recording")))
+
+        def pytest_runtest_logreport(report):
+            if "release" in report.nodeid and (report.when == "call" or report.failed):
+                with Path("judged").open("a") as file:
+                    print(report.nodeid.rpartition("-")[2], file=file)
+        """
+    )
+    (audit.path / "judged").touch()
+    result = audit.runpytest_subprocess(
+        *REPLAY, "--droplets-report=jsonl:out.jsonl", "-k", "release", "--timeout=60", *order
+    )
+    result.assert_outcomes(failed=1, errors=2, skipped=1)
+    assert {r["droplet_id"]: r["verdict"] for r in results(audit)} == {
+        11: "unknown",
+        12: "fail",
+        13: "unknown",
+        14: "notapplicable",
+    }
+
+
+def test_ordinary_tests_keep_their_fixtures_and_marks(audit: pytest.Pytester) -> None:
+    """Classes, fixtures of any scope, xfail, parametrize and capture work beside checks."""
+    audit.makepyfile(
+        test_own="""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def log():
+            lines = []
+            yield lines
+            print("teardown", len(lines))
+
+        @pytest.fixture
+        def each(log, droplet):
+            log.append(droplet.name)
+            return droplet
+
+        class TestThem:
+            @pytest.mark.parametrize("number", [1, 2])
+            def test_numbers(self, each, number):
+                assert each.id > number
+
+            @pytest.mark.xfail(reason="later", strict=True)
+            def test_later(self, each):
+                assert each.region == "moon"
+
+        def test_output(droplet, capsys):
+            print(droplet.name)
+            assert capsys.readouterr().out == droplet.name + "\\n"
+        """
+    )
+    result = run(audit, "-rA", "-p", "no:logging")
+    result.assert_outcomes(passed=5 + 12, failed=1, errors=1, skipped=1, xfailed=4)
+    result.stdout.fnmatch_lines(["*teardown 12*"])

@@ -22,6 +22,7 @@ from tests.unit.test_report_sarif import ghas_errors
 ALICE = "AAAAC3NzaC1lZDI1NTE5AAAAILqFn/wWyXrdC8zwbER+OBSn+0iMucjAQMsl23UezI61"
 BOB = "AAAAC3NzaC1lZDI1NTE5AAAAIJ4UpMsLSXHzi/kWmiHSUbKNw766ZgeLbPP186B65u7k"
 KEYS = """sshd authorizedkeysfile .ssh/authorized_keys
+look s.ssh/authorized_keys
 file:root:s:600:root:1790000000:/root/.ssh/authorized_keys
 1:ssh-ed25519 {} who@laptop
 end:28
@@ -235,6 +236,19 @@ def test_the_account_fails_or_is_unknown_as_in_a_run_over_all(
     merged = messages(pytester.path / "out.jsonl")[IN_USE]  # which has the other fingerprint
     assert merged.partition(" (")[0] == messages(whole)[IN_USE].partition(" (")[0]
     assert messages(whole)[IN_USE].startswith(verdict)
+
+
+@pytest.mark.parametrize("second", [ALICE, BOB, None], ids=["unused", "used", "unreachable"])
+def test_the_account_alone_is_judged_the_same_with_workers(
+    pytester: pytest.Pytester, two_keys: Callable[..., Path], second: str | None
+) -> None:
+    """Where no check of a Droplet is selected the controller reads the hosts itself."""
+    two_keys(one=ALICE, two=second)
+    alone = record(pytester, "alone.jsonl", "--droplets=all", "-k", IN_USE)
+    workers = record(pytester, "workers.jsonl", "--droplets=all", "-k", IN_USE, "-n", "2")
+
+    assert len(messages(alone)) == 1
+    assert messages(workers) == messages(alone)
 
 
 def test_accounts_are_judged_each_by_itself(

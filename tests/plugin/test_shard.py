@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from pytest_droplet.testing import Cloud
+from tests.support.recordings import reached, save
+
 REPLAY = ("--droplets=all", "--droplets-replay=recording")
 
 
@@ -32,6 +35,29 @@ def test_shards_add_up_to_the_whole(audit: pytest.Pytester) -> None:
         "--droplets-report=jsonl:merged.jsonl",
     )
     assert results(audit, "merged.jsonl") == results(audit, "whole.jsonl")
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_a_droplet_keeps_its_shard_when_others_come_and_go(
+    pytester: pytest.Pytester, part: int
+) -> None:
+    """A baseline or a cache of a part is still of the same Droplets the next day."""
+    seen = []
+    for day, ids in (("monday", range(20, 40)), ("tuesday", (*range(20, 40, 3), *range(50, 57)))):
+        cloud = Cloud()
+        hosts = [reached(cloud, cloud.add(f"web-{i}", id=i)) for i in ids]
+        save(cloud, pytester.path / day, hosts)
+        pytester.runpytest_inprocess(
+            "--droplets=all",
+            f"--droplets-replay={day}",
+            f"--droplets-shard={part}/3",
+            f"--droplets-report=jsonl:{day}.jsonl",
+            *("--pyargs", "pytest_droplet.checks", "-k", "os.release-supported"),
+        )
+        seen.append({droplet_id for _, droplet_id, _ in results(pytester, f"{day}.jsonl")})
+    monday, tuesday = seen
+    assert tuesday & set(range(20, 40)) == monday & set(range(20, 40, 3))
+    assert tuesday - monday
 
 
 def test_a_shard_without_a_droplet_is_no_failure(audit: pytest.Pytester) -> None:

@@ -44,8 +44,9 @@ def needed(tool: str | None, reason: str) -> str:
 
 
 def axe_source() -> str:
-    """Return the source of axe-core, which npm keeps below ``AXE_CORE`` or the working folder."""
-    folders = [os.environ.get("AXE_CORE", ""), "node_modules/axe-core"]
+    """Return the source of axe-core, from ``AXE_CORE`` or the project's ``node_modules``."""
+    project = Path(__file__).parents[2]
+    folders = [os.environ.get("AXE_CORE", ""), str(project / "node_modules" / "axe-core")]
     found = [Path(f) / "axe.min.js" for f in folders if f and (Path(f) / "axe.min.js").is_file()]
     path = needed(
         str(found[0]) if found else None,

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytest_droplet.report.record import coverage, fingerprint
+
 Record = dict[str, Any]
 
-STARTED = "2026-11-22T10:00:00+00:00"
+STARTED = "2026-11-22T10:00:00Z"
 HOSTILE_NAME = "<img src=x onerror=alert(1)>"
 HOSTILE_TEXTS = (
     HOSTILE_NAME,
@@ -218,7 +220,7 @@ def header(checks: Iterable[_Check] = CHECKS, **more: Any) -> Record:
         "type": "header",
         "schema": 1,
         "tool": {"name": "pytest-droplet", "version": "0.1.0"},
-        "versions": {"python": "3.13.9", "pytest": "9.2.0"},
+        "versions": {"pytest-droplet": "0.1.0", "pytest": "9.2.0", "python": "3.13.9"},
         "selector": ["tag:prod"],
         "profile": ["droplet"],
         "started_at": STARTED,
@@ -240,8 +242,27 @@ def header(checks: Iterable[_Check] = CHECKS, **more: Any) -> Record:
             }
             for c in checks
         ],
+        "account": {
+            "droplets": [],
+            "keys": _row("GET /v2/account/keys", []),
+            "firewalls": _row("GET /v2/firewalls", []),
+            "settings": {},
+        },
         **more,
     }
+
+
+def _row(source: str, value: Any) -> Record:
+    return {"source": source, "observed_at": STARTED, "value": value, "missing": None}
+
+
+def ports(*open_ports: tuple[int, str, str], protocol: str = "tcp") -> Record:
+    """Return the rows of a Droplet that listens: port, process, who reaches it."""
+    value = [
+        {"port": port, "protocol": protocol, "process": process, "reachable": reach}
+        for port, process, reach in open_ports
+    ]
+    return {"droplet_exposed_ports": _row("/proc/net/tcp; nft -j list ruleset", value)}
 
 
 def droplet(number: int, name: str | None = None, **more: Any) -> Record:
@@ -278,9 +299,6 @@ def droplet(number: int, name: str | None = None, **more: Any) -> Record:
 
 def result(check: str, droplet_id: int | None, verdict: str = "pass", **more: Any) -> Record:
     """Return a result line of a check."""
-    fingerprint = hashlib.sha256(
-        f"{check} {droplet_id}".encode("utf-8", "surrogatepass")
-    ).hexdigest()[:16]
     return {
         "type": "result",
         "check": check,
@@ -291,9 +309,9 @@ def result(check: str, droplet_id: int | None, verdict: str = "pass", **more: An
         "evidence": [],
         "caused_by": None,
         "waiver": None,
-        "gated": verdict in {"fail", "unknown", "error"},
+        "gated": True,
         "duration_s": 0.0002,
-        "fingerprint": fingerprint,
+        "fingerprint": fingerprint(check, droplet_id),
         "nodeid": f"pytest_droplet/checks/{check.partition('.')[0]}.py::{check}[{droplet_id}]",
         **more,
     }
@@ -303,23 +321,14 @@ def summary(records: Iterable[Record], **more: Any) -> Record:
     """Return the summary line of the records before it."""
     lines = list(records)
     counts = Counter(r["verdict"] for r in lines if r["type"] == "result")
-    states = Counter(r["coverage"] for r in lines if r["type"] == "droplet")
-    tried = states["reached"] + states["unreachable"]
     return {
         "type": "summary",
-        "finished_at": "2026-11-22T10:00:04+00:00",
+        "finished_at": "2026-11-22T10:00:04Z",
         "duration_s": 3.9,
         "counts": dict(counts),
-        "coverage": {
-            "in_scope": sum(states.values()),
-            "reached": states["reached"],
-            "unreachable": states["unreachable"],
-            "off": states["off"],
-            "not_ours": states["not-ours"],
-            "percent": round(100 * states["reached"] / tried, 1) if tried else 100,
-            "required": 100,
-        },
+        "coverage": coverage((r for r in lines if r["type"] == "droplet"), 100),
         "exit_code": int(bool(counts["fail"] or counts["unknown"] or counts["error"])),
+        "waivers": [],
         **more,
     }
 
@@ -370,9 +379,7 @@ def hostile() -> list[Record]:
             droplet(number, name=text, tags=[text], region=text, size=text, image=text,
                     distribution=text, coverage="unreachable" if number % 2 else "reached",
                     reason=text,
-                    rows={"exposed_ports": {"value": [{"port": 22, "protocol": text,
-                                                       "process": text,
-                                                       "reachable": "internet"}]}})
+                    rows=ports((22, text, "internet"), protocol=text))
         )  # fmt: skip
         place = {"droplet_id": 417000001 + number, "user": text, "file": text, "line": 1,
                  "comment": text, "options": text}  # fmt: skip
@@ -384,11 +391,12 @@ def hostile() -> list[Record]:
         for check, verdict in zip(CHECKS[:3], ("fail", "unknown", "error"), strict=True):
             lines.append(
                 result(check.id, 417000001 + number, verdict, message=text * 2, traceback=text,
-                       evidence=[{"fact": text, "source": text, "observed_at": text,
+                       evidence=[{"fact": text, "source": text, "observed_at": STARTED,
                                   "value": text}])
             )  # fmt: skip
         lines.append(result(f"tests/test_own.py::{text}", 417000001 + number, "fail",
-                            title=text, message="x" * 200_000, nodeid=f"own{number}"))  # fmt: skip
+                            title=text, remediation=text, message="x" * 200_000,
+                            source_line=1, nodeid=f"tests/test_own.py::{text}"))  # fmt: skip
     return [*lines, summary(lines)]
 
 
@@ -420,19 +428,14 @@ def _with_state(host: Record, number: int) -> Record:
     elif number % 12 == 8:
         host["connection"] |= {"user": "audit", "root": False}
     if state is None:
-        ports = [(22, "sshd", "internet" if number % 4 else "vpc")]
+        listens = [(22, "sshd", "internet" if number % 4 else "vpc")]
         if "web" in host["name"]:
-            ports += [(80, "nginx", "internet"), (443, "nginx", "internet")]
+            listens += [(80, "nginx", "internet"), (443, "nginx", "internet")]
         if "db" in host["name"]:
-            ports += [(5432, "postgres", "internet" if number % 8 == 3 else "vpc")]
+            listens += [(5432, "postgres", "internet" if number % 8 == 3 else "vpc")]
         if "cache" in host["name"]:
-            ports += [(6379, "redis-server", "vpc")]
-        host["rows"]["exposed_ports"] = {
-            "value": [
-                {"port": port, "protocol": "tcp", "process": process, "reachable": reach}
-                for port, process, reach in ports
-            ]
-        }
+            listens += [(6379, "redis-server", "vpc")]
+        host["rows"] = ports(*listens)
     return host
 
 
@@ -515,18 +518,20 @@ def _keys(hosts: list[Record]) -> Iterable[Record]:
 def _own_tests(hosts: list[Record]) -> Iterable[Record]:
     for number, host in enumerate(hosts):
         node = f"tests/test_site.py::test_the_site_answers[{host['name']}-{host['id']}]"
-        yield result(
+        line = result(
             "tests/test_site.py::test_the_site_answers",
             host["id"],
             ("pass", "fail", "error")[number % 3],
             title="The site answers",
+            remediation="",
+            source_line=12,
             severity="medium",
             message=("", "assert 503 == 200", "ValueError: no such page")[number % 3],
-            traceback=None
-            if number % 3 < 2
-            else "Traceback (most recent call last):\n  ...\nValueError: no such page",
             nodeid=node,
         )
+        if line["message"]:
+            line["traceback"] = f"Traceback (most recent call last):\n  ...\n{line['message']}"
+        yield line
 
 
 def _waive(lines: list[Record]) -> None:
@@ -534,8 +539,7 @@ def _waive(lines: list[Record]) -> None:
     for record in [r for r in failing if r["verdict"] == "fail"][:2]:
         record |= {
             "verdict": "waived",
-            "gated": False,
-            "waiver": {"reason": "stateless: rebuilt from the image", "expires": "2026-12-31",
+            "waiver": {"number": 1, "reason": "stateless: rebuilt from the image", "expires": "2026-12-31",
                        "owner": "platform", "ticket": "https://tickets.example.com/OPS-12",
                        "expired": False},
         }  # fmt: skip
@@ -550,7 +554,7 @@ def _waivers() -> list[Record]:
          "reason": "is switched off in October", "owner": "mail", "ticket": "OPS-7",
          "state": "expired"},
         {"check": "tls.*", "select": "name:shop-*", "expires": "2027-03-01",
-         "reason": "behind the load balancer", "owner": None, "ticket": None, "state": "unused"},
+         "reason": "behind the load balancer", "owner": "", "ticket": "", "state": "unused"},
     ]  # fmt: skip
 
 
@@ -558,7 +562,7 @@ def _comparison(lines: list[Record]) -> Record:
     found = [r for r in lines if r["type"] == "result" and r["verdict"] == "fail"]
     return {
         "baseline": {
-            "recorded_at": "2026-11-15T10:00:00+00:00",
+            "recorded_at": "2026-11-15T10:00:00Z",
             "new": [r["fingerprint"] for r in found[::5]],
             "still": [r["fingerprint"] for r in found if r not in found[::5]],
             "fixed": [
@@ -568,7 +572,7 @@ def _comparison(lines: list[Record]) -> Record:
                  "droplet_name": "web-2"},
             ],
             "newly_waived": [],
-            "droplets_added": [417000003],
-            "droplets_gone": [416999000],
+            "droplets_added": ["web-3"],
+            "droplets_gone": ["web-0"],
         }
     }  # fmt: skip

@@ -238,6 +238,23 @@ class TestParse:
                 {"id": "x", "inbound_rules": [{}]},
                 "inbound_rules.protocol is absent",
             ),
+            (parse_firewall, {"id": "x"}, "firewalls[].inbound_rules is absent, expected a list"),
+            (parse_firewall, {"id": "x\n"}, "firewalls[].id is str 'x\\n', expected a word"),
+            (
+                parse_firewall,
+                {"id": "x", "inbound_rules": [{"protocol": "tcp", "sources": {}}]},
+                "inbound_rules.ports is absent",
+            ),
+            (
+                parse_firewall,
+                {"id": "x", "inbound_rules": [{"protocol": "tcp", "ports": "22"}]},
+                "inbound_rules.sources is absent, expected an object",
+            ),
+            (
+                parse_firewall,
+                {"id": "x", "inbound_rules": None, "outbound_rules": []},
+                "firewalls[].pending_changes is absent",
+            ),
             (
                 parse_firewall,
                 {"id": "x", "droplet_ids": ["do:1"]},

@@ -20,7 +20,9 @@ import asyncssh
 import pytest
 
 from pytest_droplet.connection import pool as pool_module
+from pytest_droplet.connection import reader
 from pytest_droplet.connection.pool import Pool, PoolOptions, Target
+from pytest_droplet.connection.probe import SSH_AUTH
 from pytest_droplet.model import HostReading, NotObservedError, Probe, Section
 from tests.support.ssh_server import (
     Handler,
@@ -94,7 +96,7 @@ def test_a_host_is_read_over_one_connection(farm: Servers, open_pool: MakePool) 
     reading = read(pool, HOME, OS, ROOT)
 
     assert (reading.state, reading.reason, reading.user) == ("reached", "", "root")
-    assert (reading.address, reading.port) == (HOME, server.port)
+    assert (reading.address, reading.port, reading.via) == (HOME, server.port, "direct")
     assert reading.section("os").stdout == "Debian\n"
     assert server.logins == 1
     assert pool.counts.connections == 1
@@ -718,6 +720,7 @@ def test_one_connection_to_a_jump_host_serves_all_behind_it(
     assert sorted(inner.forwarded) == sorted((a, behind.port) for a in fleet)
     assert behind.logins == 20
     assert (pool.counts.connections, pool.counts.jump_hosts) == (20, 2)
+    assert {pool.get(i).via for i in fleet.values()} == {"jump"}
 
 
 def test_a_jump_host_that_fails_is_named(farm: Servers, open_pool: MakePool) -> None:
@@ -759,7 +762,8 @@ def test_a_proxy_command_is_the_users_own(farm: Servers, open_pool: MakePool) ->
     config = farm.config(
         server.port, "Host web-1", f"  ProxyCommand {sys.executable} {relay} %h %p"
     )
-    assert read(open_pool(config)).state == "reached"
+    reading = read(open_pool(config))
+    assert (reading.state, reading.via) == ("reached", "command")
 
 
 # --- commands afterwards --------------------------------------------------------------------
@@ -855,6 +859,38 @@ def test_probes_see_the_sections_and_end_in_time(farm: Servers, open_pool: MakeP
         "broken": "the probe failed (ValueError: bad bytes)",
         "slow": "the host's time limit ended the probe",
     }
+
+
+def test_an_address_behind_a_bastion_is_not_probed_from_here(
+    farm: Servers, open_pool: MakePool
+) -> None:
+    """Here it belongs to another machine, which must not be judged in its place."""
+    server = farm.ssh({HOME: 7})
+    jump = farm.ssh({"127.0.0.2": 1000}, forwards=True)
+    config = farm.config(server.port, "Host web-1", f"  ProxyJump 127.0.0.2:{jump.port}")
+
+    reading = read(open_pool(config), probes=[Probe("p", seen), SSH_AUTH])
+
+    assert (reading.state, reading.via) == ("reached", "jump")
+    assert "127.0.0.1 is not the host behind the bastion" in reading.probe_errors["p"]
+    assert reading.probe("ssh_auth")["root"] == ["publickey"]  # asked through the bastion
+    assert (jump.connections, len(jump.forwarded), server.connections) == (1, 3, 3)
+    assert read(open_pool(farm.config(server.port)), probes=[Probe("p", seen)]).probes
+
+
+@pytest.mark.parametrize(
+    ("address", "same"),
+    [
+        ("203.0.113.7", True),
+        ("2001:db8::7", True),
+        ("10.114.0.2", False),
+        ("fd00::2", False),
+        ("web-1.example.com", False),
+    ],
+)
+def test_which_addresses_are_the_hosts_from_everywhere(address: str, *, same: bool) -> None:
+    """A name may lead to anything."""
+    assert reader._means_the_same_here(address) is same
 
 
 def test_probes_can_be_off(farm: Servers, open_pool: MakePool) -> None:

@@ -192,6 +192,17 @@ def test_a_cut_run_says_so(tmp_path: Path) -> None:
     assert 'class="top tone-open"' in text
 
 
+def test_a_run_that_was_stopped_is_not_good(tmp_path: Path) -> None:
+    """Though all that it judged is."""
+    lines = one("pass")
+    lines[-1]["not_run"] = 3
+    text = draw(tmp_path, lines)
+
+    assert "This run was stopped: 3 tests did not run" in text
+    assert "<h1>No findings, but not everything is known</h1>" in text
+    assert 'class="top tone-open"' in text
+
+
 def test_a_replay_and_a_low_coverage_are_noted(tmp_path: Path) -> None:
     """What qualifies the figures stands beside them."""
     replay = {"recorded_at": "2026-11-20T09:30:00Z", "source": "demo"}
@@ -206,7 +217,7 @@ def test_a_replay_and_a_low_coverage_are_noted(tmp_path: Path) -> None:
 
 
 def test_what_to_fix_first_goes_by_severity_and_droplets(tmp_path: Path) -> None:
-    """Ten high findings weigh more than one critical; what another causes is folded into it."""
+    """A critical finding comes before ten high ones, these before one; effects are folded."""
     lines = [sample.header(())]
     for number in range(10):
         droplet = 417000001 + number
@@ -216,13 +227,15 @@ def test_what_to_fix_first_goes_by_severity_and_droplets(tmp_path: Path) -> None
             sample.result("auditd.running", droplet, "fail", severity="high",
                           caused_by="auditd.installed")
         )  # fmt: skip
+    lines.append(sample.result("backups.enabled", 417000001, "fail", severity="high"))
     lines.append(sample.result("os.release-supported", 417000001, "fail", severity="critical"))
 
     first = draw(tmp_path, lines).split('<ol class="first">')[1].split("</ol>")[0]
 
     assert re.findall(r'href="#(.+?)"', first) == [
-        "check=auditd.installed",
         "check=os.release-supported",
+        "check=auditd.installed",
+        "check=backups.enabled",
     ]
     assert "fails on 10 Droplets" in first
     assert "causes 10 more" in first
@@ -238,7 +251,7 @@ def test_changes_since_the_baseline_mark_the_findings(tmp_path: Path) -> None:
     assert marks.count("new") == len(baseline["new"])
     assert marks.count("still") == len(baseline["still"])
     assert "7 days earlier" in text
-    assert "Droplets that went: <bdi>416999000</bdi>" in text
+    assert "Droplets that went: <bdi>web-0</bdi>" in text
 
 
 def test_waivers_show_their_expiry(tmp_path: Path) -> None:
@@ -500,7 +513,11 @@ def test_the_picture_is_there_as_a_table(browser: Browser, fleet: Path) -> None:
 def test_nothing_injected_runs(browser: Browser, tmp_path: Path) -> None:
     """Hostile names, messages, evidence and URLs are shown as they are and run nothing."""
     path = tmp_path / "hostile.html"
-    extras = {"own0": [{"format_type": "html", "content": "<img src=x onerror=alert(9)>"}]}
+    extras = {
+        f"tests/test_own.py::{sample.HOSTILE_NAME}": [
+            {"format_type": "html", "content": "<img src=x onerror=alert(9)>"}
+        ]
+    }
     write_html(sample.hostile(), path, title=sample.HOSTILE_NAME, extras=extras)
     for fragment in ("", "#view=droplet", "#droplet=417000001", "#q=<img src=x onerror=alert(1)>"):
         with browser.page(path, fragment) as page:
@@ -509,6 +526,8 @@ def test_nothing_injected_runs(browser: Browser, tmp_path: Path) -> None:
                 page.settle()
             assert page.dialogs() == 0
             assert page.errors() == []
+            if not fragment:
+                assert "<img src=x onerror=alert(9)>" in page.text("#list pre")
             assert page.eval("document.querySelectorAll('img, svg[onload]').length") == 0
             assert page.requests() == [path.as_uri()]
             assert page.eval("document.scripts.length") == 2

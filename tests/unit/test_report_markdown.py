@@ -47,6 +47,14 @@ def test_a_cut_run_says_so() -> None:
     assert "**This run was cut: what is not listed was not looked at.**" in page
 
 
+def test_a_run_that_was_stopped_says_so() -> None:
+    """With the number of tests that did not run."""
+    lines = sample.small()
+    lines[-1]["not_run"] = 3
+    text = draw(Document.from_lines(lines))
+    assert "**This run was stopped: tests that did not run: 3.**" in text
+
+
 def test_hostile_texts_are_shown_and_do_nothing() -> None:
     """No element, no link and no image but those of the page's own frame."""
     page = html(draw(Document.from_lines(sample.hostile())))

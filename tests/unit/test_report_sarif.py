@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,63 @@ def test_more_findings_than_github_takes(tmp_path: Path, monkeypatch: pytest.Mon
     assert {r["level"] for r in run["results"]} == {"error"}
     texts = [n["message"]["text"] for n in run["invocations"][0]["toolExecutionNotifications"]]
     assert any(re.match(r"\d+ of \d+ findings are left out", text) for text in texts)
+
+
+def test_no_file_is_larger_than_github_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gzipped, with what hardly compresses; the worst stay and a notification counts the rest."""
+    monkeypatch.setattr(sarif, "_GZIPPED_BYTES", 300_000)
+    chance = random.Random(7)
+    lines = [sample.header(), sample.droplet(0)]
+    for number in range(1_000):
+        value = chance.randbytes(200).hex()
+        evidence = [{"fact": "f", "source": "s", "observed_at": sample.STARTED, "value": value}]
+        severity = ("low", "critical")[number % 2]
+        lines.append(
+            sample.result(
+                f"a.{number}", 417000001, "fail", severity=severity, evidence=evidence * 3
+            )
+        )
+    run = run_of([*lines, sample.summary(lines)], tmp_path)
+    assert len(gzip.compress((tmp_path / "out.sarif").read_bytes())) < 400_000
+    assert 500 < len(run["results"]) < 1_000
+    assert {r["properties"]["severity"] for r in run["results"][:500]} == {"critical"}
+    (note,) = (
+        n["message"]["text"]
+        for n in run["invocations"][0]["toolExecutionNotifications"]
+        if n["descriptor"]["id"] == "incomplete"
+    )
+    assert note.startswith(f"{1_000 - len(run['results'])} of 1000 findings are left out")
+    assert ghas_errors(tmp_path / "out.sarif") == []
+
+
+def test_a_huge_fleet_keeps_all_limits_of_github(tmp_path: Path) -> None:
+    """25,000 results in one run, 25,000 rules, 20 tags a rule, 1,000 locations a result."""
+    lines = [sample.header(), *(sample.droplet(n) for n in range(2_000))]
+    lines += [
+        sample.result(f"a.{n % 14}", line["id"], "fail")
+        for n in range(13)
+        for line in lines
+        if line["type"] == "droplet"
+    ]
+    run = run_of([*lines, sample.summary(lines)], tmp_path)
+    assert len(run["results"]) == 25_000
+    assert len(run["tool"]["driver"]["rules"]) <= 25_000
+    assert max(len(r["properties"]["tags"]) for r in run["tool"]["driver"]["rules"]) <= 20
+    assert max(len(r["locations"]) for r in run["results"]) <= 1_000
+    assert len(gzip.compress((tmp_path / "out.sarif").read_bytes(), 1)) < 10_000_000
+
+
+def test_a_run_that_was_stopped_was_not_successful(tmp_path: Path) -> None:
+    """Though nothing of what it judged is unknown."""
+    lines = [sample.header(), sample.droplet(0), sample.result("a.b", 417000001, "pass")]
+    run = run_of([*lines, sample.summary(lines)], tmp_path)
+    assert run["invocations"][0]["executionSuccessful"]
+    run = run_of([*lines, sample.summary(lines, not_run=3)], tmp_path)
+    assert not run["invocations"][0]["executionSuccessful"]
+    (note,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert note["message"]["text"] == "The run was stopped: 3 tests did not run."
 
 
 def test_notifications_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def test_every_shell_gives_the_same_answer(shell: list[str]) -> None:
     assert answer.complete
     assert answer.uid == os.getuid()
     got = answer.sections
-    assert (got["plain"].stdout, got["plain"].stderr, got["plain"].rc) == ("out\n", "err", 3)
+    assert (got["plain"].stdout, got["plain"].stderr, got["plain"].rc) == ("out\n", "err\n", 3)
     assert got["no-newline"].stdout == "a\n\nb"
     assert got["quotes"].stdout == r"""it's"$HOME`a\b"""
     assert got["absent"].rc == 127
@@ -95,7 +95,7 @@ def test_every_shell_gives_the_same_answer(shell: list[str]) -> None:
         assert len(got[name].stdout) == STDOUT_CAP_BYTES
     assert not got["noisy"].truncated
     assert got["noisy"].stdout == "after\n"
-    assert got["noisy"].stderr.endswith("100000")
+    assert got["noisy"].stderr.endswith("\n100000\n")
     assert len(got["noisy"].stderr) <= STDERR_CAP_BYTES
     assert got["framing"].stdout == "\n--ffff end framing rc=0\n\n--ffff eof\n"
     assert got["bytes"].stdout == "a\0b\N{REPLACEMENT CHARACTER}c"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pytest_droplet.report.record import coverage
 from pytest_droplet.report.terminal import Summary, summary_texts
 
@@ -28,15 +30,25 @@ def result(check: str, number: int | None, verdict: str = "fail", **more: Any) -
     return line | {"message": f"{check} is bad", "caused_by": None} | more
 
 
-def text(findings: list[dict[str, Any]], *droplets: dict[str, Any], width: int = 80) -> str:
+def text(
+    findings: list[dict[str, Any]],
+    *droplets: dict[str, Any],
+    width: int = 80,
+    verbosity: int = 0,
+    **more: Any,
+) -> str:
     """The summary as text."""
     counts: dict[str, int] = {"pass": 3}
     for line in findings:
         counts[line["verdict"]] = counts.get(line["verdict"], 0) + 1
-    summary = Summary(
-        tuple(findings), CHECKS, {d["id"]: d for d in droplets}, coverage(droplets, 100), counts
-    )
-    return "\n".join(line.text for line in summary_texts(summary, width))
+    told: dict[str, Any] = {
+        "findings": tuple(findings),
+        "checks": CHECKS,
+        "droplets": {d["id"]: d for d in droplets},
+        "coverage": coverage(droplets, 100),
+        "counts": counts,
+    }
+    return "\n".join(line.text for line in summary_texts(Summary(**told | more), width, verbosity))
 
 
 def test_findings_are_grouped_by_check_worst_first() -> None:
@@ -109,6 +121,65 @@ def test_long_texts_and_many_droplets_are_cut() -> None:
     )
     assert "  and 80 more Droplets: see the report" in shown
     assert len(shown) < 10_000
+
+
+@pytest.mark.parametrize("width", [1, 20, 39, 40, 44, 45, 46, 47, 80, 300])
+def test_a_remedy_fits_every_width(width: int) -> None:
+    """The lines of a long remedy are no wider than the terminal, from 20 columns on."""
+    page = {"title": "a", "remediation": "Do ``this`` and then that. " * 40}
+    shown = text([result("ssh.a", 1)], droplet(1), checks={"ssh.a": page}, width=width)
+    remedy = [line for line in shown.splitlines() if line.startswith(("  fix: ", "       "))]
+    assert len(remedy) == (4 if width == 300 else 5)
+    assert max(map(len, remedy)) <= max(20, width - 2)
+    whole = text(
+        [result("ssh.a", 1)], droplet(1), checks={"ssh.a": page}, width=width, verbosity=1
+    )
+    assert whole.count("`this`") == 40
+
+
+def test_verbosity_says_how_much_is_told() -> None:
+    """-v lists every Droplet, -q leaves the remedy out, -qq the Droplets too."""
+    page = {"title": "no root login", "remediation": "Close it."}
+    droplets = [droplet(i) for i in range(1, 31)]
+    lost = [droplet(i, "unreachable") for i in range(31, 61)]
+    found = [result("ssh.a", i) for i in range(1, 31)]
+    shown = {
+        verbosity: text(found, *droplets, *lost, checks={"ssh.a": page}, verbosity=verbosity)
+        for verbosity in (1, 0, -1, -2)
+    }
+    assert "  and 10 more Droplets: see the report\n" in shown[0]
+    assert "UNREACHABLE 10 more Droplets: see the report\n" in shown[0]
+    assert "more Droplets" not in shown[1]
+    assert shown[1].count("ssh.a is bad") == 30
+    assert shown[1].count("UNREACHABLE") == 30
+    assert ["  fix: Close it." in shown[v] for v in shown] == [True, True, False, False]
+    assert shown[-1].count("ssh.a is bad") == 20
+    assert "HIGH ssh.a: no root login (30 Droplets)\n" in shown[-2]
+    assert "ssh.a is bad" not in shown[-2]
+    assert all("30 findings (30 high)" in shown[v] for v in shown)
+
+
+def test_the_time_since_the_baseline_is_named() -> None:
+    """In days, in hours below two days, in minutes below two hours."""
+    changes = {
+        "recorded_at": "2026-11-15T10:00:00Z",
+        **dict.fromkeys(("new", "fixed", "still", "newly_waived"), ()),
+        **dict.fromkeys(("droplets_added", "droplets_gone"), ()),
+    }
+    told = {
+        "2026-11-22T10:00:00Z": "7 days before",
+        "2026-11-16T11:10:00Z": "25 hours before",
+        "2026-11-15T11:01:00Z": "61 minutes before",
+        "2026-11-15T10:01:00Z": "1 minute before",
+        "": "",
+    }
+    for judged_at, words in told.items():
+        shown = text([], droplet(1), changes=changes, judged_at=judged_at)
+        since = next(line for line in shown.splitlines() if line.startswith("since "))
+        assert since == (
+            f"since 2026-11-15T10:00:00Z{f', {words}' if words else ''}: "
+            "0 new, 0 fixed, 0 still failing, 0 newly waived"
+        )
 
 
 def test_a_broken_check_is_named() -> None:

@@ -264,9 +264,10 @@ const colour = (property) => getComputedStyle(document.documentElement).getPrope
 /* Make a picture in a box. What is handed over:
    columns: () → [{label, group, title}];  lines: () → numbers of Droplets, top down;
    look: (droplet, column) → {kind, mark, faint} or null;  tell: (droplet, column) → texts;
-   pick: (droplet or undefined, column or undefined), called for a click and for Enter.
-   Without an order of its own (sorted), lines that look alike stand together, worst first. */
-const picture = (box, name, tones, { columns, lines, look, tell, pick, sorted }) => {
+   pick: (droplet or undefined, column or undefined), for a click and Enter;
+   grid: () → a table, else one of these columns.
+   Unless they are sorted, lines that look alike stand together, worst first. */
+const picture = (box, name, tones, { columns, lines, look, tell, pick, sorted, grid }) => {
   const canvas = h('canvas', { 'aria-hidden': 'true' });
   const pad = h('div');
   const hint = h('p.soft.small.hint', { id: `${box.id}-hint` },
@@ -280,7 +281,16 @@ const picture = (box, name, tones, { columns, lines, look, tell, pick, sorted })
 
   const isTall = () => (tall === null ? list.length <= 40 : tall);
   const size = button('', () => { tall = !isTall(); view.scrollTop = 0; draw(); });
-  tools.append(size);
+  const sheet = h('div', { id: box.id.replace('box', 'table') });
+  let open = false;
+  const toggle = button('Show as a table', () => {
+    toggle.setAttribute('aria-expanded', (open = !open));
+    fill();
+  }, { 'aria-expanded': 'false', 'aria-controls': sheet.id });
+  const cells = (i) => [bdi(droplets[i].name), ...cols.map((_, c) => tell(i, c).at(-1))];
+  const fill = () => sheet.replaceChildren(...(open ? [grid ? grid()
+    : table(name, ['Droplet', ...cols.map(({ label }) => label)], list, cells, 100)] : []));
+  tools.append(size, toggle);
 
   const layout = (printing) => {
     const width = printing ? 1000 : view.clientWidth;
@@ -430,7 +440,7 @@ const picture = (box, name, tones, { columns, lines, look, tell, pick, sorted })
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', soon);
   const legend = h('ul.legend', tones.map(([tone, mark, text]) =>
     h('li', h(`i.t-${tone}`, { 'aria-hidden': 'true' }, mark), text)));
-  box.append(view, now, legend, hint, tools);
+  box.append(view, now, legend, hint, tools, sheet);
   const update = () => {
     cols = columns();
     list = lines();
@@ -441,16 +451,16 @@ const picture = (box, name, tones, { columns, lines, look, tell, pick, sorted })
       list.sort((a, b) => alike.get(a).localeCompare(alike.get(b)) || a - b);
     }
     draw();
+    fill();
   };
   pictures.push({ update, draw });
-  return tools;
 };
 
 const buildFleet = () => {
   const box = $('fleet-box');
   let cols = [], list = [], plain = true;
   const short = ({ id, family, title }) => (id.startsWith(`${family}.`) ? id.slice(family.length + 1) : title);
-  const tools = picture(box, 'Picture of the fleet: a line for each Droplet, a column for each check', [
+  picture(box, 'Picture of the fleet: a line for each Droplet, a column for each check', [
     ...Object.entries(KINDS).map(([kind, [mark, word]]) => [kind, mark, word])], {
     columns: () => {
       const seen = new Set(rows.filter((row) => scope[row]).map((row) => data.check[row]));
@@ -461,9 +471,7 @@ const buildFleet = () => {
     },
     lines: () => {
       const seen = new Set(rows.filter((row) => scope[row]).map((row) => data.droplet[row]));
-      list = dropletOrder.filter((i) => seen.has(i));
-      drawTable();
-      return list;
+      return (list = dropletOrder.filter((i) => seen.has(i)));
     },
     sorted: true,
     look: (i, c) => {
@@ -490,23 +498,14 @@ const buildFleet = () => {
         view: c === undefined ? 'droplet' : state.view,
       }, 'findings');
     },
+    grid: () => {
+      const groups = families.filter((family) => cols.some((i) => checks[i].family === family));
+      return table('Verdicts by Droplet and family', ['Droplet', ...groups], list, (i) => [
+        h('a', hrefOf({ droplet: keyOf(droplets[i]), view: 'droplet' }), bdi(droplets[i].name)),
+        ...groups.map((family) => inWords(cols.filter((c) => checks[c].family === family)
+          .map((c) => at(i, c)).filter((row) => row !== undefined)) || '–')], 100);
+    },
   });
-  const grid = h('div', { id: 'fleet-table' });
-  const toggle = button('Show as a table', () => {
-    toggle.setAttribute('aria-expanded', toggle.getAttribute('aria-expanded') === 'false');
-    drawTable();
-  }, { 'aria-expanded': 'false', 'aria-controls': 'fleet-table' });
-  tools.append(toggle);
-  box.append(grid);
-  const drawTable = () => {
-    grid.replaceChildren();
-    if (toggle.getAttribute('aria-expanded') === 'false') return;
-    const groups = families.filter((family) => cols.some((i) => checks[i].family === family));
-    grid.append(table('Verdicts by Droplet and family', ['Droplet', ...groups], list, (i) => [
-      h('a', hrefOf({ droplet: keyOf(droplets[i]), view: 'droplet' }), bdi(droplets[i].name)),
-      ...groups.map((family) => inWords(cols.filter((c) => checks[c].family === family)
-        .map((c) => at(i, c)).filter((row) => row !== undefined)) || '–')], 100));
-  };
 };
 
 const keyName = (key) => (key.account_key && key.account_key.name)
