@@ -19,6 +19,7 @@ from .test_pages import fields, words
 
 TUTORIAL = ROOT / "docs/tutorial.md"
 WRITE_A_CHECK = ROOT / "docs/how-to/write-a-check.md"
+ADD_A_FACT = ROOT / "docs/how-to/add-a-fact.md"
 WAIVE = ROOT / "docs/how-to/waive.md"
 FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
@@ -40,8 +41,8 @@ def recording(tmp_path: Path) -> Path:
 def write_files(page: Path, folder: Path) -> list[str]:
     """Write the files that a page shows, and return the names of those that are tests."""
     shown = [b for b in blocks(page) if re.fullmatch(r"[\w-]+\.(py|toml)", b.caption)]
-    for block in shown:
-        (folder / block.caption).write_text(block.text)
+    for name in dict.fromkeys(block.caption for block in shown):
+        (folder / name).write_text("".join(b.text for b in shown if b.caption == name))
     return [b.caption for b in shown if b.caption.startswith("test_")]
 
 
@@ -95,10 +96,23 @@ def test_the_checks_of_the_how_to_judge_as_it_says(
         "site.release": "pass",
         "site.port-open[80]": "pass",
         "site.port-open[443]": "pass",
-        "site.swap-off": "pass",
         "site.kernel-flavour": "pass",
         "site.database-private": "pass",
     }
+
+
+def test_the_facts_of_the_how_to_are_read(pytester: pytest.Pytester, recording: Path) -> None:
+    """The facts of "add a fact" are evidence of the checks that ask for them."""
+    tests = write_files(ADD_A_FACT, pytester.path)
+    run(
+        pytester,
+        ["pytest", "--droplets=tag:web", "--droplets-report=jsonl:out.jsonl", *tests],
+        recording,
+    )
+
+    found = results(pytester.path / "out.jsonl")
+    on_web_1 = {r["check"]: r["verdict"] for r in found if r["droplet_id"] == 1001}
+    assert on_web_1 == {"site.swap-off": "pass", "site.young": "pass"}
     swap = next(r for r in found if r["check"] == "site.swap-off" and r["verdict"] == "fail")
     assert swap["message"] == "swap is used: /swapfile"
     assert swap["evidence"][0]["value"] == "/swapfile"
@@ -148,7 +162,7 @@ def test_the_page_of_the_record_names_every_field(
     for kind in kinds:
         of_kind = [line for line in lines if line["type"] == kind]
         assert set().union(*of_kind) <= fields(kind), kind
-        assert fields(kind) - set().union(*of_kind) <= {"merged", "traceback"}, kind
+        assert fields(kind) - set().union(*of_kind) <= {"merged", "not_run", "traceback"}, kind
         code = {word.strip("`") for word in words(kind)}
         assert {n for line in of_kind for n in _inner(line)} <= code, kind
 

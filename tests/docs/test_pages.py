@@ -60,7 +60,7 @@ def test_checks_and_facts_exist(page: Path) -> None:
     bases = {check.base_id for check in shipped().values()}
     named = re.findall(rf"(?<![\w/.])((?:{'|'.join(families)})\.[a-z*][a-z*-]+)\b\*?", text)
     for check_id in named:
-        if not check_id.endswith((".py", ".service")):
+        if not check_id.endswith((".py", ".service", ".socket")):
             assert any(fnmatchcase(base, f"{check_id}*") for base in bases), check_id
     known = set(all_facts()) | given_names() | {"droplet_check"} | IN_THE_RECORD
     defined = set(re.findall(r"def (droplet_\w+)", text))
@@ -74,15 +74,44 @@ def _own_facts(page: Path) -> list[str]:
 
 @every_page
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file of the repository."""
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
-        assert (page.parent / target).exists(), target
+    """Every relative link names a file of the repository, and a heading that is in it."""
+    for target, heading in re.findall(
+        r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text("utf-8")
+    ):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not heading or heading in headings(path), f"{target}#{heading}"
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors that GitHub and MyST give to the headings of a page of Markdown."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_a_link_to_nowhere_is_found() -> None:
+    """The headings of a page are those that a reader sees, not those in its code."""
+    assert "the-token-of-doctl" in headings(DOCS / "reference/options.md")
+    assert "the-token-of-nobody" not in headings(DOCS / "reference/options.md")
+
+
+def test_no_page_is_left_out_of_the_menu() -> None:
+    """Every page of the documentation is in a table of contents of the first page."""
+    index = (DOCS / "index.md").read_text("utf-8")
+    listed = set(re.findall(r"^([\w/-]+)$", index, re.MULTILINE))
+
+    for page in PAGES:
+        name = page.relative_to(ROOT).with_suffix("").as_posix().removeprefix("docs/")
+        if page.is_relative_to(DOCS) and name != "index":
+            assert name in listed or page.parent.name in {"how-to", "explanation"}, name
+            assert f"({page.relative_to(DOCS).as_posix()})" in index, name
 
 
 @every_page
 def test_console_blocks_hold_known_commands(page: Path) -> None:
     """A command is pytest's, which is run elsewhere, or one of those that set it up."""
-    allowed = {"pytest", "pip", "python", "python3", "export"}
+    allowed = {"pytest", "pip", "python", "python3", "export", "coverage"}
     for words in commands(page):
         assert Path(words[0]).name in allowed, words
 

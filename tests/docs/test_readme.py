@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 import struct
 
-from pytest_droplet.catalogue import Check, shipped
+import pytest
 
-from .markdown import ROOT
+from pytest_droplet.catalogue import Check, shipped
+from tests.examples.fleet import write_fleet
+
+from .markdown import ROOT, blocks
 from .test_reference import load_reference
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -94,6 +97,23 @@ def test_the_demo_is_the_first_command() -> None:
 
     assert "\n" not in first
     assert "--droplets=demo --pyargs pytest_droplet.checks --html=audit.html" in first
+
+
+def test_the_checks_that_it_shows_judge(pytester: pytest.Pytester) -> None:
+    """Its block of Python is a file of tests: each gives a verdict on each Droplet."""
+    (shown,) = (b.text for b in blocks(ROOT / "README.md") if b.language == "python")
+    write_fleet(pytester.path / "recording")
+    pytester.makepyfile(test_site=shown)
+
+    result = pytester.runpytest_inprocess(
+        *("--droplets=tag:prod", "--droplets-replay=recording", "-p", "no:randomly"),
+        "test_site.py",
+    )
+
+    outcomes = result.parseoutcomes()
+    assert sum(outcomes.values()) == 6
+    assert outcomes["passed"] == 2
+    assert outcomes["errors"] == 4
 
 
 def updated(text: str) -> str:

@@ -26,6 +26,7 @@ own 2001 /usr/sbin/sshd
 own 2002 /usr/sbin/nginx
 own 2003 /usr/sbin/nginx
 own 2004 /usr/lib/postgresql/17/bin/postgres
+end
 """
 _NO_SWAP = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
 HARDENED = {

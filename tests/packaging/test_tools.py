@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Any
 
@@ -34,6 +35,26 @@ def test_types_are_checked_by_the_same_mypy() -> None:
 
     assert len(asked) == 2
     assert len(set(asked)) == 1
+
+
+def test_the_changelog_takes_every_fragment() -> None:
+    """A file of another name would be left out of the release in silence."""
+    kinds = "|".join(kind["directory"] for kind in settings()["tool"]["towncrier"]["type"])
+    changelog = (ROOT / "docs/changelog.md").read_text("utf-8")
+
+    for path in (ROOT / "docs/changelog.d").iterdir():
+        assert re.fullmatch(rf"\+[a-z0-9-]+\.({kinds})\.md", path.name), path.name
+        assert len(path.read_text("utf-8").splitlines()) == 1, path.name
+    assert settings()["tool"]["towncrier"]["start_string"] in changelog
+
+
+def test_ci_runs_every_test_and_asks_for_coverage() -> None:
+    """README's test command runs as it is; what is measured fails below 95 %."""
+    ci = (ROOT / ".ci/run").read_text("utf-8").splitlines()
+
+    assert ci[-1] == "pytest"
+    assert "coverage report" in ci
+    assert settings()["tool"]["coverage"]["report"]["fail_under"] >= 95
 
 
 def test_coverage_counts_branches() -> None:
