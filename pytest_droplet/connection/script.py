@@ -47,12 +47,15 @@ done
 sec() {
 printf '\n--NONCE begin %s\n' "$1"
 c=$( { e=$( {
-{ $t sh -c "$2" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } | head -c STDOUT >&9 7>&- 8>&- 9>&-
+{ $t sh -c "$2" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } |
+{ head -c STDOUT >&9 7>&- 8>&- 9>&- || echo lost >&8; }
 } 7>&1 | tail -c STDERR 8>&- 9>&-; printf x ); } 8>&1; printf x%s "$e" )
 e=${c#*"$nl"x}
 e=${e%x}
 [ -z "$e" ] || printf '\n--NONCE err %s\n%s' "$1" "$e"
-printf '\n--NONCE end %s rc=%s\n' "$1" "${c%%"$nl"*}"
+c=${c%%"$nl"x*}
+case $c in *lost*) c=137; esac
+printf '\n--NONCE end %s rc=%s\n' "$1" "$c"
 }
 rootsec() {
 if [ "$u" = 0 ]; then sec "$1" "$2"; else printf '\n--NONCE skip %s\n' "$1"; fi

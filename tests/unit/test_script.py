@@ -119,6 +119,24 @@ def test_without_root_a_root_section_is_not_run() -> None:
     assert answer.sections["os"].stdout.strip() == str(answer.uid)
 
 
+def test_output_that_was_lost_on_its_way_is_missing(shell: list[str], tmp_path: Path) -> None:
+    """The command ended well, but what passes its output on was killed before it had it all."""
+    head = tmp_path / "head"
+    head.write_text('#!/bin/sh\nread -r line\necho "$line"\ncat >/dev/null\nkill -9 $$\n')
+    head.chmod(0o755)
+    sections = (Section("lost", "echo first; echo second"), Section("next", "true"))
+    text = compose(sections, NONCE, as_logged_in=True)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    done = subprocess.run(
+        [*shell, "-s"], input=text.encode(), capture_output=True, env={"PATH": path}, check=False
+    )
+
+    assert b"first" in done.stdout
+    lost = parse(done.stdout, sections, NONCE).sections["lost"]
+    assert lost.missing == "it was killed on the host before its end (status 137)"
+
+
 def test_a_section_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time limit ends one section with status 124; the next one is run."""
     monkeypatch.setattr("pytest_droplet.connection.script.SECTION_TIMEOUT_S", 1)
