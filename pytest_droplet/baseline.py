@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +32,12 @@ class Baseline:
     waived: frozenset[str] = frozenset()
     droplets: Mapping[int, str] = field(default_factory=dict)
 
-    def compare(self, results: Iterable[Line], droplets: Mapping[int, Line]) -> dict[str, Any]:
+    def compare(
+        self, results: Iterable[Line], droplets: Mapping[int, Line], there: Container[int]
+    ) -> dict[str, Any]:
         """Return what changed: the summary line's ``baseline``.
+
+        ``droplets`` are those of the record, ``there`` all that could have been in it.
 
         A finding is ``fixed`` only where the same check passed, or no longer applies, on the same
         Droplet; what was not judged this time is neither fixed nor still there.
@@ -63,7 +67,7 @@ class Baseline:
             "fixed": fixed,
             "newly_waived": newly_waived,
             "droplets_added": [d["name"] for i, d in droplets.items() if i not in self.droplets],
-            "droplets_gone": [n for i, n in self.droplets.items() if i not in droplets],
+            "droplets_gone": [n for i, n in self.droplets.items() if i not in there],
         }
 
 

@@ -165,7 +165,7 @@ def join(parts: Sequence[Part], record: Record, asked: Asked) -> None:
     more: dict[str, Any] = {"waivers": waivers}
     if asked.baseline is not None:
         results = (line for line in record.lines() if line["type"] == "result")
-        more["baseline"] = asked.baseline.compare(results, record.droplets)
+        more["baseline"] = asked.baseline.compare(results, record.droplets, record.droplets)
     record.add(
         summary_line(
             counts=record.counts,

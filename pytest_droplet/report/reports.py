@@ -251,7 +251,10 @@ class Reports:
             more["not_run"] = self._not_run
         if audit.gate.baseline is not None:
             results = (line for line in self._record.lines() if line["type"] == "result")
-            self._changes = audit.gate.baseline.compare(results, self._record.droplets)
+            there = audit.inventory.droplets if self._options.shard else audit.droplets
+            self._changes = audit.gate.baseline.compare(
+                results, self._record.droplets, {droplet.id for droplet in there}
+            )
             more["baseline"] = self._changes
         return more
 

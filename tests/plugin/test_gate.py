@@ -190,6 +190,26 @@ def test_a_baseline_says_what_changed(audit: pytest.Pytester, fleet: Path, worke
 
 
 @pytest.mark.parametrize(
+    ("args", "gone"),
+    [((), []), (("-k", "web"), []), (("--droplets-shard=1/2",), []), (("--droplets=!tag:db",), ["db-1"])],
+    ids=["same", "fewer-tests", "shard", "selector"],
+)  # fmt: skip
+def test_a_droplet_that_was_not_asked_about_is_not_gone(
+    audit: pytest.Pytester, args: tuple[str, ...], gone: list[str]
+) -> None:
+    """Gone is what the selectors of this run no longer find."""
+    run(audit)
+    (audit.path / "out.jsonl").rename(audit.path / "old.jsonl")
+    replay = args if args[0:1] == ("--droplets=!tag:db",) else ("--droplets=all", *args)
+    audit.runpytest_inprocess(
+        *("--droplets-replay=recording", "--droplets-report=jsonl:out.jsonl"),
+        *("--droplets-baseline=old.jsonl", *replay),
+    )
+
+    assert lines(audit, "summary")[0]["baseline"]["droplets_gone"] == gone
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda texts: texts[:-1], "the record was cut: it has no summary line"),
