@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts.certificate_files import CertificateFiles
-from pytest_droplet.facts.http import Answer, Http
+from pytest_droplet.facts.http import Answer, Http, target_of
 from pytest_droplet.facts.renewal import Renewal
 from pytest_droplet.facts.tls import (
     Served,
@@ -766,10 +765,10 @@ def _plain(path: str, where: str) -> str:
 
 def _leads_to_https(name: str, answers: Sequence[Answer]) -> bool:
     """Whether the last answer sends the client to https of the same domain."""
-    target = urlsplit(answers[-1].redirect or "")
-    if target.scheme != "https" or not target.hostname:
+    scheme, hostname, _ = target_of(answers[-1].redirect)
+    if scheme != "https" or not hostname:
         return False
-    return not served_names((name,)) or _domain(target.hostname) == _domain(name_to_ask(name))
+    return not served_names((name,)) or _domain(hostname) == _domain(name_to_ask(name))
 
 
 def _domain(name: str) -> str:

@@ -95,6 +95,16 @@ class Http:
         return one_line("; ".join(parts), 390)
 
 
+def target_of(location: str | None) -> tuple[str, str, int | None]:
+    """Return scheme, host name and port that a redirect leads to; nothing where it is no URL."""
+    try:
+        parts = urlsplit(location or "")
+        port = parts.port
+    except ValueError:
+        return "", "", None
+    return parts.scheme, parts.hostname or "", port
+
+
 async def _ask(address: str, reading: HostReading) -> dict[str, Any]:
     from pytest_droplet.connection.probe import tcp_connect  # noqa: PLC0415 network only here
 
@@ -111,9 +121,9 @@ async def _plain(address: str, name: str) -> dict[str, Any]:
     answers: list[dict[str, Any]] = []
     while len(answers) < _MOST_HOPS:
         answers.append(await _head(address, HTTP_PORT, host))
-        target = urlsplit(answers[-1]["location"] or "")
-        named = served_names((target.hostname or "",))
-        if target.scheme != "http" or target.port not in {None, HTTP_PORT} or not named:
+        scheme, hostname, port = target_of(answers[-1]["location"])
+        named = served_names((hostname,))
+        if scheme != "http" or port not in {None, HTTP_PORT} or not named:
             break
         host = named[0]
     return {"answers": answers}

@@ -73,19 +73,6 @@ class _Table:
     ports: set[tuple[int, int]] = field(default_factory=set)
 
 
-def parse_save(text: str, version: Literal[4, 6], label: str) -> Hook | None:
-    """Parse the table ``filter`` of iptables-save.
-
-    Returns:
-        The chain INPUT as a hook, None where the text has none: no rules were ever made.
-
-    Raises:
-        NotObservedError: A line is not as expected.
-    """
-    tables = _tables(text, {"filter"})
-    return _hook(tables["filter"], version, "filter", "INPUT", label) if tables else None
-
-
 def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
     """Parse all tables of iptables-save that decide over packets that come in.
 

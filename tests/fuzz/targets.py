@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 
-from pytest_droplet.connection import script
+from pytest_droplet.catalogue import Check, shipped
+from pytest_droplet.connection import identity, script
 from pytest_droplet.connection.probe import parse_head
+from pytest_droplet.connection.tls import parse_answer
 from pytest_droplet.facts import Observation, all_facts
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
+from pytest_droplet.verdict import judge
 from tests.checks.cases import all_cases
 
 NONCE = "0123456789abcdef"
@@ -19,9 +22,15 @@ Target = Callable[[bytes], None]
 
 
 def targets() -> Mapping[str, Target]:
-    """Return every target by its name: ``frame``, ``http-head``, and each fact of the host."""
+    """Return every target by its name: those of the connection, and each fact of the host."""
     facts = {n: partial(read_fact, n) for n, f in sorted(all_facts().items()) if f.of_host}
-    return {"frame": read_frame, "http-head": read_head, **facts}
+    return {
+        "frame": read_frame,
+        "identity": read_identity,
+        "http-head": read_head,
+        "tls-answer": read_answer,
+        **facts,
+    }
 
 
 def read_frame(raw: bytes) -> None:
@@ -42,16 +51,33 @@ def read_head(raw: bytes) -> None:
         return
 
 
+def read_identity(raw: bytes) -> None:
+    """Read bytes as what the host says of who it is."""
+    try:
+        identity.claimed_id(SectionOutput(identity.NAME, stdout=raw.decode("utf-8", "replace")))
+    except NotObservedError:
+        return
+
+
+def read_answer(raw: bytes) -> None:
+    """Read bytes as the first of a server that was offered old TLS."""
+    try:
+        parse_answer(raw)
+    except NotObservedError:
+        return
+
+
 def read_fact(name: str, raw: bytes) -> None:
     """Read bytes as the sections, and JSON as the probes, that a fact parses.
 
-    Whatever they are, the fact is read or not observed, and its evidence is one printable line.
+    Whatever they are, the fact is read or not observed, its evidence is one printable line, and
+    no check that asks for it breaks.
     """
     fact = all_facts()[name]
     seen = _seen(name)
     parts = iter(raw.split(SEPARATOR))
     sections = dict(seen.host.sections)
-    for section in fact.sections:
+    for section in dict.fromkeys(fact.sections):
         text = next(parts, b"").decode("utf-8", "replace")
         known = sections.get(section.name, SectionOutput(section.name, rc=0))
         sections[section.name] = replace(known, stdout=text, missing=None)
@@ -61,7 +87,7 @@ def read_fact(name: str, raw: bytes) -> None:
             probes[probe.name] = json.loads(next(parts, b"null"))
         except (ValueError, RecursionError):
             probes[probe.name] = None
-    host = replace(seen.host, sections=sections, probes=probes)
+    host = replace(seen.host, sections=sections, probes=probes, probe_errors={})
     observation = Observation(seen.droplet, seen.inventory, host, seen.settings, seen.now)
     try:
         value = fact.read(observation)
@@ -72,6 +98,9 @@ def read_fact(name: str, raw: bytes) -> None:
         assert str(item).isprintable(), repr(str(item))
     if fact.row is not None:
         json.dumps(fact.row(value))
+    for check in _checks_of(name):
+        verdict = judge(check, observation)
+        assert verdict.outcome != "error", f"{check.id}: {verdict.traceback}"
 
 
 @cache
@@ -85,13 +114,20 @@ def _seeds(name: str) -> Iterator[bytes]:
         yield b"noise\n--NONCE begin os\nID=debian\n\n--NONCE err os\nno\n--NONCE end os rc=0\n"
         yield b"\n--NONCE skip root\n\n--NONCE eof\n"
         return
+    if name == "identity":
+        yield b"cloud-init 123\nmetadata 123\n"
+        return
+    if name == "tls-answer":
+        yield b"\x16\x03\x01\x00\x5a\x02\x00\x00\x56\x03\x02"
+        yield b"\x15\x03\x01\x00\x02\x02\x46"
+        return
     if name == "http-head":
         yield b"HTTP/1.1 301 Moved\r\nLocation: https://a.test/\r\nServer: x\r\n\r\n"
         return
     fact = all_facts()[name]
     known: set[bytes] = set()
     for host in (seen.host for seen in _observations()):
-        have = [host.sections.get(s.name) for s in fact.sections]
+        have = [host.sections.get(s.name) for s in dict.fromkeys(fact.sections)]
         if not any(have):
             continue
         parts = [(s.stdout if s else "").encode() for s in have]
@@ -100,6 +136,11 @@ def _seeds(name: str) -> Iterator[bytes]:
         if seed not in known:
             known.add(seed)
             yield seed
+
+
+@cache
+def _checks_of(name: str) -> tuple[Check, ...]:
+    return tuple(c for c in shipped().values() if not c.of_account and name in c.facts)
 
 
 @cache

@@ -162,8 +162,26 @@ async def _old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        await reader.read()
+
+
+async def _slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        for byte in b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n" * 9:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(1)
+
+
 async def _hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
+
+
+async def _hangs(session: Session) -> None:
+    await session.script()
+    await session.process.wait_closed()
 
 
 async def _cut(session: Session, nonce: str) -> None:
@@ -187,6 +205,24 @@ async def _flood(session: Session, nonce: str) -> None:
         while True:
             session.write(b"permitrootlogin no\n" * 4096)
             await session.process.stdout.drain()
+
+
+GIGABYTE = 2**30
+SENT = {"gigabyte": 0}
+"""Bytes that a host got rid of before it was hung up on."""
+
+
+async def _gigabyte(session: Session, nonce: str) -> None:
+    """A section of a gigabyte that ends as it should."""
+    session.write(f"\n--{nonce} begin sshd\n".encode())
+    line = b"permitrootlogin no\n" * 4096
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while SENT["gigabyte"] < GIGABYTE:
+            session.write(line)
+            await session.process.stdout.drain()
+            SENT["gigabyte"] += len(line)
+        session.write(f"\n--{nonce} end sshd rc=0\n\n--{nonce} eof\n".encode())
+        session.exit()
 
 
 async def _endless(session: Session) -> None:
@@ -219,12 +255,26 @@ def _binary(nonce: str, printed: dict[str, bytes]) -> None:
         printed[name] = b"\x00\xff\xfe\xc3\x28\n" + text.replace(b" ", b"\x00 \xed\xa0\x80")
 
 
+def _escapes(nonce: str, printed: dict[str, bytes]) -> None:
+    """Whatever is repeated in a message or as evidence, it moves the cursor and breaks lines."""
+    for name, text in printed.items():
+        printed[name] = re.sub(
+            rb"(?<=[a-z0-9]{3})(?=[a-z0-9.])", b"\x1b[2K\r\x9b7m\xe2\x80\xae", text
+        )
+
+
+def _bells(nonce: str, printed: dict[str, bytes]) -> None:
+    """The same at fewer places, so that most of it is read."""
+    for name, text in printed.items():
+        printed[name] = re.sub(rb"(?m)$", b"\x07\x1b[1A", text.replace(b"root", b"ro\x1b[2Jot"))
+
+
 FLEET: Mapping[str, Bad] = {
     "well": Bad(_served(answer()), "reached", ""),
     "noisy": Bad(_served(answer(before=_NOISE)), "reached", ""),
     "rekeys": Bad(_served(answer(), rekey_bytes=2000), "reached", ""),
     "refused": Bad(_refused, "unreachable", "refused the connection; check that sshd runs"),
-    "filtered": Bad(_filtered, "unreachable", "within 2 s; check its cloud firewall"),
+    "filtered": Bad(_filtered, "unreachable", "within 4 s; check its cloud firewall"),
     "stranger": Bad(_stranger, "unreachable", "refused the login of root (keys offered: 1 "),
     "changed": Bad(_changed, "unreachable", "has changed: it is ssh-ed25519 SHA256:"),
     "unknown-key": Bad(
@@ -239,6 +289,9 @@ FLEET: Mapping[str, Bad] = {
         _served(_says(b"welcome to git\n", 128)), "unreachable", "got no shell (welcome to git)"
     ),
     "mute": Bad(_served(_says(b"", 0)), "unreachable", "got no shell (nothing was printed"),
+    "hangs": Bad(_served(_hangs), "unreachable", "no answer from its shell within"),
+    "silent": Bad(_tcp(_silent), "unreachable", "but no SSH login within 10 s"),
+    "slow-banner": Bad(_tcp(_slow), "unreachable", "but no SSH login within 10 s"),
     "no-ssh": Bad(_tcp(_old), "unreachable", "does not speak SSH 2"),
     "max-startups": Bad(
         _tcp(_hangs_up), "unreachable", "closed the connection before the login; check MaxStart"
@@ -252,13 +305,18 @@ FLEET: Mapping[str, Bad] = {
         _served(answer(_without, ending=_cut)), "reached", "the connection was cut before its end"
     ),
     "drip": Bad(
-        _served(answer(_without, ending=_drip)), "reached", "time limit of 6 s ended the reading"
+        _served(answer(_without, ending=_drip)), "reached", "time limit of 10 s ended the reading"
     ),
     "flood": Bad(
         _served(answer(_without, ending=_flood)), "reached", "the host printed more than"
     ),
+    "gigabyte": Bad(
+        _served(answer(_without, ending=_gigabyte)), "reached", "the host printed more than"
+    ),
     "framing": Bad(_served(answer(_framing)), "reached", ""),
     "forged": Bad(_served(answer(_forged)), "reached", ""),
+    "escapes": Bad(_served(answer(_escapes)), "reached", ""),
+    "bells": Bad(_served(answer(_bells)), "reached", ""),
     "binary": Bad(_served(answer(_binary)), "reached", ""),
     "sudo-password": Bad(
         _served(answer(uid=1000, sudo=b"sudo: a password is required")),

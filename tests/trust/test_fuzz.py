@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import pkgutil
+import re
+import sys
+from importlib import import_module
+from types import CodeType, FrameType
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_droplet import facts
+from pytest_droplet.connection import identity, probe, script, tls
 from tests.fuzz.targets import SEPARATOR, seeds, targets
+from tests.trust.damage import damages
 
 TARGETS = targets()
 
@@ -32,12 +43,40 @@ NASTY = (
 )
 
 
-@pytest.mark.parametrize(
-    ("name", "raw"),
-    [("frame", b"x\n--NONCE end rc=0\n"), ("frame", b"x\n--NONCE err \n\n--NONCE end rc=0\n")],
+ODD_NAME = b"""sshd authorizedkeysfile .ssh/authorized_keys
+look s.ssh/authorized_keys
+file:\x1aroot:s:600:root:1790000000:/root/.ssh/authorized_keys
+1:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILqFn/wWyXrdC8zwbER+OBSn+0iMucjAQMsl23UezI61 a
+end:28
+"""
+NGINX = b"""nginx version: nginx/1.22.1
+conf /etc/nginx/nginx.conf
+== /etc/nginx/nginx.conf
+1 http {
+2 server {
+3 listen 80;
+4 server_name a.example;
+5 }
+6 }
+end
+"""
+TO_NO_URL = b'{"answers": [{"status": 301, "location": "https://a.e]xample/"}]}'
+NO_URL = SEPARATOR.join(
+    (NGINX, b"absent\n", b'{"port": "open", "plain": {"a.example": %s}}' % TO_NO_URL)
 )
+FOUND = {
+    "an end without a name made a section without a name": ("frame", b"x\n--NONCE end rc=0\n"),
+    "so did errors": ("frame", b"x\n--NONCE err \n\n--NONCE end rc=0\n"),
+    "a user's name put control characters into evidence": ("droplet_authorized_keys", ODD_NAME),
+    "a map as the state of a port": ("droplet_http", b'\x00====\x00\x00====\x00{"port": {}}'),
+    "a redirect to what is no URL broke a check": ("droplet_http", NO_URL),
+    "the same of TLS": ("droplet_tls", b'\x00====\x00\x00====\x00{"port": {}}'),
+}
+
+
+@pytest.mark.parametrize(("name", "raw"), FOUND.values(), ids=FOUND)
 def test_what_fuzzing_found(name: str, raw: bytes) -> None:
-    """Inputs that once broke a promise: an end without a name made a section without a name."""
+    """Inputs that once broke a promise."""
     TARGETS[name](raw)
 
 
@@ -51,6 +90,23 @@ def test_whatever_a_host_prints_is_read_or_unknown(name: str) -> None:
         TARGETS[name](raw)
 
     holds()
+
+
+PROBED = [name for name, fact in facts.all_facts().items() if fact.of_host and fact.probes]
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_a_probe_of_another_form_is_read_or_unknown(name: str) -> None:
+    """What a look from outside gave may come from a recording: any place may be of any type."""
+    known = len(dict.fromkeys(facts.all_facts()[name].sections))
+    longest = sorted(seeds(name), key=len)
+    tried = 0
+    for seed in (*longest[:6], *longest[-6:]):
+        *sections, probe = seed.split(SEPARATOR)[: known + 1]
+        for _, new in damages({"probe": json.loads(probe)}):
+            TARGETS[name](SEPARATOR.join([*sections, json.dumps(new.get("probe")).encode()]))
+            tried += 1
+    assert tried > 20
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -73,3 +129,41 @@ def test_whatever_a_host_prints_is_read_or_unknown(name: str) -> None:
 def test_a_long_answer_is_read_in_time(name: str, pattern: bytes) -> None:
     """400 KB of one pattern end: no parser is of the kind that takes minutes for a line."""
     TARGETS[name]((pattern * 400_000)[:400_000])
+
+
+def test_every_parser_is_reached_by_a_target() -> None:
+    """A parser that is new, and that no fact of a host calls, needs a target of its own."""
+    modules = [
+        import_module(f"{facts.__name__}.{m.name}") for m in pkgutil.iter_modules(facts.__path__)
+    ]
+    parsers = {
+        function.__code__: f"{module.__name__}.{name}"
+        for module in (*modules, identity, probe, script, tls)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if _PARSER.match(name) and function.__module__ == module.__name__
+    }
+    assert len(parsers) > 40
+    reached: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            reached.add(frame.f_code)
+
+    before = sys.getprofile()
+    try:
+        for name, target in TARGETS.items():
+            for seed in seeds(name):
+                sys.setprofile(note)
+                target(seed)
+                sys.setprofile(before)
+    finally:
+        sys.setprofile(before)
+    missed = {name for code, name in parsers.items() if code not in reached}
+    assert missed - NOT_OF_HOSTS.keys() == set()
+
+
+_PARSER = re.compile(r"parse|claimed|_?parsed?_|_read_")
+NOT_OF_HOSTS = {
+    "pytest_droplet.facts.lifecycle.parse_lifecycle": "of a table that ships with the package",
+}
+"""Parsers that read nothing of a host's, and what they read."""

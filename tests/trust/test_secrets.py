@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.redact import Secret
 from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import FakeApi
-from tests.support.ssh_server import servers
+from tests.support.ssh_server import needs, servers
 from tests.trust.hosts import answer
 from tests.trust.runs import finish, start, verdicts
 
@@ -85,6 +87,7 @@ def found(text: str) -> set[str]:
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Run an audit with every output at its most talkative, and return all that it wrote."""
+    needs("ssh-keygen")
     folder = tmp_path_factory.mktemp("secrets")
     project = folder / "project"
     project.mkdir()
@@ -94,20 +97,34 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     cloud.add("spread", id=2, public="127.0.8.2", alert=WEBHOOK)
     cloud.add("mute", id=3, public="127.0.8.3")
     cloud.add("proxied", id=4, public="127.0.8.4")
+    cloud.add("agented", id=5, public="127.0.8.5")
     cloud.add_key("ops")
-    with servers(folder) as farm, FakeApi(cloud, token=TOKEN, scopes=SCOPES) as api:
+    with (
+        servers(folder) as farm,
+        FakeApi(cloud, token=TOKEN, scopes=SCOPES) as api,
+        contextlib.ExitStack() as stack,
+    ):
         ends = farm.ssh({"127.0.8.1": 1}, answer(at_the_end))
         spread = farm.ssh({"127.0.8.2": 2}, answer(everywhere))
         mute = farm.ssh({"127.0.8.3": 3}, answer(before=HOST_SAID.encode(), identity=HOST_SAID))
         locked = folder / "locked"
-        asyncssh.generate_private_key("ssh-ed25519").write_private_key(
-            locked, "pkcs8-pem", passphrase=PASSPHRASE
+        unlocked = asyncssh.generate_private_key("ssh-ed25519")
+        unlocked.write_private_key(locked)
+        unlocked.write_public_key(folder / "locked.pub")
+        locked.chmod(0o600)
+        lock = ["ssh-keygen", "-q", "-p", "-P", "", "-N", PASSPHRASE, "-f", str(locked)]
+        subprocess.run(lock, check=True, stdout=subprocess.DEVNULL)
+        agented = farm.ssh(
+            {"127.0.8.5": 5}, answer(), authorized_client_keys=str(folder / "locked.pub")
         )
         ports = (("plain", ends), ("spread", spread), ("mute", mute))
         blocks = [line for n, s in ports for line in (f"Host {n}", f"  Port {s.port}")]
         spied = project / "child"
         proxy = f"  ProxyCommand sh -c 'cat /proc/$$/environ /proc/$$/cmdline >{spied}; sleep 1'"
+        by_agent = f"  Port {agented.port}\n  IdentityAgent {folder}/agent"
+        blocks += ["Host agented", by_agent, f"  IdentityFile {locked}", "  IdentitiesOnly yes"]
         config = farm.config(22, *blocks, "Host proxied", proxy, f"  IdentityFile {locked}")
+        askpass = stack.enter_context(agent(folder, locked))
         process = start(
             project,
             "--droplets=all",
@@ -127,7 +144,11 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
             "junit_logging=all",
             "--droplets-record=recording",
             *(f"--droplets-report={form}:{path}" for form, path in REPORTS.items()),
-            env={"DIGITALOCEAN_API_URL": api.url, "DIGITALOCEAN_TOKEN": TOKEN},
+            env={
+                **askpass,
+                "DIGITALOCEAN_API_URL": api.url,
+                "DIGITALOCEAN_TOKEN": TOKEN,
+            },
         )
         command = Path(f"/proc/{process.pid}/cmdline")
         shown = []
@@ -136,14 +157,55 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
                 shown.append(command.read_text())
             time.sleep(0.05)
         status, text = finish(process, 120)
-        key = (farm.folder / "id_ed25519").read_text().splitlines()[1]
+        key = (farm.folder / "id_ed25519").read_text().splitlines()[2]
+        by_agent = unlocked.export_private_key().decode().splitlines()
+        asked = (folder / "asked").read_text()
     files = {
         str(p.relative_to(project)): p.read_text("utf-8", "replace")
         for p in project.rglob("*")
         if p.is_file() and p.name != "test_site.py"
     }
     assert status == 1, text
-    return {"terminal": text, "ps": "\n".join(shown), "own key": key, **files}
+    return {
+        "terminal": text,
+        "ps": "\n".join(shown),
+        "own key": key,
+        "agent's key": by_agent[2],
+        "asked": asked,
+        **files,
+    }
+
+
+@contextlib.contextmanager
+def agent(folder: Path, locked: Path) -> Iterator[Mapping[str, str]]:
+    """Run an agent that was given the locked key, and yield the environment that asks for more.
+
+    Its program notes in ``asked`` each time that it is asked for the passphrase.
+    """
+    for tool in ("ssh-agent", "ssh-add", "ssh-keygen"):
+        needs(tool)
+    askpass = folder / "askpass"
+    askpass.write_text(f"#!/bin/sh\necho asked >>{folder}/asked\necho {PASSPHRASE}\n")
+    askpass.chmod(0o700)
+    asks = {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0"}
+    process = subprocess.Popen(
+        ["ssh-agent", "-D", "-a", folder / "agent"], stdout=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(500):
+            if (folder / "agent").is_socket():
+                break
+            time.sleep(0.02)
+        subprocess.run(
+            ["ssh-add", "-q", locked],
+            env={**os.environ, **asks, "SSH_AUTH_SOCK": f"{folder}/agent"},
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
+        yield asks
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def test_every_output_is_there(outputs: Mapping[str, str]) -> None:
@@ -165,10 +227,20 @@ def test_a_canary_is_nowhere(outputs: Mapping[str, str], canary: str) -> None:
     assert leaks == []
 
 
-def test_the_key_that_logs_in_is_nowhere(outputs: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("key", ["own key", "agent's key"])
+def test_the_key_that_logs_in_is_nowhere(outputs: Mapping[str, str], key: str) -> None:
     """The auditor's own private key is read by the process and written by none."""
-    leaks = [n for n, text in outputs.items() if n != "own key" and outputs["own key"] in text]
+    leaks = [n for n, text in outputs.items() if n != key and outputs[key] in text]
     assert leaks == []
+
+
+def test_a_passphrase_is_never_asked_for(outputs: Mapping[str, str]) -> None:
+    """A locked key logs in by the agent alone: only who filled it was asked for the passphrase."""
+    assert outputs["asked"].split() == ["asked"]
+    droplets = [json.loads(line) for line in outputs["out.jsonl"].splitlines()]
+    read = {d["name"]: d["coverage"] for d in droplets if d["type"] == "droplet"}
+    assert read["agented"] == "reached"
+    assert read["proxied"] == "unreachable"
 
 
 def test_children_know_nothing_of_the_token(outputs: Mapping[str, str]) -> None:

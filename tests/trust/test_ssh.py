@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from pytest_droplet.facts import all_facts
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
 from tests.support.ssh_server import Servers, host, login_name, needs, openssh, servers
-from tests.trust.hosts import FLEET, ID_OF, fleet
+from tests.trust.hosts import FLEET, GIGABYTE, ID_OF, SENT, fleet
 from tests.trust.runs import lines, run
 
 OF_HOST = {
@@ -21,6 +23,7 @@ OF_HOST = {
     for c in shipped().values()
     if any(f in all_facts() and all_facts()[f].of_host for f in c.facts)
 }
+NOISY = """sh -c 'echo Welcome; printf "\\033[2J--0 eof\\n"; echo fortune >&2; exec sh "$@"' x"""
 UNREACHABLE = [n for n, b in FLEET.items() if b.coverage == "unreachable"]
 REACHED = [n for n, b in FLEET.items() if b.coverage == "reached"]
 
@@ -69,8 +72,8 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 "--droplets=all",
                 "--droplets-profile=all",
                 "--droplets-probe=off",
-                "--droplets-connect-timeout=2",
-                "--droplets-timeout=6",
+                "--droplets-connect-timeout=4",
+                "--droplets-timeout=10",
                 f"--ssh-config={config}",
                 "--droplets-report=jsonl:out.jsonl",
                 "--junitxml=out.xml",
@@ -131,6 +134,16 @@ def test_noise_changes_no_verdict_that_was_read(audit: Run, name: str) -> None:
     )
 
 
+def test_a_gigabyte_is_not_waited_for(audit: Run) -> None:
+    """The auditor hangs up where the cap is reached; the rest is not even sent."""
+    assert 2**20 < SENT["gigabyte"] < GIGABYTE / 4, audit.text
+
+
+def test_no_host_reaches_the_terminal(audit: Run) -> None:
+    """What hosts print in control characters is made visible: no line is moved, hidden or faked."""
+    assert {c for c in audit.text if not c.isprintable()} <= {"\n"}
+
+
 def test_known_hosts_is_left_alone(audit: Run) -> None:
     """Without accept-new no key is added or removed, whatever hosts present."""
     before, after = audit.known_hosts
@@ -153,8 +166,14 @@ def test_a_run_of_unknowns_is_red(audit: Run) -> None:
         (("ForceCommand internal-sftp",), "sh", False),
         (("ForceCommand /usr/sbin/nologin",), "sh", False),
         (("PermitTTY no", "AllowTcpForwarding no", "Banner /etc/services"), "sh", True),
+        (("RekeyLimit 1K",), "sh", True),
+        ((), "zsh -f", True),
+        ((), NOISY, True),
     ],
-    ids=["plain", "one session", "fish", "csh", "sftp only", "nologin", "long banner"],
+    ids=[
+        *("plain", "one session", "fish", "csh", "sftp only", "nologin", "long banner"),
+        *("rekeys all the time", "zsh", "start-up files that print"),
+    ],
 )
 def test_real_sshd(  # noqa: PLR0917 fixtures and the columns of the table above
     project: pytest.Pytester,
@@ -195,22 +214,49 @@ def test_a_droplet_with_ipv6_alone(
     result.assert_outcomes(passed=1, deselected=1)
 
 
-def test_a_host_whose_disks_are_read_only(
-    project: pytest.Pytester, farm: Servers, api: FakeApi, tmp_path: Path
+def test_real_max_startups(
+    project: pytest.Pytester, farm: Servers, api: FakeApi, cloud: Cloud
 ) -> None:
-    """The script needs no place to write, so that a full or a broken disk is audited too."""
-    jail = tmp_path / "jail"
-    jail.write_text(
-        "#!/bin/sh\nexec unshare -m sh -ec 'for d in / /tmp /var /run; do"
-        ' mount --bind $d $d; mount -o remount,ro,bind $d; done; exec sh "$@"\' sh "$@"\n'
-    )
-    jail.chmod(0o755)
-    needs("unshare")
-    with openssh(farm, 1, login_shell=str(jail)) as port:
+    """OpenSSH that drops what is too much for it: one line that says where to look."""
+    with openssh(farm, 1, "MaxStartups 1:100:1") as port, ExitStack() as stack:
+        banner = b""
+        while not banner.startswith(b"SSH-"):  # what came before us may still be counted
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            banner = held.recv(64)
         result = project.runpytest_inprocess(
             "--droplets=name:web-1",
+            "--droplets-connect-timeout=2",
+            f"--droplets-user={login_name()}",
             f"--ssh-config={farm.config(port)}",
             "-k",
             "release",
         )
+    result.assert_outcomes(errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["UNREACHABLE web-1: * before the login; check MaxStartups*"])
+
+
+READ_ONLY = """exec unshare -m sh -ec '
+for d in / /tmp /var /run; do mount --bind $d $d; mount -o remount,ro,bind $d; done
+exec sh "$@"' sh "$@"
+"""
+FULL = """exec unshare -m sh -ec '
+for d in /var/tmp /dev/shm; do
+  mount -t tmpfs -o size=4k full $d; head -c 9999 /dev/zero >$d/x 2>/dev/null || :
+done
+trap "" XFSZ; ulimit -f 0; exec sh "$@"' sh "$@"
+"""
+
+
+@pytest.mark.parametrize("disks", [READ_ONLY, FULL], ids=["read only", "full"])
+def test_a_host_that_cannot_write(
+    project: pytest.Pytester, farm: Servers, api: FakeApi, tmp_path: Path, disks: str
+) -> None:
+    """The script needs no place to write: read-only disks and full ones (no file may grow)."""
+    jail = tmp_path / "jail"
+    jail.write_text(f"#!/bin/sh\n{disks}")
+    jail.chmod(0o755)
+    needs("unshare")
+    with openssh(farm, 1, login_shell=str(jail)) as port:
+        args = ("--droplets=name:web-1", f"--ssh-config={farm.config(port)}", "-k", "release")
+        result = project.runpytest_inprocess(*args)
     result.assert_outcomes(passed=1, deselected=1)

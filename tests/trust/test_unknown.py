@@ -145,6 +145,53 @@ def test_every_exception_is_needed() -> None:
     assert set(EXCEPTIONS) <= needed
 
 
+TRACES: Mapping[str, str | int] = {
+    **dict.fromkeys(("addresses", "apt", "units"), 137),
+    **dict.fromkeys(("apache", "nginx", "apt_index", "boot", "kernels", "reboot"), "!! x"),
+    **dict.fromkeys(("audit_cover", "audit_rules", "automatic_updates"), "!! x"),
+    **dict.fromkeys(("firewall_files", "firewall_saved"), "!! x"),
+    "auditd_conf": 1,
+    "dnf_index": "!! unreadable",
+    "sshd": "X something could not be read",
+}
+"""What the shell leaves where a command of the section ends early: a line, or its status.
+
+Sections that are not here have an end of their own: they need no trace to be seen as cut.
+"""
+
+
+def cuts(output: SectionOutput) -> Iterator[tuple[int, SectionOutput]]:
+    """Yield a section that ends after some lines: a command of it died, others did not."""
+    trace = TRACES.get(output.name, "")
+    lines = output.stdout.splitlines(keepends=True)
+    some = {len(lines) * n // 4 for n in (1, 2, 3)} | {len(lines) - 2, len(lines) - 1}
+    for kept in sorted(some - {-1, 0}):
+        text = "".join(lines[:kept])
+        if isinstance(trace, int):
+            yield kept, replace(output, stdout=text, rc=trace)
+        else:
+            yield kept, replace(output, stdout=f"{text}{trace}\n" if trace else text)
+
+
+@pytest.mark.parametrize("cases", by_check(CASES))
+def test_a_cut_at_a_line_makes_no_verdict_better(cases: list[Case]) -> None:
+    """Whatever line a section ends at, with the trace that its shell leaves: without exception."""
+    for case in cases:
+        have = case.observation().host.sections
+        for name in sections_of(case):
+            for kept, output in cuts(have[name]):
+                verdict = judged(case, output)
+                assert verdict.outcome in {"fail", "unknown"}, (case.path, name, kept, verdict)
+
+
+def test_a_section_leaves_the_trace_that_is_counted_on() -> None:
+    """A line that tells of a command that died is in the script of its section."""
+    sections = {s.name: s for f in all_facts().values() for s in f.sections}
+    for name, trace in TRACES.items():
+        if isinstance(trace, str):
+            assert trace.split()[0] + " " in sections[name].command, name
+
+
 PROBED = [c for c in CASES if c.observation().host.probes]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

@@ -56,6 +56,8 @@ def test_nor_does_a_file_that_addopts_names(project: pytest.Pytester, api: FakeA
         ("--droplets-replay=green", "type it on the command line"),
         ("--droplets-report=jsonl:/tmp/x", "type it on the command line"),
         ("--droplets-list", "type it on the command line"),
+        ("--droplets-doctl-context=prod", "type it on the command line"),
+        ("--droplets-eol-refresh", "type it on the command line"),
         ("--droplets-waivers=../x.toml", "write droplets_waivers = ../x.toml there"),
         ("--droplets-fail-on=critical", "write droplets_fail_on = critical there"),
         ("--ssh-config=ssh_config", "type it on the command line"),

@@ -24,7 +24,7 @@ from pytest_droplet.facts.host_firewall import (
     parse_hooks,
     parse_interfaces,
 )
-from pytest_droplet.facts.iptables import parse_save
+from pytest_droplet.facts.iptables import parse_saves
 from pytest_droplet.facts.nftables import parse_ruleset
 from pytest_droplet.facts.packet_filter import Hook, is_world, to_networks
 from pytest_droplet.model import (
@@ -157,10 +157,9 @@ def test_a_loop_of_chains_is_not_followed_for_ever() -> None:
 
 
 def save(*rules: str, policy: str = "DROP") -> tuple[Hook, ...]:
-    """Return the hook of a table filter with these rules."""
+    """Return the hooks of a table filter with these rules."""
     lines = "".join(f"-A {rule}\n" for rule in rules)
-    hook = parse_save(f"*filter\n:INPUT {policy} [0:0]\n:other - [0:0]\n{lines}COMMIT\n", 4, "x")
-    return () if hook is None else (hook,)
+    return parse_saves(f"*filter\n:INPUT {policy} [0:0]\n:other - [0:0]\n{lines}COMMIT\n", 4)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,7 @@ def test_any_answer_is_parsed_or_not_observed(stdout: str, stderr: str) -> None:
                 answer, SectionOutput("y", f"== nft\n{stdout}\nrc=0\n")
             ),
             lambda answer=answer: parse_interfaces(answer),
-            lambda: parse_save(stdout, 4, "x"),
+            lambda: parse_saves(stdout, 4),
             lambda: parse_ruleset(stdout),
             lambda: parse_firewall_files(stdout),
         ):
