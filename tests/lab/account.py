@@ -26,6 +26,11 @@ _IMAGES = {
     "debian-11": "debian-11-x64",
     "debian-13": "debian-13-x64",
     "almalinux-9": "almalinux-9-x64",
+    "centos-10": "centos-stream-10-x64",
+    "fedora-44": "fedora-44-x64",
+    "rocky-10": "rockylinux-10-x64",
+    "ubuntu-24.04": "ubuntu-24-04-x64",
+    "ubuntu-26.04": "ubuntu-26-04-x64",
 }
 
 

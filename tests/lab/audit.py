@@ -77,6 +77,6 @@ def audit(lab: Lab, account: Mapping[str, str], folder: Path, *args: str) -> Run
         "--droplets-connections=4",
         f"--droplets-report=jsonl:{record}",
     )
-    process = lab.run([PYTEST, *options, *args], env=account, cwd=folder, timeout=900)
+    process = lab.run([PYTEST, *options, *args], env=account, cwd=folder, timeout=1800)
     lines = record.read_text().splitlines() if record.exists() else []
     return Run(process, tuple(json.loads(line) for line in lines))

@@ -19,7 +19,7 @@ def run(
     *,
     stdin: str = "",
     env: Mapping[str, str] | None = None,
-    timeout_s: float | None = 600,
+    timeout_s: float | None = 1800,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the machine to its end.

@@ -29,7 +29,7 @@ class Host(Protocol):
         command: Sequence[str] | str,
         *,
         stdin: bytes = b"",
-        timeout_s: float = 60,
+        timeout_s: float = 300,
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on it."""
@@ -104,7 +104,7 @@ class Defect:
         for copy in copies:
             content = (host.packages / Path(copy).name).read_bytes()
             host.run(["install", "-m", "644", "/dev/stdin", copy], stdin=content, check=True)
-        host.run(f"set -eu\n{script}", timeout_s=240, check=True)
+        host.run(f"set -eu\n{script}", timeout_s=600, check=True)
         if copies:
             host.run(["rm", *copies], check=True)
 

@@ -14,6 +14,8 @@ _SSHD = "/etc/ssh/sshd_config.d"
 _KEYS_ONLY = f"{_SSHD}/00-keys-only.conf"
 _CLOUD_INIT = f"{_SSHD}/50-cloud-init.conf"
 _RELOAD_SSH = "systemctl reload ssh"
+# A reload ends a server whose socket systemd holds; the next client starts another one.
+_RESTART_SSH = "systemctl restart ssh"
 _RELOAD_WEB = (
     "for unit in nginx apache2; do\n"
     "  if systemctl -q is-active $unit; then systemctl reload $unit; fi\ndone"
@@ -28,7 +30,8 @@ _CERTIFICATE, _KEY = "/etc/ssl/certs/site.pem", "/etc/ssl/private/site.key"
 _NGINX = "/etc/nginx/sites-available/site"
 _APACHE = "/etc/apache2/sites-available/site.conf"
 _REPOSITORY = "/srv/repository/baseos"
-_RPM = "rpm --force-debian --nodeps --nosignature"
+_RPM = "rpm --nodeps --nosignature"
+_LONG_AGO = "SOURCE_DATE_EPOCH=1767225600"  # what is newer than the boot asks for another one
 # Of every group that the rules of the lab cover; no rule can cover "actions", for sudo on these
 # hosts has no log file of its own.
 _COVERED = tuple(
@@ -76,15 +79,21 @@ def _edited(path: str, pattern: str, replacement: str) -> Files:
     return files
 
 
-def _sshd(host: str, settings: str, flips: Mapping[str, str], account: str = "") -> Defect:
+def _sshd(
+    host: str,
+    settings: str,
+    flips: Mapping[str, str],
+    account: str = "",
+    heed: str = _RELOAD_SSH,
+) -> Defect:
     """Settings of sshd that come first; and an account with a password, if one is named."""
     add = f"useradd --create-home --shell /bin/bash {account}\n{_password(account)}\n"
     return Defect(
         host,
         flips,
         files=lambda _: {f"{_SSHD}/00-defect.conf": settings},
-        script=f"{add if account else ''}{_RELOAD_SSH}",
-        undo=f"{_RELOAD_SSH}\n{f'userdel --remove {account} 2>/dev/null' if account else ''}",
+        script=f"{add if account else ''}{heed}",
+        undo=f"{heed}\n{f'userdel --remove {account} 2>/dev/null' if account else ''}",
     )
 
 
@@ -264,8 +273,8 @@ _AUDITD = {
     "auditd.package-erased": Defect(
         "rpm-host",
         _fail("auditd.installed", *_ALL_AUDITD),
-        script=f"{_RPM} --erase audit",
-        undo=f"{_RPM} --install {_REPOSITORY}/audit-*.rpm",
+        script=f"{_RPM} --force-debian --erase audit",
+        undo=f"{_RPM} --force-debian --install {_REPOSITORY}/audit-*.rpm",
     ),
     # The kernel lets auditctl in on the virtual machine alone.
     "auditd.rules-flushed": Defect(
@@ -422,8 +431,7 @@ _OS_AND_PATCHES = {
         "rpm-host",
         {"patches.no-pending-security-updates": "pass", "patches.reboot-not-required": "fail"},
         script=f"{_RPM} --upgrade {_REPOSITORY}/openssl-libs-3.5.1-4*.rpm",
-        undo="SOURCE_DATE_EPOCH=1767225600 "
-        f"{_RPM} --upgrade --oldpackage {_REPOSITORY}/openssl-libs-3.5.1-3*.rpm",
+        undo=f"{_LONG_AGO} {_RPM} --upgrade --oldpackage {_REPOSITORY}/openssl-libs-3.5.1-3*.rpm",
     ),
 }
 
@@ -496,4 +504,168 @@ _TLS = {
     ),
 }
 
-DEFECTS: Mapping[str, Defect] = _SSH | _SSHKEYS | _AUDITD | _FIREWALL | _OS_AND_PATCHES | _TLS
+_WAITS = ("patches.no-pending-security-updates", "patches.no-pending-updates")
+_NO_FIREWALL = (
+    *("firewall.host-active", "firewall.host-default-deny[ipv4]"),
+    "firewall.host-default-deny[ipv6]",
+)
+
+
+def _older_rpm(host: str, flips: Mapping[str, str], old: str, new: str) -> Defect:
+    """The older form of a package, as if it had never been upgraded."""
+    return Defect(
+        host,
+        flips,
+        script=f"{_LONG_AGO} {_RPM} --upgrade --oldpackage /srv/repository/{old}*.rpm",
+        undo=f"{_LONG_AGO} {_RPM} --upgrade /srv/repository/{new}*.rpm",
+    )
+
+
+def _older_deb(host: str, flips: Mapping[str, str], package: str, pocket: str) -> Defect:
+    """The form of a package with which Ubuntu was released, though a pocket has a newer one."""
+    pool = "/srv/ubuntu/pool"
+    return Defect(
+        host,
+        flips,
+        script=f"dpkg --force-downgrade --install {pool}/release/{package}_*",
+        undo=f"dpkg --install {pool}/{pocket}/{package}_*",
+    )
+
+
+_UBUNTU = {
+    "patches.security-pocket-waits": _older_deb(
+        "app-foreignkey", _fail(*_WAITS), "snapd", "security"
+    ),
+    "patches.updates-pocket-waits": _older_deb(
+        "app-foreignkey", _fail("patches.no-pending-updates"), "ubuntu-minimal", "updates"
+    ),
+    "patches.security-pocket-off": Defect(
+        "app-foreignkey",
+        _fail("patches.index-trustworthy")
+        | _unknown(*_WAITS, "patches.automatic-updates-enabled"),
+        files=_edited(
+            "/etc/apt/sources.list.d/ubuntu.sources",
+            "^(Suites: noble-security)",
+            r"Enabled: no\n\1",
+        ),
+    ),
+    "ssh.password-by-socket": _sshd(
+        "app-foreignkey",
+        "PasswordAuthentication yes\n",
+        _fail("ssh.password-authentication-disabled", "ssh.only-publickey-offered"),
+        heed=_RESTART_SSH,
+    ),
+    "firewall.ufw-disabled": Defect(
+        "app-foreignkey",
+        _fail(*_NO_FIREWALL),
+        script="ufw disable",
+        undo="ufw --force enable",
+    ),
+    "ssh.empty-passwords-on-ubuntu": _sshd(
+        "api-ubuntu",
+        "PermitEmptyPasswords yes\n",
+        _fail("ssh.empty-passwords-disabled"),
+        heed=_RESTART_SSH,
+    ),
+    "sshkeys.departed-key-on-ubuntu": Defect(
+        "api-ubuntu",
+        _fail("sshkeys.denied-keys-absent", "sshkeys.host-keys-known"),
+        files=_keys("departed", homes=("/home/noroot",)),
+    ),
+    "auditd.log-not-kept-on-ubuntu": Defect(
+        "api-ubuntu",
+        _fail("auditd.log-retention", "auditd.log-kept"),
+        files=_edited(
+            "/etc/audit/auditd.conf", "^max_log_file_action.*", "max_log_file_action = ignore"
+        ),
+    ),
+    "tls.key-readable-on-ubuntu": Defect(
+        "api-ubuntu",
+        _fail("tls.private-key-protected[nginx]"),
+        script=f"chmod 644 {_KEY}",
+        undo=f"chmod 600 {_KEY}",
+    ),
+}
+
+_RED_HAT = {
+    "patches.advisory-unheeded": _older_rpm(
+        "shop-selfsigned",
+        _fail(*_WAITS),
+        "baseos/openssl-libs-3.5.1-3",
+        "baseos/openssl-libs-3.5.1-4",
+    ),
+    "tls.no-redirect-on-rocky": _web(
+        "shop-selfsigned",
+        _fail("tls.http-redirects-to-https[nginx]"),
+        _edited("/etc/nginx/conf.d/site.conf", "return 301 .*", "root /var/www/html;"),
+    ),
+    "firewall.zone-trusted-on-rocky": Defect(
+        "shop-selfsigned",
+        _fail(*_NO_FIREWALL[1:]),
+        script="firewall-cmd -q --zone=trusted --change-interface=eth0",
+        undo="systemctl restart firewalld",
+    ),
+    # Nothing tells which updates of CentOS Stream are for security.
+    "patches.unlabelled-update-waits": _older_rpm(
+        "queue-centos",
+        _fail("patches.no-pending-updates"),
+        "baseos/openssl-libs-3.5.4-1",
+        "baseos/openssl-libs-3.5.4-2",
+    ),
+    "os.not-stream": Defect(
+        "queue-centos",
+        _fail("os.release-supported", "os.release-eol-not-near"),
+        files=_edited(
+            "/etc/os-release",
+            r'^NAME="CentOS Stream"((?:\n.*)*VERSION_ID=)"10"',
+            r'NAME="CentOS Linux"\1"8"',
+        ),
+    ),
+    "auditd.rules-package-erased": Defect(
+        "queue-centos",
+        _fail("auditd.installed", *_ALL_AUDITD),
+        script=f"{_RPM} --erase audit-rules",
+        undo=f"{_RPM} --install {_REPOSITORY}/audit-rules-*.rpm",
+    ),
+    "sshkeys.foreign-key-on-centos": Defect(
+        "queue-centos", _fail("sshkeys.host-keys-known"), files=_keys("foreign")
+    ),
+}
+
+_CURL = ("updates/curl-8.18.0-6", "fedora/curl-8.18.0-4")
+_FEDORA = {
+    "patches.advisory-unheeded-by-dnf5": _older_rpm(
+        "cache-fedora", _fail(*_WAITS), _CURL[1], _CURL[0]
+    ),
+    # What the configuration keeps from being installed is an update that waits all the same.
+    "patches.excluded-from-dnf5": Defect(
+        "cache-fedora",
+        _fail("patches.no-pending-security-updates"),
+        files=lambda _: {"/etc/dnf/dnf.conf": "[main]\nexcludepkgs=curl\n"},
+        script=f"{_LONG_AGO} {_RPM} --upgrade --oldpackage /srv/repository/{_CURL[1]}*.rpm",
+        undo=f"{_LONG_AGO} {_RPM} --upgrade /srv/repository/{_CURL[0]}*.rpm",
+    ),
+    "patches.stale-metadata-of-dnf5": Defect(
+        "cache-fedora",
+        _fail("patches.index-trustworthy") | _unknown(*_WAITS),
+        script="touch -d '10 days ago' /var/cache/libdnf5/*/repodata/*",
+        undo="touch /var/cache/libdnf5/*/repodata/*",
+    ),
+    "os.end-of-life-of-fedora": Defect(
+        "cache-fedora",
+        _fail("os.release-supported", "os.release-eol-not-near"),
+        files=_edited("/etc/os-release", "^VERSION_ID=44", "VERSION_ID=42"),
+    ),
+    "ssh.password-on-fedora": _sshd(
+        "cache-fedora",
+        "Match User noroot\n\tPasswordAuthentication yes\n",
+        _fail("ssh.password-authentication-disabled"),
+    ),
+    "firewall.flushed-on-fedora": Defect(
+        "cache-fedora", _fail(*_NO_FIREWALL), script="nft flush ruleset", undo=_LOAD_FIREWALL
+    ),
+}
+
+DEFECTS: Mapping[str, Defect] = (
+    _SSH | _SSHKEYS | _AUDITD | _FIREWALL | _OS_AND_PATCHES | _TLS | _UBUNTU | _RED_HAT | _FEDORA
+)

@@ -113,6 +113,16 @@ EXPECTED: Mapping[str, Expected] = {
         _CONTAINER,
     ),
     "vm-audit": Expected(),
+    "queue-centos": Expected(
+        _BOOT,
+        _CONTAINER
+        | _because(
+            "CentOS Stream tells of no update what it is for",
+            "patches.no-pending-security-updates",
+        ),
+    ),
+    "cache-fedora": Expected(_BOOT, _CONTAINER),
+    "api-ubuntu": Expected(_BOOT, _CONTAINER),
     "mail-off": Expected(_NO_BACKUPS | _UNATTACHED),
     "pool-worker": Expected(),
 }

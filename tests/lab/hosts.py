@@ -19,7 +19,7 @@ class HostSpec:
     Attributes:
         name: Its host name, and the Droplet's name.
         number: Last number of its addresses; the Droplet's id ends in it too.
-        distribution: Its ``ID`` and major ``VERSION_ID``, as ``debian-12``.
+        distribution: Its ``ID`` and ``VERSION_ID`` as far as it names a release, as ``debian-12``.
         layer: The root it runs on.
         parts: What is set up on it, names in the folder ``parts``.
         served_names: Names for which it answers on port 443, with a certificate of the lab's.
@@ -50,6 +50,8 @@ class HostSpec:
 
 _CONTAINER = ("keys-only", "firewall", "audit", "audit-without-kernel")
 _WEB = (*_CONTAINER, "nginx")
+_UBUNTU = ("keys-only", "ssh-socket", "ufw", *_CONTAINER[2:])
+_RPM = ("keys-only", *_CONTAINER[2:])
 
 SPECS = {
     spec.name: spec
@@ -91,9 +93,9 @@ SPECS = {
         HostSpec(
             "app-foreignkey",
             15,
-            "debian-12",
-            "bookworm-full",
-            parts=_CONTAINER,
+            "ubuntu-24.04",
+            "ubuntu-24.04",
+            parts=_UBUNTU,
             defects=("sshkeys.foreign-key",),
         ),
         HostSpec(
@@ -116,9 +118,9 @@ SPECS = {
         HostSpec(
             "shop-selfsigned",
             18,
-            "debian-12",
-            "bookworm-nginx",
-            parts=_WEB,
+            "rocky-10",
+            "rocky-10",
+            parts=(*_RPM, "nginx", "nginx-as-rpm", "firewalld-web"),
             served_names=("store.example.com",),
             defects=("tls.self-signed",),
         ),
@@ -126,8 +128,8 @@ SPECS = {
             "rpm-host",
             19,
             "almalinux-9",
-            "rpm",
-            parts=("keys-only", "audit", "audit-without-kernel"),
+            "almalinux-9",
+            parts=_RPM,
             defects=("patches.never-upgraded",),
         ),
         HostSpec(
@@ -138,6 +140,22 @@ SPECS = {
             parts=("keys-only", "strict-ssh", "firewall", "audit", "nginx", "machine"),
             served_names=("vm.example.com",),
             machine=True,
+        ),
+        HostSpec("queue-centos", 21, "centos-10", "centos-10", parts=(*_RPM, "shell-csh")),
+        HostSpec(
+            "cache-fedora",
+            22,
+            "fedora-44",
+            "fedora-44",
+            parts=(*_RPM, "firewall"),
+        ),
+        HostSpec(
+            "api-ubuntu",
+            23,
+            "ubuntu-26.04",
+            "ubuntu-26.04",
+            parts=(*_UBUNTU, "nginx", "shell-fish"),
+            served_names=("api.example.com",),
         ),
     )
 }
@@ -216,7 +234,7 @@ if [ -d /var/lib/apt/lists ]; then
   mkdir -p /var/lib/apt/periodic
   touch /var/lib/apt/lists/partial /var/lib/apt/periodic/update-stamp \\
     /var/lib/apt/periodic/unattended-upgrades-stamp
-  for index in /var/lib/apt/lists/*_InRelease; do
+  for index in $(ls /var/lib/apt/lists/*_InRelease 2>/dev/null); do
     until=$(sed -n 's/^Valid-Until: //p' "$index")
     if [ -n "$until" ] && [ "$(date -d "$until" +%s)" -lt "$(date -d '+2 days' +%s)" ]; then
       sed -i "s/^Date: .*/Date: $(date -u -R)/
@@ -224,7 +242,7 @@ if [ -d /var/lib/apt/lists ]; then
     fi
   done
 fi
-for index in /var/cache/dnf/*/repodata/repomd.xml; do
+for index in /var/cache/dnf/*/repodata/repomd.xml /var/cache/libdnf5/*/repodata/repomd.xml; do
   if [ -e "$index" ]; then touch "$index"; fi
 done
 mkdir -p /var/lib/systemd/timers

@@ -93,7 +93,7 @@ class Lab:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout: float | None = 600,
+        timeout: float | None = 1800,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the auditor's network namespace.
 

@@ -45,10 +45,10 @@ class Group:
         """End every process in and below the group, and remove it.
 
         Raises:
-            LabError: A process is still there after ten seconds.
+            LabError: A process is still there after two minutes.
         """
-        deadline = time.monotonic() + 10
-        while pids := self._pids():
+        deadline = time.monotonic() + 120
+        while pids := self.pids():
             if time.monotonic() > deadline:
                 raise LabError(f"processes {sorted(pids)} do not end")
             kill(pids)
@@ -59,7 +59,8 @@ class Group:
             if folder.exists():
                 folder.rmdir()
 
-    def _pids(self) -> set[int]:
+    def pids(self) -> set[int]:
+        """Return the processes in and below the group."""
         found: set[int] = set()
         for folder in self._folders:
             for file in folder.rglob("cgroup.procs"):

@@ -9,11 +9,19 @@ from pathlib import Path
 from .cache import Cache
 from .command import LabError, run
 
+# All that is started so ends with this process, also when it is killed, and its mounts with it.
+MORTAL = (
+    *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation=private", "--pid"),
+    "--kill-child",
+)
 _COMMON_PACKAGES = (
     "systemd-sysv dbus libpam-systemd netbase openssh-server sudo iproute2 procps ca-certificates "
     "openssl curl nftables rsyslog cron logrotate less"
 )
 _HOST_PACKAGES = f"{_COMMON_PACKAGES} ufw iptables unattended-upgrades"
+_RPM_PACKAGES = "firewalld rpm dnf createrepo-c"
+_NO_DEBIAN_TOOLS = "apt-get -q -y purge ufw unattended-upgrades\n"
+_DRESS = Path(__file__).with_name("dress")
 
 # The archive's state may be older than its own Valid-Until says; the lab wants it all the same.
 _APT_OPTIONS = ("Acquire::Check-Valid-Until=false", "Acquire::Check-Date=false")
@@ -70,6 +78,11 @@ class Layer:
     script: str = ""
 
 
+def _dressed(mechanism: str, name: str) -> str:
+    """What makes a Debian root look like another distribution, files of the folder ``dress``."""
+    return "".join((_DRESS / f"{part}.sh").read_text() for part in (name, mechanism))
+
+
 LAYERS = {
     "bookworm": Layer(
         "bookworm", packages=f"{_HOST_PACKAGES} auditd", sources=("",), script=_ACCOUNTS
@@ -88,13 +101,48 @@ LAYERS = {
         parent="bookworm-nginx",
         packages="linux-image-cloud-amd64 grub-pc qemu-guest-agent kmod apparmor",
     ),
-    "trixie": Layer("trixie", packages=_HOST_PACKAGES, script=_ACCOUNTS),
-    "rpm": Layer(
-        "bookworm",
-        packages=f"{_COMMON_PACKAGES} auditd firewalld rpm dnf createrepo-c",
-        script=_ACCOUNTS + Path(__file__).with_name("rpm-root.sh").read_text(),
-    ),
     "bullseye": Layer("bullseye", packages=f"{_HOST_PACKAGES} auditd", script=_ACCOUNTS),
+    "trixie": Layer("trixie", packages=_HOST_PACKAGES, script=_ACCOUNTS),
+    "forky": Layer("forky", packages=_COMMON_PACKAGES, sources=("",), script=_ACCOUNTS),
+    "almalinux-9": Layer(
+        "bookworm",
+        parent="bookworm",
+        packages=_RPM_PACKAGES,
+        sources=("",),
+        script=_NO_DEBIAN_TOOLS + _dressed("rpm", "almalinux-9"),
+    ),
+    "trixie-rpm": Layer(
+        "trixie",
+        parent="trixie",
+        packages=f"{_RPM_PACKAGES} auditd",
+        script=_NO_DEBIAN_TOOLS,
+    ),
+    "rocky-10": Layer(
+        "trixie", parent="trixie-rpm", packages="nginx", script=_dressed("rpm", "rocky-10")
+    ),
+    "centos-10": Layer(
+        "trixie", parent="trixie-rpm", packages="tcsh", script=_dressed("rpm", "centos-10")
+    ),
+    "fedora-44": Layer(
+        "forky",
+        parent="forky",
+        packages="auditd rpm dnf5 createrepo-c",
+        sources=("",),
+        script=_dressed("rpm", "fedora-44"),
+    ),
+    "ubuntu-24.04": Layer(
+        "trixie",
+        parent="trixie",
+        packages="auditd apt-utils",
+        script=_dressed("ubuntu", "ubuntu-24.04"),
+    ),
+    "ubuntu-26.04": Layer(
+        "forky",
+        parent="forky",
+        packages="auditd apt-utils fish nginx rust-coreutils sudo-rs ufw unattended-upgrades",
+        sources=("",),
+        script=_dressed("ubuntu", "ubuntu-26.04"),
+    ),
 }
 
 
@@ -152,11 +200,18 @@ def _make(layer: Layer, below: Root | None, part: Path) -> None:
 
 
 def _bootstrap(layer: Layer, target: Path) -> None:
-    options = [f"--aptopt={option}" for option in _APT_OPTIONS]
+    options = [f"--aptopt={option.replace('=', ' ')}" for option in _APT_OPTIONS]
     packages = ",".join(layer.packages.split())
     run(
         [
-            *("mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/apt/lists"),
+            *(
+                *MORTAL,
+                "--mount-proc",
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                "--skip=cleanup/apt/lists",
+            ),
             *(f"--include={packages}", *options, layer.suite, str(target), "-"),
         ],
         stdin="".join(f"deb {address} {suite} main\n" for address, suite in _sources(layer)),
@@ -228,15 +283,14 @@ def inside(
     mount = ["mount", "-t", "overlay", "overlay", "-o", options] if lower else [
         "mount", "--bind", str(upper)
     ]  # fmt: skip
-    unshare = ["unshare", "--mount", "--propagation=private", *([] if network else ["--net"])]
+    unshare = [*MORTAL, *([] if network else ["--net"])]
     arguments = [script, str(parcel or ""), str(mountpoint), *mount, str(mountpoint)]
     try:
-        run([*unshare, "sh", "-euc", _ENTER, "sh", *arguments], timeout_s=900)
+        run([*unshare, "sh", "-euc", _ENTER, "sh", *arguments])
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-# All mounts are the shell's own: they end with it, however it ends.
 _ENTER = """
 script=$1 parcel=$2 root=$3; shift 3
 "$@"

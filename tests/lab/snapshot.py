@@ -85,7 +85,7 @@ class Runs(Protocol):
         command: Sequence[str] | str,
         *,
         stdin: bytes = b"",
-        timeout_s: float = 60,
+        timeout_s: float = 300,
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on it."""
@@ -137,7 +137,8 @@ class Snapshot:
 
 
 _PASSING = re.compile(
-    r"/run/|/tmp/|/var/(log|cache|lib/(dpkg|rpm|dnf|systemd|sudo)|backups)/|/etc/[^/]*-$"
+    r"/run/|/tmp/|/var/(log|cache|lib/(dpkg|rpm|dnf|systemd|sudo)|backups)/"
+    r"|/usr/lib/sysimage/|/etc/[^/]*-$"
 )
 
 
@@ -194,7 +195,7 @@ class Lister:
     def listing(self, host: Runs) -> dict[str, Entry]:
         """List every file of a host but those below /proc, /sys and /dev."""
         rows = [
-            row.split("\t", 9) for row in host.run(_LIST, timeout_s=240).stdout.split("\0")[:-1]
+            row.split("\t", 9) for row in host.run(_LIST, timeout_s=600).stdout.split("\0")[:-1]
         ]
         wanted = {
             (path, ctime, inode)
@@ -214,7 +215,7 @@ class Lister:
 
     def _hash(self, host: Runs, wanted: set[tuple[str, str, str]]) -> None:
         names = "".join(f"{path}\0" for path, _, _ in wanted).encode(errors="surrogateescape")
-        done = host.run(_HASH, stdin=names, timeout_s=240)
+        done = host.run(_HASH, stdin=names, timeout_s=600)
         digests = {
             path: digest
             for digest, _, path in (row.partition("  ") for row in done.stdout.split("\0"))

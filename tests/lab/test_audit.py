@@ -9,6 +9,7 @@ import pytest
 from .audit import Before, Run, audit, only
 from .defects import DEFECTS
 from .expected import EXPECTED
+from .hosts import SPECS
 from .lab import Lab
 from .snapshot import LOGIN_TRACES, PROBE_TRACES
 
@@ -157,10 +158,19 @@ def test_a_defect_flips_exactly_its_checks(
 
 
 def test_the_defects_are_of_every_kind() -> None:
-    """There are at least 25, on each Debian release, the RPM host and the virtual machine."""
+    """There are at least 25, of several families on each distribution and on the machine."""
+    families: dict[str, set[str]] = {}
+    for name in _INTRODUCED:
+        spec = SPECS[DEFECTS[name].host]
+        kind = "machine" if spec.machine else spec.distribution
+        families.setdefault(kind, set()).add(name.partition(".")[0])
     assert len(_INTRODUCED) >= 25
-    assert {DEFECTS[name].host for name in _INTRODUCED} >= {
-        *("web-clean", "db-noauditd", "old-bullseye", "rpm-host", "vm-audit")
+    distributions = {spec.distribution for spec in SPECS.values()}
+    assert families.keys() == distributions | {"machine"}
+    assert families.pop("machine") >= {"auditd", "patches"}
+    assert min(map(len, families.values())) >= 3, families
+    assert {d.rpartition("-")[0] for d in distributions} == {
+        *("almalinux", "centos", "debian", "fedora", "rocky", "ubuntu")
     }
 
 

@@ -1,9 +1,17 @@
 """The lab's hosts answer, and are what the other tests take them for."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from . import network, state
 from .hosts import SPECS
 from .lab import Lab
+from .processes import Group
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -76,3 +84,54 @@ def test_a_login_leaves_no_more_than_its_traces(lab: Lab, name: str) -> None:
     lab.run(lab.ssh(name, "sudo -n cat /etc/shadow", user="audit"))
 
     assert before.changes(host.snapshot()) == []
+
+
+def test_hosts_are_as_their_distributions_are(lab: Lab) -> None:
+    """No Python and dnf5; uutils and sudo-rs; sshd behind a socket; logins by fish and tcsh."""
+    answers = {
+        "cache-fedora": (
+            "ls /usr/bin | grep -c ^python; dnf --version | head -n1; rpm --version",
+            "0\ndnf5 version 5.",
+        ),
+        "queue-centos": ("echo $shell; dnf --version | head -n1", "/bin/tcsh\n4."),
+        "shop-selfsigned": ("rpm -q rocky-release", "rocky-release-10"),
+        "app-foreignkey": ("systemctl is-enabled ssh.socket ssh.service", "enabled\ndisabled"),
+        "api-ubuntu": ("sudo --version; ls --version | head -n1", "sudo-rs "),
+    }
+    for name, (command, expected) in answers.items():
+        assert lab.run(lab.ssh(name, command)).stdout.startswith(expected), name
+    uutils = lab.run(lab.ssh("api-ubuntu", "stat --version; echo $SHELL", user="audit")).stdout
+    assert "uutils" in uutils
+    assert "/usr/bin/fish" in uutils
+
+
+def test_a_killed_run_is_cleared_away_by_the_next(lab: Lab, tmp_path: Path) -> None:
+    """What it left (processes, mounts, namespaces, its folder) is gone; this lab is untouched."""
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-c", _DIES, "cache-fedora"], stdout=subprocess.PIPE, stderr=output
+        ) as run,
+    ):
+        name = run.stdout.readline().decode().strip() if run.stdout else ""
+        os.kill(run.pid, signal.SIGKILL)
+    assert (state.FOLDER / name / "owner.json").exists(), log.read_text()
+    assert Group(name).pids()
+
+    state.clear_dead()
+
+    assert not Group(name).pids()
+    assert not (state.FOLDER / name).exists()
+    assert not list(network.NAMESPACES.glob(f"{name}-*"))
+    assert name not in Path("/proc/mounts").read_text()
+    assert lab.hosts["cache-fedora"].run("true").returncode == 0
+
+
+_DIES = """
+import sys, time
+from tests.lab.lab import Lab
+with Lab.start(sys.argv[1:]) as lab:
+    print(lab.name, flush=True)
+    time.sleep(600)
+"""

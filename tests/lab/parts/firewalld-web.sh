@@ -1,0 +1,1 @@
+firewall-offline-cmd -q --zone=public --add-service=http --add-service=https

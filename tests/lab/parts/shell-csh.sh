@@ -1,0 +1,1 @@
+for user in root audit; do usermod --shell /bin/tcsh $user; done

@@ -1,0 +1,1 @@
+usermod --shell /usr/bin/fish audit
