@@ -142,7 +142,7 @@ class CheckItem(pytest.Item):
         """The file of the node id, so that no machine path is shown; pytest adds the name."""
         return self._location
 
-    def run_protocol(self) -> None:
+    def run_protocol(self, following: pytest.Item | None = None) -> None:
         """Judge, and report setup, call and teardown as pytest does for any test."""
         hook, nodeid = self.ihook, self.nodeid
         hook.pytest_runtest_logstart(nodeid=nodeid, location=self.location)
@@ -154,7 +154,34 @@ class CheckItem(pytest.Item):
             hook.pytest_runtest_logreport(report=report)
             if report.failed and self.config.option.usepdb:
                 self._interact(report)
+        self.tear_down(following)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=self.location)
+
+    def tear_down(self, following: pytest.Item | None) -> None:
+        """Take down what ordinary tests of a module have left set up for those behind this check.
+
+        A check sets nothing up; the next ordinary test needs to find what it shares, and no more.
+        """
+        state = self.session._setupstate  # noqa: SLF001 pytest's own protocol is the other user
+        needed = following.listchain() if following else ()
+        if isinstance(following, CheckItem) or state.stack.keys() <= set(needed):
+            return
+        call = pytest.CallInfo.from_call(
+            lambda: state.teardown_exact(following),
+            when="teardown",
+            reraise=(pytest.exit.Exception, KeyboardInterrupt),
+        )
+        if call.excinfo is not None:
+            text = harmless(str(call.excinfo.getrepr(style="short")))
+            report = self._report(
+                "teardown",
+                "failed",
+                text,
+                start=call.start,
+                duration=call.duration,
+                properties=(),
+            )
+            self.ihook.pytest_runtest_logreport(report=report)
 
     def _show(self) -> None:
         """Name the item and its facts, as ``--setup-show`` does for a test and its fixtures."""

@@ -184,7 +184,9 @@ class AuditPlugin:
         return True
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> bool | None:
         """Run our own Items; ordinary tests are pytest's."""
         if self.worker:
             distribution.prefetch(self.audit, item)
@@ -192,8 +194,10 @@ class AuditPlugin:
             return None
         if self.reports:
             self.reports.show_subject(item.nodeid, item.subject)
-        if not (self.worker and item.droplet is None):
-            item.run_protocol()
+        if self.worker and item.droplet is None:
+            item.tear_down(nextitem)
+        else:
+            item.run_protocol(nextitem)
         return True
 
     @pytest.hookimpl(wrapper=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from pytest_droplet.connection import testinfra as backend
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import NotObservedError, Verdict
 from pytest_droplet.report.record import result_line
+from pytest_droplet.report.terminal import harmless, harmless_line
 from pytest_droplet.verdict import fact_evidence
 from pytest_droplet.words import Outcome
 
@@ -105,7 +106,39 @@ def with_verdict(
         if accepted := accepted_for(verdict):
             report.outcome, report.wasxfail = "skipped", accepted
         carry(report, audit, result_line(verdict, item.nodeid, page, _source_line(item)))
+    _make_harmless(report)
     return report
+
+
+def _make_harmless(report: pytest.TestReport) -> None:
+    """Let nothing that pytest prints of a test act on a terminal or on a CI system.
+
+    Assertions, arguments and captured output have in them what hosts and the API said.
+    """
+    report.sections = [(name, _safe(text)) for name, text in report.sections]
+    longrepr: Any = report.longrepr
+    if isinstance(longrepr, str):
+        report.longrepr = _safe(longrepr)
+    elif isinstance(longrepr, tuple):
+        report.longrepr = (*longrepr[:2], harmless_line(longrepr[2]))
+    parts = getattr(longrepr, "chain", None)
+    if parts is None and hasattr(longrepr, "reprtraceback"):  # --tb=native
+        parts = [(longrepr.reprtraceback, longrepr.reprcrash, None)]
+    for traceback, crash, _ in parts or ():
+        if crash is not None:
+            crash.message = _safe(crash.message)
+        for entry in traceback.reprentries:
+            entry.lines = [_safe(line) for line in entry.lines]
+            if given := getattr(entry, "reprfuncargs", None):
+                given.args = [(name, _safe(value)) for name, value in given.args]
+            if local := getattr(entry, "reprlocals", None):
+                local.lines = [_safe(line) for line in local.lines]
+            if place := getattr(entry, "reprfileloc", None):
+                place.message = _safe(place.message)
+
+
+def _safe(text: str) -> str:
+    return harmless(text.expandtabs())
 
 
 def _outcome(report: pytest.TestReport, *, missing: bool) -> Outcome | None:

@@ -238,12 +238,32 @@ def test_nothing_hostile_gets_through_any_format(hostile: pytest.Pytester) -> No
         ComplianceFinding.model_validate(finding)
 
 
-@pytest.mark.parametrize("how", [(), ("-v", "-rA"), ("-qq",)], ids="".join)
+@pytest.mark.parametrize(
+    "how",
+    [
+        *(("--tb=no",), ("--tb=no", "-v", "-rA"), ("--tb=no", "-qq"), ("--tb=native",)),
+        *(("--tb=long", "--showlocals", "-vv"), ("--tb=short", "-n", "1"), ("-s",)),
+    ],
+    ids="".join,
+)
+@pytest.mark.parametrize("ci", ["", "true"], ids=["by-hand", "ci"])
 def test_no_line_of_the_terminal_is_a_command(
-    hostile: pytest.Pytester, how: tuple[str, ...]
+    hostile: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...], ci: str
 ) -> None:
-    """A runner takes ``::error`` behind blanks, and ``##[error]`` anywhere, for commands."""
+    """A runner takes ``::error`` behind blanks, and ``##[error]`` anywhere, for commands.
+
+    In CI, pytest cuts nothing. What a test prints itself under ``-s`` is the test's own.
+    """
+    monkeypatch.setenv("CI", ci)
     hostile.makepyfile(
+        test_prints="""
+        import sys
+
+        def test_prints(droplet):
+            if "-s" not in sys.argv:
+                print(droplet.name)
+            assert droplet.name is None
+        """,
         test_skip="""
         from pytest_droplet import check, not_applicable
 
@@ -254,9 +274,9 @@ def test_no_line_of_the_terminal_is_a_command(
         @check("site.lost")
         def test_lost(droplet, droplet_sshd):
             assert droplet_sshd
-        """
+        """,
     )
-    result = hostile.runpytest_subprocess(*REPLAY, "--tb=no", "-k", "site", *how)
+    result = hostile.runpytest_subprocess(*REPLAY, "-k", "site or prints", *how)
     assert not [line for line in result.outlines if line.lstrip().startswith("::")]
     assert "##[" not in result.stdout.str()
     assert "\x1b" not in result.stdout.str()

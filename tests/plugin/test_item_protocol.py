@@ -484,3 +484,46 @@ def test_ordinary_tests_keep_their_fixtures_and_marks(audit: pytest.Pytester) ->
     result = run(audit, "-rA", "-p", "no:logging")
     result.assert_outcomes(passed=5 + 12, failed=1, errors=1, skipped=1, xfailed=4)
     result.stdout.fnmatch_lines(["*teardown 12*"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_checks_among_ordinary_tests_leave_fixtures_to_their_module(
+    audit: pytest.Pytester, workers: tuple[str, ...], *, ends_well: bool
+) -> None:
+    """A module's fixture is set up once a Droplet, and taken down before the next module's."""
+    for name in ("a", "b"):
+        (audit.path / f"test_{name}.py").write_text(
+            f"""
+import pytest
+from pytest_droplet import check
+
+@pytest.fixture(scope="module")
+def log():
+    with open("log.txt", "a") as file:
+        file.write("up {name}\\n")
+    yield
+    with open("log.txt", "a") as file:
+        file.write("down {name}\\n")
+    assert {ends_well}
+
+def test_before(log, droplet):
+    pass
+
+@check("{name}.one")
+def test_one(droplet_os_release):
+    pass
+
+def test_between(log, droplet):
+    pass
+
+@check("{name}.two")
+def test_two(droplet_os_release):
+    pass
+""".replace("\\\\", "\\")
+        )
+    result = run(audit, *workers, "test_a.py", "test_b.py", "-k", "db-1 or web-1")
+
+    log = (audit.path / "log.txt").read_text().split("\n")[:-1]
+    assert log == ["up a", "down a", "up b", "down b"] * 2
+    result.assert_outcomes(passed=16, errors=0 if ends_well else 4)
