@@ -74,6 +74,7 @@ _SAME_OPTION = {
     "pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms",
     "hostbasedacceptedkeytypes": "hostbasedacceptedalgorithms",
 }
+_INCLUDES = 100
 _NO_LOGIN = re.compile(r"/(nologin|false)$")
 
 
@@ -391,25 +392,32 @@ def _account(head: str) -> Iterator[SshAccount]:
 
 
 def _in_order(files: Sequence[ConfigFile]) -> Iterator[_Line]:
-    """Yield the lines in the order in which sshd reads them, Include lines resolved."""
+    """Yield the lines in the order in which sshd reads them, Include lines resolved.
+
+    A file that is included again says nothing new, as the first value decides. Files that
+    include each other, or more than any real host does, come to an end all the same.
+    """
     if files:
-        yield from _lines_of(files[0], files, in_match=False, depth=0)
+        others = sorted(files[1:], key=lambda f: f.path)
+        yield from _lines_of(files[0], others, iter(range(_INCLUDES)), in_match=False)
 
 
 def _lines_of(
-    file: ConfigFile, files: Sequence[ConfigFile], *, in_match: bool, depth: int
+    file: ConfigFile, others: list[ConfigFile], left: Iterator[int], *, in_match: bool
 ) -> Iterator[_Line]:
     for number, text in file.lines:
         words = re.split(r"[\s=]+", text.strip().replace('"', ""), maxsplit=1)
         option, value = words[0].lower(), words[1].strip() if len(words) > 1 else ""
         if option == "match":
             in_match = True
-        elif option == "include" and depth < 16:
-            for pattern in value.split():
+        elif option == "include":
+            for pattern, _ in zip(value.split(), left, strict=False):
                 wanted = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
-                for other in sorted(files, key=lambda f: f.path):
-                    if fnmatchcase(other.path, wanted) and other is not file:
-                        yield from _lines_of(other, files, in_match=in_match, depth=depth + 1)
+                included = [other for other in others if fnmatchcase(other.path, wanted)]
+                names = {other.path for other in included}
+                others[:] = [other for other in others if other.path not in names]
+                for other in included:
+                    yield from _lines_of(other, others, left, in_match=in_match)
         else:
             yield _Line(file.path, number, in_match, _SAME_OPTION.get(option, option), value)
 

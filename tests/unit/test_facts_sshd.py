@@ -58,6 +58,25 @@ def test_connections_files_and_accounts_are_read() -> None:
     assert sshd.gaps == ()
 
 
+def test_files_that_include_each_other_come_to_an_end() -> None:
+    """A host may say so, though no sshd starts with it; each file is looked at once."""
+    files = "".join(
+        f"F 644 0 1790000000 /etc/ssh/{n}.conf\n| 1 Include *.conf *.conf\n| 2 UsePAM {n}\n"
+        for n in range(200)
+    )
+    chain = "".join(
+        f"F 644 0 1790000000 /etc/ssh/{n}\n| 1 Include {n + 1}\n| 2 UsePAM {n}\n"
+        for n in range(5000)
+    )
+
+    first = "F 644 0 1777976816 /etc/ssh/sshd_config\n"
+    assert first in ANSWER
+    cyclic, deep = (parse_sshd(ANSWER.replace(first, text + first)) for text in (files, chain))
+
+    assert cyclic.where("UsePAM", "1") == "/etc/ssh/1.conf:2"
+    assert deep.where("UsePAM", "100") == "/etc/ssh/100:2"
+
+
 def test_the_line_that_decides_is_named() -> None:
     """Files are read where they are included, blocks count for their value, spelling does not."""
     sshd = parse_sshd(ANSWER)
