@@ -109,7 +109,7 @@ def _may_be_active(observation: Observation) -> bool:
 def _explanation(observation: Observation) -> str:
     """Say why a server may offer more than its configuration allows; empty: it is not known."""
     try:
-        sshd = droplet_sshd(observation)
+        sshd: Sshd = observation.fact("droplet_sshd")
         ways = [c for c in sshd.connections if c.takes_password or c.takes_keyboard_interactive]
     except NotObservedError:
         return ""

@@ -10,6 +10,7 @@ import pytest_droplet.session
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.testing import Cloud
 from tests.support.recordings import reached, save, unreachable
+from tests.support.ssh_server import farm  # noqa: F401 - a fixture for the tests here
 
 # pytester forgets the modules that a run imported: what is loaded before is loaded once.
 assert pytest_droplet.session

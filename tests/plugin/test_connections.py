@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
-from tests.support.ssh_server import Server, Servers, canned, servers
+from tests.support.ssh_server import Server, Servers, canned
 from tests.trust.runs import lines, run
 
 COUNT = 4
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Servers]:
-    """SSH servers, stopped at the end."""
-    folder = tmp_path / "farm"
-    folder.mkdir()
-    with servers(folder) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
-from tests.support.ssh_server import Server, Servers, host, servers
+from tests.support.ssh_server import Server, Servers, host
 from tests.trust.runs import run, verdicts
 
 COUNT = 5
@@ -29,15 +28,6 @@ def test_own_command(host):
     done = host.run("echo own; echo said >&2; exit 3")
     assert (done.rc, done.stdout, done.stderr) == (3, "own\\n", "said\\n")
 """
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Servers]:
-    """SSH servers, stopped at the end."""
-    folder = tmp_path / "farm"
-    folder.mkdir()
-    with servers(folder) as running:
-        yield running
 
 
 @pytest.fixture

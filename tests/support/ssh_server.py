@@ -360,6 +360,15 @@ def servers(folder: Path) -> Iterator[Servers]:
         running.close()
 
 
+@pytest.fixture
+def farm(tmp_path: Path) -> Iterator[Servers]:
+    """SSH servers, stopped at the end."""
+    folder = tmp_path / "farm"
+    folder.mkdir()
+    with servers(folder) as running:
+        yield running
+
+
 @contextlib.contextmanager
 def openssh(
     running: Servers, droplet_id: int, *lines: str, login_shell: str = "sh"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from pytest_droplet.api import _pydo
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
-from tests.support.ssh_server import Servers, servers
+from tests.support.ssh_server import farm  # noqa: F401 - a fixture for the tests here
 
 # pytester forgets the modules that a run imported: what is loaded before is loaded once.
 assert pytest_droplet.session
@@ -55,15 +54,6 @@ def api(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
     with FakeApi(cloud) as running:
         monkeypatch.setenv("DIGITALOCEAN_API_URL", running.url)
         monkeypatch.setenv("DIGITALOCEAN_TOKEN", TOKEN)
-        yield running
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Servers]:
-    """SSH servers, stopped at the end."""
-    folder = tmp_path / "farm"
-    folder.mkdir()
-    with servers(folder) as running:
         yield running
 
 
