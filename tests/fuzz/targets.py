@@ -1,9 +1,10 @@
-"""What is fuzzed: the reader of the frame, and the parser of every fact, each by its name."""
+"""What is fuzzed: the readers of the connection, and the parser of every fact of a host."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 
@@ -21,16 +22,45 @@ SEPARATOR = b"\x00====\x00"
 Target = Callable[[bytes], None]
 
 
+TOGETHER = {
+    "boot": (
+        *("droplet_boot_entry", "droplet_disks", "droplet_installed_kernels", "droplet_kernel"),
+        *("droplet_kernel_arguments", "droplet_pending_reboot"),
+    ),
+    "release": (
+        *("droplet_debian_version", "droplet_os_release", "droplet_point_release"),
+        *("droplet_release_support", "droplet_ubuntu_pro"),
+    ),
+    "updates": (
+        "droplet_automatic_updates",
+        "droplet_package_index",
+        "droplet_pending_updates",
+    ),
+    "units": ("droplet_audit_rules_unit", "droplet_auditd_unit", "droplet_units"),
+    "audit-settings": ("droplet_audit_package", "droplet_auditd_config"),
+    "audit-kernel": ("droplet_audit_loaded", "droplet_audit_status"),
+    "people": ("droplet_creation_keys", "droplet_host_accounts"),
+    "listeners": ("droplet_access", "droplet_listeners", "droplet_ssh_ports"),
+    "ssh-logins": ("droplet_ssh_accounts", "droplet_ssh_offered"),
+    "web-answers": ("droplet_http", "droplet_tls_old_versions"),
+}
+"""Facts that are small, or that read the same sections, share a target and its time."""
+
+
 def targets() -> Mapping[str, Target]:
-    """Return every target by its name: those of the connection, and each fact of the host."""
-    facts = {n: partial(read_fact, n) for n, f in sorted(all_facts().items()) if f.of_host}
+    """Return every target by its name: those of the connection, and those of facts."""
     return {
         "frame": read_frame,
-        "identity": read_identity,
-        "http-head": read_head,
-        "tls-answer": read_answer,
-        **facts,
+        "short-answers": read_short_answers,
+        **{name: partial(read_facts, facts) for name, facts in groups().items()},
     }
+
+
+def groups() -> Mapping[str, tuple[str, ...]]:
+    """Return the facts of each target: those of ``TOGETHER``, and every other one alone."""
+    shared = {name for names in TOGETHER.values() for name in names}
+    of_host = sorted(name for name, fact in all_facts().items() if fact.of_host)
+    return {**TOGETHER, **{name: (name,) for name in of_host if name not in shared}}
 
 
 def read_frame(raw: bytes) -> None:
@@ -43,104 +73,106 @@ def read_frame(raw: bytes) -> None:
     assert script.preamble(raw, NONCE).isprintable()
 
 
-def read_head(raw: bytes) -> None:
-    """Read bytes as the head of an HTTP answer."""
-    try:
-        parse_head(raw)
-    except NotObservedError:
-        return
+def read_short_answers(raw: bytes) -> None:
+    """Read bytes as each of the answers that are a few lines.
+
+    They are the head of an HTTP answer, the first bytes of a server that was offered old TLS, and
+    what the host says of who it is.
+    """
+    claimed = SectionOutput(identity.NAME, stdout=raw.decode("utf-8", "replace"))
+    for read in (
+        partial(parse_head, raw),
+        partial(parse_answer, raw),
+        partial(identity.claimed_id, claimed),
+    ):
+        with suppress(NotObservedError):
+            read()
 
 
-def read_identity(raw: bytes) -> None:
-    """Read bytes as what the host says of who it is."""
-    try:
-        identity.claimed_id(SectionOutput(identity.NAME, stdout=raw.decode("utf-8", "replace")))
-    except NotObservedError:
-        return
+def read_facts(names: tuple[str, ...], raw: bytes) -> None:
+    """Read bytes as the sections, and JSON as the probes, that facts parse.
 
-
-def read_answer(raw: bytes) -> None:
-    """Read bytes as the first of a server that was offered old TLS."""
-    try:
-        parse_answer(raw)
-    except NotObservedError:
-        return
-
-
-def read_fact(name: str, raw: bytes) -> None:
-    """Read bytes as the sections, and JSON as the probes, that a fact parses.
-
-    Whatever they are, the fact is read or not observed, its evidence is one printable line, and
+    Whatever they are, each fact is read or not observed, its evidence is one printable line, and
     no check that asks for it breaks.
     """
-    fact = all_facts()[name]
-    seen = _seen(name)
+    seen = _seen(names)
     parts = iter(raw.split(SEPARATOR))
     sections = dict(seen.host.sections)
-    for section in dict.fromkeys(fact.sections):
+    for section in _sections(names):
         text = next(parts, b"").decode("utf-8", "replace")
-        known = sections.get(section.name, SectionOutput(section.name, rc=0))
-        sections[section.name] = replace(known, stdout=text, missing=None)
+        known = sections.get(section, SectionOutput(section, rc=0))
+        sections[section] = replace(known, stdout=text, missing=None)
     probes = dict(seen.host.probes)
-    for probe in fact.probes:
+    for probe in _probes(names):
         try:
-            probes[probe.name] = json.loads(next(parts, b"null"))
+            probes[probe] = json.loads(next(parts, b"null"))
         except (ValueError, RecursionError):
-            probes[probe.name] = None
+            probes[probe] = None
     host = replace(seen.host, sections=sections, probes=probes, probe_errors={})
     observation = Observation(seen.droplet, seen.inventory, host, seen.settings, seen.now)
-    try:
-        value = fact.read(observation)
-    except NotObservedError:
-        return
-    items = value if isinstance(value, tuple) else (value,)
-    for item in items:
-        assert str(item).isprintable(), repr(str(item))
-    if fact.row is not None:
-        json.dumps(fact.row(value))
-    for check in _checks_of(name):
+    for name in names:
+        with suppress(NotObservedError):
+            _show(name, observation)
+    for check in _checks_of(names):
         verdict = judge(check, observation)
         assert verdict.outcome != "error", f"{check.id}: {verdict.traceback}"
 
 
-@cache
-def seeds(name: str) -> tuple[bytes, ...]:
-    """Return inputs that are right, from the case files."""
-    return tuple(_seeds(name))
-
-
-def _seeds(name: str) -> Iterator[bytes]:
-    if name == "frame":
-        yield b"noise\n--NONCE begin os\nID=debian\n\n--NONCE err os\nno\n--NONCE end os rc=0\n"
-        yield b"\n--NONCE skip root\n\n--NONCE eof\n"
-        return
-    if name == "identity":
-        yield b"cloud-init 123\nmetadata 123\n"
-        return
-    if name == "tls-answer":
-        yield b"\x16\x03\x01\x00\x5a\x02\x00\x00\x56\x03\x02"
-        yield b"\x15\x03\x01\x00\x02\x02\x46"
-        return
-    if name == "http-head":
-        yield b"HTTP/1.1 301 Moved\r\nLocation: https://a.test/\r\nServer: x\r\n\r\n"
-        return
+def _show(name: str, observation: Observation) -> None:
     fact = all_facts()[name]
-    known: set[bytes] = set()
-    for host in (seen.host for seen in _observations()):
-        have = [host.sections.get(s.name) for s in dict.fromkeys(fact.sections)]
-        if not any(have):
-            continue
-        parts = [(s.stdout if s else "").encode() for s in have]
-        parts += [json.dumps(host.probes.get(p.name)).encode() for p in fact.probes]
-        seed = SEPARATOR.join(parts)
-        if seed not in known:
-            known.add(seed)
-            yield seed
+    value = fact.read(observation)
+    for item in value if isinstance(value, tuple) else (value,):
+        assert str(item).isprintable(), repr(str(item))
+    if fact.row is not None:
+        json.dumps(fact.row(value))
+
+
+def seeds(target: str) -> tuple[bytes, ...]:
+    """Return inputs of a target that are right: those of facts are from the case files."""
+    return _ANSWERS.get(target) or seeds_of(groups()[target])
+
+
+_ANSWERS = {
+    "frame": (
+        b"noise\n--NONCE begin os\nID=debian\n\n--NONCE err os\nno\n--NONCE end os rc=0\n",
+        b"\n--NONCE skip root\n\n--NONCE eof\n",
+    ),
+    "short-answers": (
+        b"cloud-init 123\nmetadata 123\n",
+        b"\x16\x03\x01\x00\x5a\x02\x00\x00\x56\x03\x02",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"HTTP/1.1 301 Moved\r\nLocation: https://a.test/\r\nServer: x\r\n\r\n",
+    ),
+}
 
 
 @cache
-def _checks_of(name: str) -> tuple[Check, ...]:
-    return tuple(c for c in shipped().values() if not c.of_account and name in c.facts)
+def seeds_of(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Return what the case files' hosts print and answer for facts."""
+    known = {}
+    for host in (seen.host for seen in _observations()):
+        have = [host.sections.get(name) for name in _sections(names)]
+        if any(have):
+            parts = [(s.stdout if s else "").encode() for s in have]
+            parts += [json.dumps(host.probes.get(name)).encode() for name in _probes(names)]
+            known[SEPARATOR.join(parts)] = None
+    return tuple(known)
+
+
+@cache
+def _sections(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(s.name for name in names for s in all_facts()[name].sections))
+
+
+@cache
+def _probes(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(p.name for name in names for p in all_facts()[name].probes))
+
+
+@cache
+def _checks_of(names: tuple[str, ...]) -> tuple[Check, ...]:
+    asked = set(names)
+    return tuple(c for c in shipped().values() if not c.of_account and asked & set(c.facts))
 
 
 @cache
@@ -149,10 +181,10 @@ def _observations() -> tuple[Observation, ...]:
 
 
 @cache
-def _seen(name: str) -> Observation:
-    """Return an observation that has what the fact needs beside its own sections."""
-    wanted = {s.name for s in all_facts()[name].sections}
+def _seen(names: tuple[str, ...]) -> Observation:
+    """Return an observation that has what the facts need beside their own sections."""
+    wanted = set(_sections(names))
     return max(
         _observations(),
-        key=lambda seen: (wanted <= set(seen.host.sections), len(seen.host.sections)),
+        key=lambda seen: (len(wanted & set(seen.host.sections)), len(seen.host.sections)),
     )
