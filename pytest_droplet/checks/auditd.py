@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts.audit_cover import AuditSurroundings, items_of, missing_items
 from pytest_droplet.facts.audit_files import AuditFiles, RuleLine
-from pytest_droplet.facts.audit_rules import Deletion, Rule, RuleError, missing_from
+from pytest_droplet.facts.audit_rules import Deletion, Rule, RuleError, compare
 from pytest_droplet.facts.auditd import (
     AuditdConfig,
     AuditPackage,
@@ -418,7 +419,7 @@ def test_every_audit_rule_is_valid_and_loaded(
         with claim:
             if droplet_audit_status.enabled != 2:
                 loaded, unread = droplet_audit_loaded.rules(files.host.machine)
-                missing = missing_from(loaded, files.rules())
+                missing, _ = compare(loaded, files.rules())
                 if missing and unread:
                     raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
                 assert not missing, (
@@ -461,8 +462,7 @@ def test_loaded_and_stored_audit_rules_agree(
                 assert wanted == there, _difference(wanted, there)
         with claim:
             loaded, unread = droplet_audit_loaded.rules(files.host.machine)
-            stored = files.rules()
-            only_stored, only_loaded = missing_from(loaded, stored), _extra(loaded, stored)
+            only_stored, only_loaded = compare(loaded, files.rules())
             if (only_stored or only_loaded) and unread:
                 raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
             locked = "; the rules are locked until the next boot"
@@ -641,12 +641,13 @@ def _assert_lines(files: AuditFiles) -> None:
     """Fail where a line is refused, or repeats a rule that is there already."""
     wrong: list[str] = []
     seen: dict[Rule, RuleLine] = {}
+    goes_on = files.goes_on_after_errors
     for line, statement in files.statements(files.compile()):
         if isinstance(statement, RuleError):
             wrong.append(f"{line} {one_line(line.text, 80)!r}: {statement}")
         elif isinstance(statement, Rule):
             first = seen.setdefault(statement, line)
-            if first is not line and not files.goes_on_after_errors:
+            if first is not line and not goes_on:
                 wrong.append(f"{line} repeats {first}: the kernel refuses it, and loading stops")
         else:
             seen = {} if isinstance(statement, Deletion) or statement.option == "-D" else seen
@@ -655,29 +656,23 @@ def _assert_lines(files: AuditFiles) -> None:
 
 def _origins(files: AuditFiles, rules: Sequence[Rule]) -> str:
     """Name the lines that the rules come from."""
-    lines = [
+    named = set(rules)
+    lines = (
         f"{line} {one_line(line.text.strip(), 80)}"
         for line, statement in files.statements(files.compile())
-        if isinstance(statement, Rule) and statement in rules
-    ]
-    return "; ".join(lines[:3])
-
-
-def _extra(loaded: Sequence[Rule], stored: Sequence[Rule]) -> list[Rule]:
-    left = list(loaded)
-    for rule in stored:
-        if not missing_from(left, [rule]):
-            left.remove(next(r for r in left if not missing_from([r], [rule])))
-    return left
+        if isinstance(statement, Rule) and statement in named
+    )
+    return "; ".join(islice(lines, 3))
 
 
 def _shown(loaded: LoadedRules, files: AuditFiles, rules: Sequence[Rule]) -> str:
-    texts = [
-        t
-        for t in loaded.lines
-        if any(r in rules for r in LoadedRules((t,)).rules(files.host.machine)[0])
-    ]
-    return "; ".join(one_line(t, 80) for t in texts[:3])
+    named = set(rules)
+    texts = (
+        one_line(text, 80)
+        for text in loaded.lines
+        if named.intersection(LoadedRules((text,)).rules(files.host.machine)[0])
+    )
+    return "; ".join(islice(texts, 3))
 
 
 def _difference(wanted: Sequence[str], there: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.audit_files import machine_name
 from pytest_droplet.facts.audit_rules import Condition, Host, Rule, RuleError, syscall_number
-from pytest_droplet.facts.host import CMDLINE, KERNEL, droplet_kernel, droplet_kernel_arguments
+from pytest_droplet.facts.host import CMDLINE, KERNEL
 from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
@@ -114,8 +114,8 @@ def droplet_audit_surroundings(observation: Observation) -> AuditSurroundings:
     """Return which of the paths that CIS watches exist, and what else coverage depends on."""
     return parse_surroundings(
         whole(observation.section(AUDIT_COVER.name)).stdout,
-        machine_name(droplet_kernel(observation).machine),
-        droplet_kernel_arguments(observation).last("ia32_emulation"),
+        machine_name(observation.fact("droplet_kernel").machine),
+        observation.fact("droplet_kernel_arguments").last("ia32_emulation"),
     )
 
 

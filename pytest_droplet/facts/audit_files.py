@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.audit_rules import (
@@ -16,7 +17,7 @@ from pytest_droplet.facts.audit_rules import (
     loaded_by,
     parse_line,
 )
-from pytest_droplet.facts.host import KERNEL, droplet_kernel
+from pytest_droplet.facts.host import KERNEL
 from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
@@ -71,7 +72,7 @@ class RuleFile:
         return self.uid != 0 or int(self.mode, 8) & 0o002 != 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AuditFiles:
     """The rules below rules.d in the order of their version sort, and the compiled file.
 
@@ -107,18 +108,19 @@ class AuditFiles:
         first = [last[o] for o in ("-D", "-b", "-f") if o in last]
         return (*first, *kept, *([last["-e"]] if "-e" in last else ()))
 
+    @cached_property
+    def _said(self) -> Mapping[str, Statement | RuleError | None]:
+        """What each text of a line says: parsed once, since many checks ask."""
+        return {text: _read(text, self.host) for text in {line.text for line in self.lines}}
+
     def statements(
         self, lines: Sequence[RuleLine]
     ) -> Iterator[tuple[RuleLine, Statement | RuleError]]:
-        """Yield each line with what it says, or with why it is refused."""
+        """Yield each of these lines with what it says, or with why it is refused."""
         for line in lines:
-            try:
-                statement = parse_line(line.text, self.host)
-            except RuleError as exc:
-                yield line, exc
-            else:
-                if statement is not None:
-                    yield line, statement
+            said = self._said[line.text]
+            if said is not None:
+                yield line, said
 
     def rules(self) -> list[Rule]:
         """Return the rules that the files would load; lines that are refused are left out."""
@@ -159,7 +161,7 @@ def droplet_audit_files(observation: Observation) -> AuditFiles:
     output = observation.section(AUDIT_RULES.name)
     if output.rc != 0:
         raise NotObservedError(one_line(output.stderr) or "/etc/audit cannot be read")
-    return parse_audit_files(whole(output).stdout, droplet_kernel(observation).machine)
+    return parse_audit_files(whole(output).stdout, observation.fact("droplet_kernel").machine)
 
 
 def machine_name(machine: str) -> str:
@@ -204,6 +206,13 @@ def parse_audit_files(text: str, machine: str) -> AuditFiles:
         next((f for f in read if f.path == _COMPILED), None),
         Host(machine_name(machine), names["U"], names["G"]),
     )
+
+
+def _read(text: str, host: Host) -> Statement | RuleError | None:
+    try:
+        return parse_line(text, host)
+    except RuleError as exc:
+        return exc
 
 
 def _with_text(lines: Sequence[RuleLine]) -> Iterator[RuleLine]:

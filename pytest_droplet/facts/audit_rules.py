@@ -11,6 +11,7 @@ from __future__ import annotations
 import getopt
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -511,43 +512,47 @@ def loaded_by(statements: Sequence[Statement]) -> list[Rule]:
     ``-D`` takes all away (with ``-k`` those of the key), ``-d`` and ``-W`` one; a rule that is
     there already is refused, and is left out.
     """
-    rules: list[Rule] = []
+    rules: dict[Rule, None] = {}
     for statement in statements:
         if isinstance(statement, Rule):
-            if statement not in rules:
-                rules.append(statement)
+            rules.setdefault(statement)
         elif isinstance(statement, Deletion):
-            if statement.rule in rules:
-                rules.remove(statement.rule)
+            rules.pop(statement.rule, None)
         elif statement.option == "-D":
             key = statement.value
-            rules = [r for r in rules if key and key not in r.keys]
-    return rules
+            rules = {r: None for r in rules if key and key not in r.keys}
+    return list(rules)
 
 
-def missing_from(loaded: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
-    """Return those of the wanted rules that no loaded one equals, each used once.
+def compare(loaded: Iterable[Rule], wanted: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Return the wanted rules that no loaded one equals, each used once, and the loaded ones left.
 
     Two things in auditctl's list are not what was asked for: before version 4 ``exe!=`` is
     printed as ``exe=``, and version 4 gives a rule with ``perm`` the calls that can use the
     permission, if it has an arch or ``-S``. Such rules are found by all the rest.
     """
-    left = list(loaded)
-    missing: list[Rule] = []
+    count = Counter(loaded)
+    unequal = []
     for rule in wanted:
-        found = next((r for r in left if r == rule), None) or next(
-            (r for r in left if _is_printed_for(rule, r)), None
-        )
+        if count[rule]:
+            count[rule] -= 1
+        else:
+            unequal.append(rule)
+    alike: dict[Rule, list[Rule]] = {}
+    for rule in count.elements():
+        alike.setdefault(_without_calls(rule), []).append(rule)
+    missing = []
+    for rule in unequal:
+        left = alike.get(_without_calls(rule), [])
+        found = next((r for r in left if _is_printed_for(rule, r)), None)
         if found is None:
             missing.append(rule)
         else:
             left.remove(found)
-    return missing
+    return missing, [rule for left in alike.values() for rule in left]
 
 
 def _is_printed_for(wanted: Rule, printed: Rule) -> bool:
-    if _without_calls(wanted) != _without_calls(printed):
-        return False
     if wanted.syscalls == printed.syscalls:
         return True
     if wanted.value("perm") is None or printed.syscalls is None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.audit_rules import Host, Rule, RuleError, parse_loaded_line
-from pytest_droplet.facts.host import KERNEL, droplet_kernel
+from pytest_droplet.facts.host import KERNEL
 from pytest_droplet.facts.units import UNITS, Unit, Units
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
@@ -250,7 +250,7 @@ def droplet_audit_status(observation: Observation) -> AuditStatus:
     """
     said, _ = _auditctl(observation.section(AUDIT.name))
     try:
-        booted_at = droplet_kernel(observation).booted_at
+        booted_at = observation.fact("droplet_kernel").booted_at
     except NotObservedError:
         booted_at = None
     return parse_status(said, booted_at)

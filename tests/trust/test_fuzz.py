@@ -7,6 +7,8 @@ import json
 import pkgutil
 import re
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from types import CodeType, FrameType
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_droplet import facts
 from pytest_droplet.connection import identity, probe, script, tls
-from tests.fuzz.targets import SEPARATOR, read_facts, seeds, seeds_of, targets
+from tests.fuzz.targets import SEPARATOR, groups, read_facts, seeds, seeds_of, targets
 from tests.trust.damage import damages
 
 TARGETS = targets()
@@ -130,6 +132,62 @@ def test_a_probe_of_another_form_is_read_or_unknown(name: str) -> None:
 def test_a_long_answer_is_read_in_time(name: str, pattern: bytes) -> None:
     """400 KB of one pattern end: no parser is of the kind that takes minutes for a line."""
     TARGETS[name]((pattern * 400_000)[:400_000])
+
+
+@pytest.mark.parametrize("name", groups())
+def test_the_work_grows_no_faster_than_the_answer(name: str) -> None:
+    """An answer that is four times as long, by any of its lines, is not sixteen times the work.
+
+    Work is counted in calls, not in time. A host that wants to keep the auditor busy repeats the
+    line for which all others are looked at again.
+    """
+    for stretch in _stretched(name):
+        few, many = (_calls(name, stretch(size)) for size in (1_500, 6_000))
+        assert many < 7 * max(few, 2_000), stretch(100)[-2_000:]
+
+
+def _stretched(name: str) -> Iterator[Callable[[int], bytes]]:
+    """Return right answers with one line of each kind repeated, as it is or with new names."""
+    known = set()
+    for seed in sorted(seeds(name), key=len, reverse=True):
+        for at, line in enumerate(lines := seed.split(b"\n")):
+            kind = re.sub(rb"[^a-z]+", b" ", line.lower())[:12]
+            if line.strip() and SEPARATOR not in line and kind not in known:
+                known.add(kind)
+                yield partial(_repeated, lines, at)
+                yield partial(_repeated, lines, at, renamed=True)
+
+
+def _repeated(lines: list[bytes], at: int, size: int, *, renamed: bool = False) -> bytes:
+    times = size // (len(lines[at]) + 4)
+    new = [_renamed(lines[at], i) if renamed else lines[at] for i in range(times)]
+    return b"\n".join([*lines[:at], *new, *lines[at + 1 :]])
+
+
+def _renamed(line: bytes, number: int) -> bytes:
+    """Return a line with other numbers, and with another end of each word."""
+    return re.sub(
+        rb"(\d{1,9})|[a-z]{4,}",
+        lambda m: b"%d" % (int(m[1]) + number) if m[1] else m[0] + b"%d" % number,
+        line,
+    )
+
+
+def _calls(name: str, raw: bytes) -> int:
+    """Return how many functions are called while a target reads."""
+    count = 0
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event.endswith("call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        TARGETS[name](raw)
+    finally:
+        sys.setprofile(before)
+    return count
 
 
 def test_every_parser_is_reached_by_a_target() -> None:

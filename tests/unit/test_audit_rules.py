@@ -16,8 +16,8 @@ from pytest_droplet.facts.audit_rules import (
     Host,
     Rule,
     RuleError,
+    compare,
     loaded_by,
-    missing_from,
     parse_line,
     parse_loaded_line,
 )
@@ -56,7 +56,7 @@ def test_a_line_is_what_auditctl_and_the_kernel_make_of_it(rule: str, answers: l
     for printed in answers:
         if printed.startswith("= "):
             assert isinstance(read, Rule)
-            assert missing_from([parse_loaded_line(printed[2:], Host())], [read]) == []
+            assert compare([parse_loaded_line(printed[2:], Host())], [read]) == ([], [])
 
 
 def test_the_form_of_a_rule_does_not_depend_on_how_it_is_written() -> None:
@@ -110,8 +110,9 @@ def test_a_missing_rule_is_missed_as_often_as_it_is_wanted() -> None:
     rule = parse_line("-w /b -p r", Host())
     assert isinstance(rule, Rule)
 
-    assert missing_from([rule], [rule, rule]) == [rule]
-    assert missing_from([], []) == []
+    assert compare([rule], [rule, rule]) == ([rule], [])
+    assert compare([rule, rule], [rule]) == ([], [rule])
+    assert compare([], []) == ([], [])
 
 
 @given(st.one_of(st.text(), st.lists(WORDS, max_size=12).map(" ".join)))
