@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.public_keys import PublicKey, parse_blob
+from pytest_droplet.facts.sshd import CONFIGURATION
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
@@ -33,25 +34,21 @@ _CONFIGURED = (
     f'k~/^({_KEYWORDS})/{{print "conf " FILENAME ":" FNR ":" l}}'
     'm&&k=="authorizedkeysfile"{$1="match";gsub(/"/,"");print}'
 )
-_INCLUDED = '{gsub(/["=]/," ")}tolower($1)=="include"{$1="";print}'
 # Only lines that hold a key blob leave the host: a user may have linked the file to any other.
 _LINES = r"[[:space:]]AAAA|^[[:space:]]*# *added and managed by digitalocean"
 
 KEYS = Section(
     "authorized_keys",
-    'c=; f() { for x in "$@"; do [ -f "$x" ] || continue; case "$c " in *" $x "*) continue ;; '
-    f'esac; c="$c $x"; i=$(awk \'{_INCLUDED}\' "$x") || b=x; for i in $i; do '
-    "case $i in /*) f $i ;; *) f /etc/ssh/$i ;; esac; done; done; }; "
-    "b=; f /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; "
-    "s=$({ sshd -T || sshd -G; } 2>/dev/null |"
-    """ awk '{i=index($0 " "," ");print tolower(substr($0,1,i-1)) substr($0,i)}' | """
+    f"{CONFIGURATION} "
+    'b=$(e "$F" | grep ^X); c=$(e "$F" | sed -n "s/^F [^ ]* [^ ]* [^ ]* //p"); '
+    "s=$({ sshd $o -T || sshd $o -G; } 2>/dev/null | s | "
     f'grep -E "^({_KEYWORDS})"); '
-    '[ -z "$s" ] || printf "%s\\n" "$s" | sed "s/^/sshd /"; '
+    '[ -z "$s" ] || e "$s" | sed "s/^/sshd /"; '
     f"m=$([ -z \"$c\" ] || awk '{_CONFIGURED}' $c) || b=x; "
-    'printf "%s\\n" "$m"; '
-    'L=; for p in $(printf "%s\\n" "$s" | sed -n "s/^authorizedkeysfile //p"); do '
+    'e "$m"; '
+    'L=; for p in $(e "$s" | sed -n "s/^authorizedkeysfile //p"); do '
     'L="$L s$p"; done; '
-    'for p in $(printf "%s\\n" "$m" | sed -n "s/^match //p"); do L="$L m$p"; done; '
+    'for p in $(e "$m" | sed -n "s/^match //p"); do L="$L m$p"; done; '
     'L="$L d.ssh/authorized_keys d.ssh/authorized_keys2"; [ "$b" ] || echo "look$L"; '
     "{ z=Z; g=$(getent passwd) || g=$(cat /etc/passwd) || z=; "
     'printf "%s\\n" "$g" | sed "s/^/p:/" || z=; '
@@ -208,7 +205,8 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
     Args:
         text: ``sshd`` and ``conf`` lines, ``look`` with the patterns that are looked for, each
             after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and the lines
-            that hold a key, with their numbers; ``end:`` and the number of users.
+            that hold a key, with their numbers; ``end:`` and the number of users. ``X`` says
+            what of sshd's configuration is left out.
 
     Raises:
         NotObservedError: It does not end with the number of users, or there was none.
@@ -247,6 +245,8 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
         raise NotObservedError("the authorized keys could not be listed: no account was found")
     if by_default:
         unread.append("files that sshd -T would name, which it did not")
+    left_out = (line[2:] for line in text.split("\n") if line.startswith("X "))
+    unread += [one_line(f"files of another configuration: {reason}") for reason in left_out]
     return AuthorizedKeys(
         tuple(entries),
         files,

@@ -17,28 +17,43 @@ from fnmatch import fnmatchcase
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
 
-# What it prints, by the letter that a line starts with: P a process that may serve SSH, V the
-# version, N the account sources, A the arguments of the running sshd, F a file of the
-# configuration and | its lines, M values that Match lines ask for, U an account, C a connection,
-# followed by the options for it, or S (the same as for the first) or E (the error); X what is
-# left out. sshd -G (OpenSSH 9.3 and later) needs no host keys. Keywords are made lower case: from
-# OpenSSH 10.6 on sshd prints them as the manual writes them.
-_COMMAND = r"""
+
+def _one_line(shell: str) -> str:
+    return " ".join(shell.split("\n")).strip()
+
+
+CONFIGURATION = _one_line(r"""
 e() { printf "%s\n" "$*"; };
-for x in /proc/[0-9]*/comm; do read -r p <$x && case $p in sshd*|dropbear|tinysshd|tailscaled) e "P $p";; esac; done 2>/dev/null | sort -u;
-command -v sshd >/dev/null || exit 127;
-e "V $(sshd -V 2>&1 | grep -m1 OpenSSH_)"; grep -s ^passwd: /etc/nsswitch.conf | sed "s/^/N /";
+s() { awk '{i = index($0 " ", " "); print tolower(substr($0, 1, i - 1)) substr($0, i)}'; };
 set -f; p() { o=; c=/etc/ssh/sshd_config; while [ $# -gt 0 ]; do case $1 in -[ofchp]) o="$o $1 $2"; [ $1 = -f ] && c=$2; [ $# -gt 1 ] && shift;; -[ofchp]?*) o="$o $1"; case $1 in -f*) c=${1#-f};; esac;; esac; shift; done; };
 t() { tr "\0" " " <$1/cmdline; };
 m=$(systemctl show -p MainPID --value ssh.service sshd.service 2>/dev/null | grep -m1 "[1-9]"); D=;
 for x in $(set +f; grep -lsx sshd /proc/[0-9]*/comm); do x=${x%/comm}; [ $x != "/proc/$m" ] && [ "$(readlink $x/ns/pid)" = "$(readlink /proc/self/ns/pid)" ] && l=$(t $x) || continue; case $l in *"[listener]"*) ;; "" | "sshd: "*) continue;; esac; if [ "$m" ]; then D="$D $x"; else m=${x#/proc/}; fi; done 2>/dev/null;
 if [ "$m" ]; then a=$(t /proc/$m); else a=$(sed -n "s/^SSHD_OPTS=//p;s/^OPTIONS=//p" /etc/default/ssh /etc/sysconfig/sshd 2>/dev/null | tr -d "\"'"); fi;
 p $a; l=$o; for x in $D; do p $(t $x); [ "$o" = "$l" ] || e "X another sshd runs with other arguments:${o:- none}"; done; p $a;
-e "A$o"; set +f; n=0;
+set +f; n=0;
 f() { for x in "$@"; do [ -f "$x" ] || continue; [ $n -lt 99 ] || { e "X there are more than 99 configuration files"; continue; }; n=$((n+1)); stat -L -c "F %a %u %Y %n" "$x" && awk '!/^[[:space:]]*(#|$)/ {print "| " NR " " $0}' "$x" && i=$(awk '{gsub(/["=]/, " ")} tolower($1) == "include" {$1 = ""; print}' "$x") || { e "X $x could not be read to its end"; continue; };
 for i in $i; do case $i in /*) f $i;; *) f /etc/ssh/$i;; esac; done; done; };
-F=$(f "$c"); e "$F"; set -f;
-s() { awk '{i = index($0 " ", " "); print tolower(substr($0, 1, i - 1)) substr($0, i)}'; };
+F=$(f "$c");
+""")
+"""Shell text that finds what sshd is configured with.
+
+It sets ``o`` to the arguments of the running sshd that ``sshd -T`` takes, and ``F`` to the files of
+its configuration: ``F mode uid mtime path``, then ``| number line`` for each line. A line ``X``
+says what is left out. ``e`` prints a line; ``s`` makes keywords lower case, since from OpenSSH 10.6
+on sshd prints them as the manual writes them.
+"""
+
+# What it prints, by the letter that a line starts with: P a process that may serve SSH, V the
+# version, N the account sources, A the arguments of the running sshd, F a file of the
+# configuration and | its lines, M values that Match lines ask for, U an account, C a connection,
+# followed by the options for it, or S (the same as for the first) or E (the error); X what is
+# left out. sshd -G (OpenSSH 9.3 and later) needs no host keys.
+_CONNECTIONS = r"""
+for x in /proc/[0-9]*/comm; do read -r p <$x && case $p in sshd*|dropbear|tinysshd|tailscaled) e "P $p";; esac; done 2>/dev/null | sort -u;
+command -v sshd >/dev/null || exit 127;
+e "V $(sshd -V 2>&1 | grep -m1 OpenSSH_)"; grep -s ^passwd: /etc/nsswitch.conf | sed "s/^/N /";
+e "A$o"; e "$F"; set -f;
 x=user=pytest-droplet-nobody,host=203.0.113.1,addr=203.0.113.1,laddr=127.0.0.1,lport=22; b=$({ sshd $o -T -C $x || sshd $o -G -C $x; } 2>/dev/null | s);
 g() { e "$b" | sed -n "s/^$1 //p"; };
 M=$(e "$F" | awk '/^F/ {next} {sub(/#.*/, ""); gsub(/["=]/, " ")} tolower($3) == "match" {for (i = 4; i <= NF; i++) {k = tolower($i); if (k ~ /^(all|invalid-user)$/) {print k; continue} n = split($(++i), v, ","); for (j = 1; j <= n; j++) {x = v[j]; if (x ~ /^!/ || x ~ /^[*?]*$/) {print k; continue} if (k ~ /address/) {sub(/\/.*/, "", x); gsub(/[*?]/, "1", x); while (x !~ /:/ && split(x, q, ".") < 4) x = x ".1"} if (k == "group" && x ~ /[*?]/) k = "group-pattern"; gsub(/[*?]/, "x", x); print k, x}}} END {print "~"}' | sort -u);
@@ -60,7 +75,7 @@ case $u in *,*) e "X $u has a comma in its name"; break 4;; esac;
 if r=$(sshd $o -T -C "$x" 2>&1) || { d=$r; r=$(sshd $o -G -C "$x" 2>&1); }; then if [ "$r" = "$B" ]; then e S; else y="use|pass|kbd|chall|pubkey|gssapiau|hostbasedauthe|permit[re]|auth|allow[ug]|deny|refuse|trusted"; [ "$B" ] || { B=$r; y="$y|port|ciphers|macs|kex|hostkeyal|casig"; }; e "$r" | s | grep -E "^($y)"; fi; else e "E $(e "$d" | tail -n1)"; fi;
 done; done; done; done; done
 """
-SSHD = Section("sshd", " ".join(line.strip() for line in _COMMAND.splitlines()).strip(), root=True)
+SSHD = Section("sshd", f"{CONFIGURATION} {_one_line(_CONNECTIONS)}", root=True)
 
 _EVALUATED = frozenset(
     ("user", "group", "host", "address", "localaddress", "localport", "all", "invalid-user")

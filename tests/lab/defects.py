@@ -208,6 +208,19 @@ _SSHKEYS = {
     "sshkeys.foreign-key": Defect(
         "db-noauditd", _fail("sshkeys.host-keys-known"), files=_keys("foreign")
     ),
+    # The files that sshd would read by itself are in order.
+    "sshkeys.foreign-key-of-another-configuration": Defect(
+        "db-noauditd",
+        _fail("sshkeys.host-keys-known"),
+        files=lambda host: {
+            "/etc/ssh/other_config": "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/keys/%u\n"
+            "Include /etc/ssh/sshd_config\n",
+            "/etc/ssh/keys/root": host.identity.public_key("foreign"),
+            "/etc/default/ssh": "SSHD_OPTS='-f /etc/ssh/other_config'\n",
+        },
+        script=_RESTART_SSH,
+        undo=_RESTART_SSH,
+    ),
     "sshkeys.departed-key": Defect(
         "db-noauditd",
         _fail("sshkeys.denied-keys-absent", "sshkeys.host-keys-known"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.facts.authorized_keys import KEYS, parse_authorized_keys
 from pytest_droplet.facts.ssh import parse_offered
 from pytest_droplet.facts.sshd import SSHD, Sshd, parse_sshd, processes_in
-from pytest_droplet.model import NotObservedError
+from pytest_droplet.model import NotObservedError, Section
 
 ANSWER = """P sshd
 V OpenSSH_9.2, OpenSSL 3.0.20 7 Apr 2026
@@ -214,32 +215,59 @@ def test_the_section_finds_the_user_that_a_match_block_lets_in(asked: str) -> No
 
 def test_another_sshd_with_other_arguments_is_a_gap(tmp_path: Path) -> None:
     """What a second server lets in is not known; one with the same arguments lets in the same."""
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        _program(tmp_path / folder / "sshd", "read x\n")
     _program(tmp_path / "sshd", "echo port 22; echo authorizedkeysfile x\n")
-    first = ["one", "-f", "/x"], ["two", "-f", "/x"], ["two", "-f", "/y", "-p", "2222"]
-    held = [
-        subprocess.Popen([tmp_path / name / "sshd", *args], stdin=subprocess.PIPE)
-        for name, *args in first
-    ]
+
+    said = _run_beside(SSHD, tmp_path, ["-f", "/x"], ["-f", "/x"], ["-f", "/y", "-p", "2222"])
+    gaps = parse_sshd(said).gaps
+
+    assert "another sshd runs with other arguments: -f /y -p 2222" in gaps
+    assert not any(gap.endswith("arguments: -f /x") for gap in gaps)
+
+
+def test_keys_of_another_sshd_are_unread(tmp_path: Path) -> None:
+    """Those of the first are listed; what the second may read is not known."""
+    _program(tmp_path / "sshd", "echo authorizedkeysfile x\n")
+
+    keys = parse_authorized_keys(_run_beside(KEYS, tmp_path, ["-f", "/x"], ["-f", "/y"]))
+
+    assert any("another sshd runs with other arguments: -f /y" in path for path in keys.unread)
+
+
+def test_keys_are_those_of_the_configuration_that_sshd_was_started_with(tmp_path: Path) -> None:
+    """Both what sshd says of it, and what its Match blocks name."""
+    config = tmp_path / "other_config"
+    config.write_text("Match User deploy\n  AuthorizedKeysFile /b/%u\n")
+    _program(
+        tmp_path / "sshd", f'case "$*" in *"-f {config} "*) echo authorizedkeysfile /a/%u;; esac\n'
+    )
+
+    keys = parse_authorized_keys(_run_beside(KEYS, tmp_path, ["-f", str(config)]))
+
+    assert {"/a/%u", "/b/%u"} <= keys.patterns
+    assert keys.unread == ()
+
+
+def _run_beside(section: Section, folder: Path, *servers: Sequence[str]) -> str:
+    """Run a section where such servers run; the first is the one that systemd knows."""
+    held = []
+    for number, arguments in enumerate(servers):
+        home = folder / str(number)
+        home.mkdir()
+        _program(home / "sshd", "read x\n")
+        held.append(subprocess.Popen([home / "sshd", *arguments], stdin=subprocess.PIPE))
     try:
-        _program(tmp_path / "systemctl", f"echo {held[0].pid}\n")
-        done = subprocess.run(
-            ["sh", "-c", SSHD.command],
+        _program(folder / "systemctl", f"echo {held[0].pid}\n")
+        return subprocess.run(
+            ["sh", "-c", section.command],
             capture_output=True,
             text=True,
             check=True,
             stdin=subprocess.DEVNULL,
-            env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-        )
+            env={"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        ).stdout
     finally:
         for process in held:
             process.communicate()
-    gaps = parse_sshd(done.stdout).gaps
-
-    assert "another sshd runs with other arguments: -f /y -p 2222" in gaps
-    assert not any(gap.endswith("arguments: -f /x") for gap in gaps)
 
 
 def _program(path: Path, text: str) -> None:
