@@ -213,9 +213,9 @@ _SSHKEYS = {
         "db-noauditd",
         _fail("sshkeys.host-keys-known"),
         files=lambda host: {
-            "/etc/ssh/other_config": "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/keys/%u\n"
+            "/etc/ssh/other_config": "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/other_keys_%u\n"
             "Include /etc/ssh/sshd_config\n",
-            "/etc/ssh/keys/root": host.identity.public_key("foreign"),
+            "/etc/ssh/other_keys_root": host.identity.public_key("foreign"),
             "/etc/default/ssh": "SSHD_OPTS='-f /etc/ssh/other_config'\n",
         },
         script=_RESTART_SSH,
