@@ -375,12 +375,12 @@ def _connections(
 
 
 def _options(body: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     for line in body:
         name, blank, value = line.partition(" ")
         if blank and re.fullmatch(r"[a-z0-9]{2,60}", name):
-            found[name] = (*found.get(name, ()), value.strip())
-    return found
+            found.setdefault(name, []).append(value.strip())
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def _file(head: str, body: Iterable[str]) -> Iterator[ConfigFile]:
