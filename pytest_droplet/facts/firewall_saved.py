@@ -85,10 +85,7 @@ def droplet_saved_firewall(observation: Observation) -> SavedFirewall:
         NotObservedError: The files were not read, or it is not known which manager is enabled.
     """
     manager: FirewallManager = observation.fact("droplet_firewall_manager")
-    saved = observation.section(SAVED.name)
-    if saved.rc != 0:
-        raise NotObservedError(f"the saved rules could not be read (status {saved.rc})")
-    whole(saved)
+    saved = whole(observation.section(SAVED.name))
     if not saved.stdout.lstrip().startswith("== ") and saved.stdout.strip():
         raise NotObservedError("the saved rules are not those of the files that were asked for")
     files, zones = parse_saved(saved.stdout)

@@ -16,6 +16,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.iptables import parse_saves
 from pytest_droplet.facts.nftables import parse_ruleset
 from pytest_droplet.facts.packet_filter import Hook, Network, Packet
+from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
 
@@ -198,7 +199,7 @@ def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]
     """
     saved: dict[str, Hook] = {}
     legacy: list[Hook] = []
-    if other := _PART.sub("", iptables.stdout).strip():
+    if other := _PART.sub("", whole(iptables).stdout).strip():
         raise NotObservedError(f"unexpected answer of iptables-save: {one_line(other, 80)}")
     for kind, six, text, code in _PART.findall(iptables.stdout):
         hooks = parse_saves(text, 6 if six else 4) if code == "0" else ()

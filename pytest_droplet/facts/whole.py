@@ -1,8 +1,8 @@
 """Parts of a section that went missing: a command failed while the section went on.
 
 The frame of the script tells that a section came to its end, and with which status. A section of
-several commands prints a line ``!! WHAT`` for one of them that failed, so that what is left is
-not taken for all there is.
+several commands ends with 0, and prints a line ``!! WHAT`` for one of them that failed, so that
+what is left is not taken for all there is.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ def whole(output: SectionOutput) -> SectionOutput:
     """Return a section's output, of which no part is missing.
 
     Raises:
-        NotObservedError: A line tells which part could not be read.
+        NotObservedError: It ended with another status than 0, or a line tells which part could
+            not be read.
     """
+    if output.rc != 0:
+        raise NotObservedError(one_line(output.stderr) or f"it ended with status {output.rc}")
     for line in output.stdout.splitlines():
         if line.startswith(MARK):
             said = one_line(output.stderr, 120)

@@ -172,10 +172,17 @@ def test_keys_of_included_match_blocks_are_looked_for(tmp_path: Path) -> None:
 @given(st.text(max_size=200) | st.text(max_size=60).map("a\n!! {}".format))
 def test_only_a_mark_at_the_start_of_a_line_counts(text: str) -> None:
     """Any text is whole, or was not observed."""
-    output = SectionOutput("x", text, stderr="grep: x: Input/output error")
+    output = SectionOutput("x", text, stderr="grep: x: Input/output error", rc=0)
     if any(line.startswith("!! ") for line in text.splitlines()):
         with pytest.raises(NotObservedError, match="Input/output error") as caught:
             whole(output)
         assert str(caught.value).isprintable()
     else:
         assert whole(output) is output
+
+
+@pytest.mark.parametrize("rc", [None, 1, 127, 137])
+def test_another_status_than_0_is_no_whole_section(rc: int | None) -> None:
+    """Its shell ends with 0; what ended otherwise was not the section."""
+    with pytest.raises(NotObservedError, match=f"status {rc}"):
+        whole(SectionOutput("x", "text", rc=rc))
