@@ -76,20 +76,26 @@ def test_the_commands_of_a_page_run(
             assert run(pytester, line, recording).ret in FINISHED, line
 
 
+def run_tests_of(pytester: pytest.Pytester, page: Path, recording: Path) -> list[dict[str, Any]]:
+    """Run the tests that a page shows, and return the results."""
+    tests = write_files(page, pytester.path)
+    options = ["--droplets=tag:web", "--droplets-report=jsonl:out.jsonl"]
+    run(pytester, ["pytest", *options, *tests], recording)
+    return results(pytester.path / "out.jsonl")
+
+
+def on_web_1(found: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the verdicts on one Droplet, by check."""
+    return {r["check"]: r["verdict"] for r in found if r["droplet_id"] == 1001}
+
+
 def test_the_checks_of_the_how_to_judge_as_it_says(
     pytester: pytest.Pytester, recording: Path
 ) -> None:
     """Each test of "write a check" gives the verdicts that its section promises."""
-    tests = write_files(WRITE_A_CHECK, pytester.path)
-    run(
-        pytester,
-        ["pytest", "--droplets=tag:web", "--droplets-report=jsonl:out.jsonl", *tests],
-        recording,
-    )
+    found = run_tests_of(pytester, WRITE_A_CHECK, recording)
 
-    found = results(pytester.path / "out.jsonl")
-    on_web_1 = {r["check"]: r["verdict"] for r in found if r["droplet_id"] == 1001}
-    assert on_web_1 == {
+    assert on_web_1(found) == {
         "test_plain.py::test_nginx_is_enabled": "unknown",
         "test_plain.py::test_the_site_belongs_to_root": "unknown",
         "test_facts.py::test_the_release_is_debian": "pass",
@@ -103,16 +109,9 @@ def test_the_checks_of_the_how_to_judge_as_it_says(
 
 def test_the_facts_of_the_how_to_are_read(pytester: pytest.Pytester, recording: Path) -> None:
     """The facts of "add a fact" are evidence of the checks that ask for them."""
-    tests = write_files(ADD_A_FACT, pytester.path)
-    run(
-        pytester,
-        ["pytest", "--droplets=tag:web", "--droplets-report=jsonl:out.jsonl", *tests],
-        recording,
-    )
+    found = run_tests_of(pytester, ADD_A_FACT, recording)
 
-    found = results(pytester.path / "out.jsonl")
-    on_web_1 = {r["check"]: r["verdict"] for r in found if r["droplet_id"] == 1001}
-    assert on_web_1 == {"site.swap-off": "pass", "site.young": "pass"}
+    assert on_web_1(found) == {"site.swap-off": "pass", "site.young": "pass"}
     swap = next(r for r in found if r["check"] == "site.swap-off" and r["verdict"] == "fail")
     assert swap["message"] == "swap is used: /swapfile"
     assert swap["evidence"][0]["value"] == "/swapfile"
