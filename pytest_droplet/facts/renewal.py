@@ -125,7 +125,7 @@ def parse_renewal(text: str, now: datetime) -> Renewal:
     lineages: dict[str, timedelta | None] = {}
     for line in lines:
         words = line.split(" ", 4)
-        if words[0] == "service" and len(words) == 3:
+        if words[0] == "service" and len(words) == 3 and words[1]:
             clients[words[1]] = one_line(words[2], 20)
         elif words[0] == "cron" and len(words) == 5:
             cron.append(_job(words, runs="cron-runs" in lines))

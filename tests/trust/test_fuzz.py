@@ -68,6 +68,10 @@ NO_URL = SEPARATOR.join(
     (NGINX, b"absent\n", b'{"port": "open", "plain": {"a.example": %s}}' % TO_NO_URL)
 )
 FOUND = {
+    "a service without a name was that of any block": (
+        "droplet_renewal",
+        b"service  certbot\nActiveState=active\nend\n",
+    ),
     "an end without a name made a section without a name": ("frame", b"x\n--NONCE end rc=0\n"),
     "so did errors": ("frame", b"x\n--NONCE err \n\n--NONCE end rc=0\n"),
     "a user's name put control characters into evidence": ("droplet_authorized_keys", ODD_NAME),
