@@ -100,8 +100,7 @@ def read_facts(names: tuple[str, ...], raw: bytes) -> None:
     sections = dict(seen.host.sections)
     for section in _sections(names):
         text = next(parts, b"").decode("utf-8", "replace")
-        known = sections.get(section, SectionOutput(section, rc=0))
-        sections[section] = replace(known, stdout=text, missing=None)
+        sections[section] = SectionOutput(section, stdout=text, rc=0)
     probes = dict(seen.host.probes)
     for probe in _probes(names):
         try:
