@@ -319,6 +319,7 @@ class Servers:
         """Stop all servers."""
 
         async def stop() -> None:
+            await asyncio.sleep(0.01)  # of a closed server, who was accepted last stays open
             for server in self._running:
                 server.close()
             tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
