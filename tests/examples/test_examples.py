@@ -20,7 +20,7 @@ import yaml
 from pytest_droplet.settings import Settings, load_settings
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
-from tests.support.ssh_server import Handler, Server, Servers, Session, canned, needs, servers
+from tests.support.ssh_server import Handler, Server, Servers, Session, canned, needs
 
 from .fleet import CARELESS, HARDENED, write_fleet
 from .web_host import Answer, web_host
@@ -64,13 +64,6 @@ def project(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> Projec
 def recording(tmp_path: Path) -> str:
     """A recording of the small fleet."""
     return str(write_fleet(tmp_path / "recording"))
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Servers]:
-    """SSH servers on loopback."""
-    with servers(tmp_path) as running:
-        yield running
 
 
 @dataclass(frozen=True)

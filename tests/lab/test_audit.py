@@ -122,10 +122,8 @@ def test_reading_a_host_changes_nothing_on_it(
     state and rules, kernel modules; and units.
     """
     args = ("--droplets=tag:prod", "--droplets-profile=all", "--droplets-user")
-    for user in (
-        "root",
-        "audit",
-    ):  # the first login makes fish's folders, and starts a socket's sshd
+    # The first login makes fish's folders, and starts a socket's sshd.
+    for user in ("root", "audit"):
         audit(lab, account, tmp_path / f"first-{user}", *args, user)
     before = {name: host.snapshot() for name, host in lab.hosts.items()}
     for user in ("root", "audit"):

@@ -25,7 +25,7 @@ from pytest_droplet.connection.ahead import (
 )
 from pytest_droplet.connection.pool import Pool, PoolOptions, Target
 from pytest_droplet.model import Droplet
-from tests.support.ssh_server import Servers, Session, host, servers
+from tests.support.ssh_server import Servers, Session, host
 
 DROPLETS = [Droplet(i, f"web-{i}") for i in (1, 2, 3)]
 QUOTED_TEMPLATES = (
@@ -259,13 +259,6 @@ def test_what_was_cut_off_is_asked_again() -> None:
     gone.cancel()
     fleet.fetch = lambda ids, commands: {3: gone}  # type: ignore[method-assign]
     assert ahead.answers(3) == {}
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Servers]:
-    """Servers, stopped at the end."""
-    with servers(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -173,21 +173,7 @@ def asked(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
         f'echo "{port} 22"; echo "{dns} no"; echo "{keys} .ssh/authorized_keys"\n'
         f'case $c in user=deploy,*addr=10.*) p=yes;; *) p=no;; esac; echo "{password} $p"\n',
     )
-    hold = tmp_path / "hold"
-    _program(hold, "read x\n")
-    held = subprocess.Popen(["sh", hold, "-D", "-f", config], stdin=subprocess.PIPE)
-    try:
-        _program(bin_ / "systemctl", f"echo {held.pid}\n")
-        done = subprocess.run(
-            ["sh", "-c", SSHD.command],
-            capture_output=True,
-            text=True,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            env={"PATH": f"{bin_}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-        )
-    finally:
-        held.communicate()
+    done = _run_beside(SSHD, bin_, ["-D", "-f", str(config)])
     yield done.stdout
     assert done.stderr.replace("sed: ", "").count("\n") <= 1, done.stderr
 
@@ -218,7 +204,7 @@ def test_another_sshd_with_other_arguments_is_a_gap(tmp_path: Path) -> None:
     _program(tmp_path / "sshd", "echo port 22; echo authorizedkeysfile x\n")
 
     said = _run_beside(SSHD, tmp_path, ["-f", "/x"], ["-f", "/x"], ["-f", "/y", "-p", "2222"])
-    gaps = parse_sshd(said).gaps
+    gaps = parse_sshd(said.stdout).gaps
 
     assert "another sshd runs with other arguments: -f /y -p 2222" in gaps
     assert not any(gap.endswith("arguments: -f /x") for gap in gaps)
@@ -228,7 +214,8 @@ def test_keys_of_another_sshd_are_unread(tmp_path: Path) -> None:
     """Those of the first are listed; what the second may read is not known."""
     _program(tmp_path / "sshd", "echo authorizedkeysfile x\n")
 
-    keys = parse_authorized_keys(_run_beside(KEYS, tmp_path, ["-f", "/x"], ["-f", "/y"]))
+    said = _run_beside(KEYS, tmp_path, ["-f", "/x"], ["-f", "/y"])
+    keys = parse_authorized_keys(said.stdout)
 
     assert any("another sshd runs with other arguments: -f /y" in path for path in keys.unread)
 
@@ -241,13 +228,16 @@ def test_keys_are_those_of_the_configuration_that_sshd_was_started_with(tmp_path
         tmp_path / "sshd", f'case "$*" in *"-f {config} "*) echo authorizedkeysfile /a/%u;; esac\n'
     )
 
-    keys = parse_authorized_keys(_run_beside(KEYS, tmp_path, ["-f", str(config)]))
+    said = _run_beside(KEYS, tmp_path, ["-f", str(config)])
+    keys = parse_authorized_keys(said.stdout)
 
     assert {"/a/%u", "/b/%u"} <= keys.patterns
     assert keys.unread == ()
 
 
-def _run_beside(section: Section, folder: Path, *servers: Sequence[str]) -> str:
+def _run_beside(
+    section: Section, folder: Path, *servers: Sequence[str]
+) -> subprocess.CompletedProcess[str]:
     """Run a section where such servers run; the first is the one that systemd knows."""
     held = []
     for number, arguments in enumerate(servers):
@@ -264,7 +254,7 @@ def _run_beside(section: Section, folder: Path, *servers: Sequence[str]) -> str:
             check=True,
             stdin=subprocess.DEVNULL,
             env={"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-        ).stdout
+        )
     finally:
         for process in held:
             process.communicate()

@@ -35,7 +35,6 @@ from tests.support.ssh_server import (
     needs,
     nonce_of,
     openssh,
-    servers,
     shell,
 )
 
@@ -45,13 +44,6 @@ NEXT = Section("next", "echo second")
 ROOT = Section("who", "id -u", root=True)
 
 MakePool = Callable[..., Pool]
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Servers]:
-    """Servers, stopped at the end."""
-    with servers(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,10 @@ from hypothesis import strategies as st
 
 from pytest_droplet.connection import probe, tls
 from pytest_droplet.model import HostReading, NotObservedError
-from tests.support.ssh_server import Servers, needs, openssh, servers, shell
+from tests.support.ssh_server import Servers, needs, openssh, shell
 
 HOME = "127.0.0.1"
 NAME = "www.example.test"
-
-
-@pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Servers]:
-    """Servers, stopped at the end."""
-    with servers(tmp_path) as running:
-        yield running
 
 
 def do(work: Awaitable[Any]) -> Any:
