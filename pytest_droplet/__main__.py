@@ -14,7 +14,8 @@ import pytest
 from _pytest._io import TerminalWriter
 
 from pytest_droplet.baseline import BaselineError, load_baseline
-from pytest_droplet.options import REPORT_FORMATS, parse_fail_on, parse_report
+from pytest_droplet.coverage import Coverage
+from pytest_droplet.options import REPORT_FORMATS, parse_fail_on, parse_report, percent
 from pytest_droplet.redact import one_line
 from pytest_droplet.report import formats
 from pytest_droplet.report.document import Document
@@ -112,7 +113,7 @@ def _merge(arguments: argparse.Namespace) -> int:
         baseline=load_baseline(baseline) if baseline else None,
         least=least,
         new_only=new_only,
-        min_coverage=arguments.droplets_min_coverage,
+        min_coverage=percent(arguments.droplets_min_coverage, "command line"),
         unknown_fails=arguments.droplets_unknown == "fail",
     )
     parts = load(arguments.records)
@@ -137,7 +138,7 @@ def _print(document: Document, record: Record, written: Sequence[str]) -> None:
         findings=tuple(record.findings),
         checks=document.checks,
         droplets=document.droplets,
-        coverage=summary["coverage"],
+        coverage=Coverage.of_line(summary["coverage"]),
         counts=record.counts,
         waivers=summary["waivers"],
         changes=summary.get("baseline"),

@@ -321,7 +321,7 @@ def read_options(config: pytest.Config) -> AuditConfig:
         reports=tuple(
             parse_report(text, config.invocation_params.dir) for text in values["report"]
         ),
-        min_coverage=_at_least(0, "min-coverage", values, sources),
+        min_coverage=percent(values["min-coverage"], sources["min-coverage"]),
         unknown=values["unknown"],
         waivers=_file("waivers", values, sources, config),
         baseline=_file("baseline", values, sources, config),
@@ -381,6 +381,19 @@ def _at_least(least: int, name: str, values: Mapping[str, Any], sources: Mapping
     if value < least:
         raise pytest.UsageError(
             f"--droplets-{name}={value} ({sources[name]}): expected {least} or more"
+        )
+    return value
+
+
+def percent(value: int, where: str) -> int:
+    """Return the percent of Droplets that must have been reached.
+
+    Raises:
+        pytest.UsageError: It is below 0 or above 100.
+    """
+    if not 0 <= value <= 100:
+        raise pytest.UsageError(
+            f"--droplets-min-coverage={value} ({where}): expected a percentage from 0 to 100"
         )
     return value
 

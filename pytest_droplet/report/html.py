@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment
 
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.html_data import LETTERS, OPEN, PageData, Record, Row, clean
 from pytest_droplet.report.record import time_between
 from pytest_droplet.words import SEVERITIES
@@ -166,10 +167,15 @@ def _notes(page: PageData) -> Iterable[str]:
             f"A replay of the recording {replay.get('source') or ''} of "
             f"{_utc(replay.get('recorded_at'))}: ages and dates are judged at that time."
         )
-    coverage = (page.summary or {}).get("coverage") or {}
-    percent, required = coverage.get("percent"), coverage.get("required")
-    if percent is not None and required is not None and percent < required:
-        yield f"Coverage is {percent:g} %, less than the {required:g} % that this run requires."
+    coverage = _covered(page)
+    if coverage is not None and coverage.short:
+        yield f"Coverage is {coverage}, less than the {coverage.required} % that this run requires."
+
+
+def _covered(page: PageData) -> Coverage | None:
+    """Return the run's coverage; None where the record has no summary."""
+    line = (page.summary or {}).get("coverage")
+    return Coverage.of_line(line) if line else None
 
 
 def _subject(page: PageData) -> str:
@@ -195,13 +201,11 @@ def _tiles(page: PageData) -> Iterable[dict[str, Any]]:
     for verdict, word in (("error", "broke"), ("waived", "waived"), ("pass", "passed")):
         if verdicts[verdict[0]] or verdict == "pass":
             yield _tile(verdict, verdicts[verdict[0]], word, verdict=verdict)
-    if coverage := (page.summary or {}).get("coverage"):
-        due = coverage["reached"] + coverage["unreachable"]
-        short = coverage["percent"] < coverage["required"]
+    if coverage := _covered(page):
         yield {
-            "tone": "unknown" if short else "pass",
-            "value": f"{coverage['percent']:g} %",
-            "text": f"reached: {coverage['reached']:,} of {due:,}",
+            "tone": "unknown" if coverage.short or not coverage.due else "pass",
+            "value": str(coverage) if coverage.due else "none",
+            "text": f"reached: {coverage.reached:,} of {coverage.due:,}",
             "hash": "coverage",
         }
 
@@ -326,7 +330,8 @@ def _coverage(page: PageData) -> dict[str, Any] | None:
         "not-ours": ("notapplicable", "Not ours"),
     }
     order = list(looks)
-    states = Counter(droplet.get("coverage") for droplet in page.fleet)
+    told = _covered(page)
+    seen = Coverage.of(page.fleet, told.required if told else 0)
     rest = []
     for droplet in page.fleet:
         state = droplet.get("coverage")
@@ -343,17 +348,13 @@ def _coverage(page: PageData) -> dict[str, Any] | None:
                  "reason": reason}
             )  # fmt: skip
     parts, x = [], 0
-    for state, tone in (("reached", "pass"), *((s, looks[s][0]) for s in ("unreachable", "off"))):
-        parts.append({"tone": tone, "x": x, "width": states[state]})
-        x += states[state]
-    due = states["reached"] + states["unreachable"]
+    bar = (("pass", seen.reached), (looks["unreachable"][0], seen.unreachable))
+    for tone, width in (*bar, (looks["off"][0], seen.off)):
+        parts.append({"tone": tone, "x": x, "width": width})
+        x += width
     return {
-        "reached": states["reached"],
-        "due": due,
-        "percent": f"{1000 * states['reached'] // due / 10:g}" if due else "",
-        "required": ((page.summary or {}).get("coverage") or {}).get("required"),
-        "off": states["off"],
-        "not_ours": states["not-ours"],
+        "seen": seen,
+        "required": told.required if told else None,
         "all": len(page.fleet),
         "parts": parts,
         "rest": sorted(rest, key=lambda item: order.index(item["state"])),

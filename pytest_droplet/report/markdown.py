@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.document import Document, Group, grouped, one_line
 from pytest_droplet.report.record import Line, time_between
 from pytest_droplet.words import SEVERITIES
@@ -152,11 +153,10 @@ def _head(document: Document) -> str:
     rest = [f"{counts[v]:,} {word}" for v, word in _WORDS.items() if counts.get(v)]
     lines += [", ".join(rest) or "Nothing was judged.", ""]
     if seen := summary.get("coverage"):
-        due = seen["reached"] + seen["unreachable"]
-        short = seen["percent"] < seen["required"]
-        need = f", **at least {seen['required']} % is asked for**" if short else ""
-        percent = f"{seen['percent']:g} %{need}" if due else "no host was read"
-        lines += [f"Coverage: {seen['reached']:,} of {due:,} Droplets reached, {percent}.", ""]
+        cover = Coverage.of_line(seen)
+        need = f", **at least {cover.required} % is asked for**" if cover.short else ""
+        reached = f"{cover.reached:,} of {cover.due:,} Droplets reached"
+        lines += [f"Coverage: {reached}, {cover}{need}.", ""]
     if base := summary.get("baseline"):
         news = ((len(base[key]), key.replace("_", " ")) for key in _CHANGES)
         told = ", ".join(f"{number:,} {word}" for number, word in news)

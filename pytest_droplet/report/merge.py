@@ -19,11 +19,12 @@ import pytest
 
 from pytest_droplet.baseline import Baseline, not_a_record, read_record
 from pytest_droplet.catalogue import shipped
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Gate
 from pytest_droplet.model import Verdict
 from pytest_droplet.report.account import account_of
 from pytest_droplet.report.document import badness
-from pytest_droplet.report.record import Line, Record, coverage, result_line, summary_line
+from pytest_droplet.report.record import Line, Record, result_line, summary_line
 from pytest_droplet.verdict import judge_account
 from pytest_droplet.waivers import Waiver
 from pytest_droplet.words import Severity
@@ -161,7 +162,7 @@ def join(parts: Sequence[Part], record: Record, asked: Asked) -> None:
         record.add(line)
     for line in _keys(parts, owners):
         record.add(line)
-    seen = coverage(record.droplets.values(), asked.min_coverage)
+    seen = Coverage.of(record.droplets.values(), asked.min_coverage)
     more: dict[str, Any] = {"waivers": waivers}
     if asked.baseline is not None:
         results = (line for line in record.lines() if line["type"] == "result")
@@ -347,11 +348,11 @@ def _waiver(line: Line) -> Waiver:
     )
 
 
-def _exit_code(record: Record, seen: Line, asked: Asked) -> int:
+def _exit_code(record: Record, seen: Coverage, asked: Asked) -> int:
     """Return the code that a run with these verdicts would have ended with."""
     red = {"error", "unknown"} if asked.unknown_fails else {"error"}
     failed = any(
         line["verdict"] in red or (line["verdict"] == "fail" and line["gated"])
         for line in record.findings
     )
-    return int(failed or seen["percent"] < seen["required"])
+    return int(failed or seen.short)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pytest_droplet.catalogue import Check, CheckDoc
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.model import (
     AccountKey,
     Droplet,
@@ -248,7 +249,7 @@ def key_lines(
 def summary_line(
     *,
     counts: Mapping[str, int],
-    coverage: Mapping[str, Any],
+    coverage: Coverage,
     duration_s: float,
     exit_code: int,
     more: Mapping[str, Any],
@@ -262,28 +263,9 @@ def summary_line(
         "finished_at": iso(datetime.now(UTC)),
         "duration_s": round(duration_s, 3),
         "counts": dict(counts),
-        "coverage": dict(coverage),
+        "coverage": coverage.line,
         "exit_code": exit_code,
         **more,
-    }
-
-
-def coverage(droplets: Iterable[Line], required: int) -> dict[str, Any]:
-    """Count the Droplets by whether they were reached.
-
-    ``percent`` is reached ÷ (reached + unreachable), 100 where no Droplet had to be reached.
-    """
-    states = Counter(line["coverage"] for line in droplets)
-    due = states["reached"] + states["unreachable"]
-    return {
-        "in_scope": sum(states.values()),
-        "reached": states["reached"],
-        "unreachable": states["unreachable"],
-        "off": states["off"],
-        "not_ours": states["not-ours"],
-        "not_read": states["not-read"],
-        "percent": round(100 * states["reached"] / due, 1) if due else 100.0,
-        "required": required,
     }
 
 

@@ -19,6 +19,7 @@ import pytest
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import Check
 from pytest_droplet.collection import Chosen, takes_all
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Judged
 from pytest_droplet.options import AuditConfig, gates_from_ini
 from pytest_droplet.report import formats
@@ -30,7 +31,6 @@ from pytest_droplet.report.record import (
     Line,
     Record,
     check_entry,
-    coverage,
     header_line,
     iso,
     key_lines,
@@ -50,7 +50,7 @@ class Reports:
         self._record = record
         self._checks: dict[str, Line] = {}
         self._extras: dict[str, list[Any]] = {}
-        self._coverage: Line = {}
+        self._coverage: Coverage | None = None
         self._written: list[str] = []
         self._subject = ""
         self._apart: dict[str, list[Any]] = {}
@@ -202,12 +202,10 @@ class Reports:
         self.add_droplets(audit.lines())
         for line in key_lines(self._record.droplets.values(), audit.inventory.keys):
             self._keep(line)
-        self._coverage = coverage(self._record.droplets.values(), self._options.min_coverage)
+        self._coverage = Coverage.of(self._record.droplets.values(), self._options.min_coverage)
         if not audit.droplets and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
-        if exitstatus == pytest.ExitCode.OK and (
-            self._coverage["percent"] < self._options.min_coverage
-        ):
+        if exitstatus == pytest.ExitCode.OK and self._coverage.short:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._keep(
             summary_line(
@@ -327,7 +325,7 @@ class Reports:
 
     def summarize(self, reporter: pytest.TerminalReporter) -> None:
         """Write the findings by check, the coverage and the summary line."""
-        if not self._coverage:
+        if self._coverage is None:
             return
         reporter.currentfspath = None
         reporter.section("droplets", sep="=")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.record import ENDED, Line, time_between
 from pytest_droplet.words import SEVERITIES
 
@@ -34,7 +35,7 @@ class Summary:
     findings: tuple[Line, ...]
     checks: Mapping[str, Line]
     droplets: Mapping[int, Line]
-    coverage: Line
+    coverage: Coverage
     counts: Mapping[str, int]
     waivers: Sequence[Line] = ()
     changes: Line | None = None
@@ -177,14 +178,13 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
         text = f"UNREACHABLE {_droplets(len(lost) - listed, 'more ')}: see the report"
         yield Text(text, _RED)
     seen = summary.coverage
-    if seen["not_read"]:
+    if seen.not_read:
         yield Text("coverage: no selected check reads a host")
         return
-    parts = [f"{seen['reached']} of {seen['reached'] + seen['unreachable']} Droplets reached"]
-    parts += [f"{seen[k]} {w}" for k, w in (("off", "off"), ("not_ours", "not ours")) if seen[k]]
-    short = seen["percent"] < seen["required"]
-    need = f" (at least {seen['required']} % is asked for)" if short else ""
-    yield Text(f"coverage: {', '.join(parts)}: {seen['percent']:g} %{need}", _RED if short else {})
+    parts = [f"{seen.reached} of {seen.due} Droplets reached"]
+    parts += [f"{n} {word}" for n, word in ((seen.off, "off"), (seen.not_ours, "not ours")) if n]
+    need = f" (at least {seen.required} % is asked for)" if seen.short else ""
+    yield Text(f"coverage: {', '.join(parts)}: {seen}{need}", _RED if seen.short else {})
 
 
 def _unreachable(summary: Summary) -> Iterator[Line]:

@@ -108,7 +108,7 @@ def test_shards_become_one_record(
     assert {d["id"] for d in lines(merged, "droplet")} == {11, 12, 13, 14}
     out = capsys.readouterr().out
     assert "CRITICAL site.release: The release is Debian 13\n  web-1-12: it is Debian" in out
-    assert "coverage: 2 of 3 Droplets reached, 1 off: 66.7 %" in out
+    assert "coverage: 2 of 3 Droplets reached, 1 off: 66.6 %" in out
     assert "written: out.html\n" in out
     assert len(list((audit.path / "out.hdf").iterdir())) == 4
     assert ghas_errors(audit.path / "out.sarif") == []
@@ -182,6 +182,26 @@ def test_the_gate_of_the_merge_decides(audit: pytest.Pytester, shards: tuple[Pat
     failed = [r for r in lines(audit.path / "out.jsonl", "result") if r["verdict"] == "fail"]
     assert [r["gated"] for r in failed] == [False]
     assert len(lines(audit.path / "out.jsonl", "summary")[0]["baseline"]["still"]) == 1
+
+
+def test_one_missing_of_two_thousand_is_not_everybody(
+    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a run nor a merge rounds 1,999 of 2,000 up to what is asked for."""
+    cloud = Cloud()
+    droplets = [cloud.add(f"web-{number}", id=number) for number in range(1, 2001)]
+    hosts = [reached(cloud, droplet) for droplet in droplets[1:]]
+    save(cloud, pytester.path / "recording", [unreachable(cloud, droplets[0]), *hosts])
+    pytester.makeini("[pytest]\n")
+    lenient = ("--droplets-unknown=skip", "-k", "distribution-supported")
+    whole = record(pytester, "whole.jsonl", "--droplets=all", *lenient)
+    shown = "1999 of 2000 Droplets reached: 99.9 % (at least 100 % is asked for)"
+    assert shown in capsys.readouterr().out
+    for summary in lines(whole, "summary"):
+        assert (summary["coverage"]["percent"], summary["exit_code"]) == (99.9, 1)
+    assert main(["merge", str(whole), lenient[0]]) == 1
+    assert shown in capsys.readouterr().out
+    assert main(["merge", str(whole), lenient[0], "--droplets-min-coverage=99"]) == 0
 
 
 def test_waivers_of_all_parts_are_listed_once(audit: pytest.Pytester) -> None:
@@ -362,6 +382,7 @@ def test_a_record_that_is_not_whole_is_refused(
         (["merge", "db.jsonl", *asked("jsonl"), "--droplets-report=jsonl:b"], "was given twice"),
         (["merge", "db.jsonl", "--droplets-baseline=none"], "none: the record cannot be read"),
         (["merge", "db.jsonl", "--droplets-min-coverage=x"], "invalid int value: 'x'"),
+        (["merge", "db.jsonl", "--droplets-min-coverage=101"], "a percentage from 0 to 100"),
     ],
 )
 def test_what_the_user_got_wrong_is_one_line_with_code_4(

@@ -43,7 +43,7 @@ def test_every_check_runs_on_every_droplet(audit: pytest.Pytester, workers: Any)
     }
     droplets = {r["id"]: r["coverage"] for r in record if r["type"] == "droplet"}
     assert droplets == {11: "reached", 12: "reached", 13: "unreachable", 14: "off"}
-    assert record[-1]["coverage"]["percent"] == 66.7
+    assert record[-1]["coverage"]["percent"] == 66.6
     assert record[-1]["exit_code"] == 1
 
 
@@ -57,7 +57,7 @@ def test_the_terminal_shows_one_line_a_finding_and_no_traceback(audit: pytest.Py
             "  web-1-12: it is Debian GNU/Linux 12",
             "  fix: Upgrade it to Debian 13.",
             "UNREACHABLE web-2: no answer on * (1 check unknown)",
-            "coverage: 2 of 3 Droplets reached, 1 off: 66.7 % (at least 100 % is asked for)",
+            "coverage: 2 of 3 Droplets reached, 1 off: 66.6 % (at least 100 % is asked for)",
             "1 finding (1 critical) on 1 of 4 Droplets; 1 unknown, 5 passed, 1 not applicable",
         ]
     )
@@ -157,6 +157,22 @@ def test_coverage_is_part_of_the_gate(audit: pytest.Pytester) -> None:
     args = ("--droplets-unknown=skip", "-k", "release and not web-1")
     assert run(audit, *args).ret is pytest.ExitCode.TESTS_FAILED
     assert run(audit, *args, "--droplets-min-coverage=50").ret is pytest.ExitCode.OK
+
+
+def test_nothing_selected_is_no_full_coverage(audit: pytest.Pytester) -> None:
+    """A `-k` that matches nothing reached no Droplet, and says so instead of 100 %."""
+    result = run(audit, "-k", "pasword")
+    assert result.ret is pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["coverage: 0 of 0 Droplets reached: no host was due"])
+
+
+@pytest.mark.parametrize("percent", ["-1", "101"])
+def test_coverage_that_can_never_hold_is_refused(audit: pytest.Pytester, percent: str) -> None:
+    """A percentage is 0 to 100."""
+    result = run(audit, f"--droplets-min-coverage={percent}")
+    assert result.ret is pytest.ExitCode.USAGE_ERROR
+    message = f"*--droplets-min-coverage={percent} (command line): expected a percentage from 0*"
+    result.stderr.fnmatch_lines([message])
 
 
 def test_tests_that_ask_for_no_droplet_are_deselected(audit: pytest.Pytester) -> None:

@@ -13,7 +13,7 @@ REPLAY = ("--droplets=all", "--droplets-replay=recording")
 FINDING = "  web-1-12: it is Debian GNU/Linux 12"
 REMEDY = "  fix: Upgrade it to Debian 13."
 LAST = "1 finding (1 critical) on 1 of 4 Droplets; 1 unknown, 5 passed, 1 not applicable"
-COVERAGE = "coverage: 2 of 3 Droplets reached, 1 off: 66.7 % (at least 100 % is asked for)"
+COVERAGE = "coverage: 2 of 3 Droplets reached, 1 off: 66.6 % (at least 100 % is asked for)"
 FAILED = "FAILED test_site.py::site.release[[]web-1-12[]] - it is Debian GNU/Linux 12"
 ERROR = "ERROR test_site.py::site.release[[]web-2-13[]] - UNKNOWN web-2: no answer*"
 

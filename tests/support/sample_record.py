@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_droplet.report.record import coverage, fingerprint
+from pytest_droplet.coverage import Coverage
+from pytest_droplet.report.record import fingerprint
 
 Record = dict[str, Any]
 
@@ -326,7 +327,7 @@ def summary(records: Iterable[Record], **more: Any) -> Record:
         "finished_at": "2026-11-22T10:00:04Z",
         "duration_s": 3.9,
         "counts": dict(counts),
-        "coverage": coverage((r for r in lines if r["type"] == "droplet"), 100),
+        "coverage": Coverage.of((r for r in lines if r["type"] == "droplet"), 100).line,
         "exit_code": int(bool(counts["fail"] or counts["unknown"] or counts["error"])),
         "waivers": [],
         **more,

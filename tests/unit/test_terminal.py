@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.report.record import coverage
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.terminal import Summary, summary_texts
 
 CHECKS = {
@@ -45,7 +45,7 @@ def text(
         "findings": tuple(findings),
         "checks": CHECKS,
         "droplets": {d["id"]: d for d in droplets},
-        "coverage": coverage(droplets, 100),
+        "coverage": Coverage.of(droplets, 100),
         "counts": counts,
     }
     return "\n".join(line.text for line in summary_texts(Summary(**told | more), width, verbosity))

@@ -1,0 +1,81 @@
+"""Coverage: how many of the Droplets that should answer did, and whether that is enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The Droplets of a run by whether they were reached.
+
+    Every output shows this one's figures, and the gate asks this one.
+
+    Attributes:
+        reached: Hosts that were read.
+        unreachable: Hosts that should have answered and did not.
+        off: Droplets that no host answers for: off, being created or archived.
+        not_ours: Droplets that are managed by somebody else.
+        not_read: Droplets whose host no selected check reads.
+        required: Percent of those due that must have been reached.
+    """
+
+    reached: int = 0
+    unreachable: int = 0
+    off: int = 0
+    not_ours: int = 0
+    not_read: int = 0
+    required: int = 100
+
+    @classmethod
+    def of(cls, droplets: Iterable[Mapping[str, Any]], required: int) -> Self:
+        """Count the record's lines of Droplets."""
+        states = Counter(line.get("coverage") for line in droplets)
+        return cls(
+            reached=states["reached"],
+            unreachable=states["unreachable"],
+            off=states["off"],
+            not_ours=states["not-ours"],
+            not_read=states["not-read"],
+            required=required,
+        )
+
+    @classmethod
+    def of_line(cls, line: Mapping[str, Any]) -> Self:
+        """Return the coverage of a record's summary line."""
+        return cls(**{name: line[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def due(self) -> int:
+        """How many Droplets should have answered."""
+        return self.reached + self.unreachable
+
+    @property
+    def percent(self) -> float | None:
+        """Percent of those due, cut to a tenth: never more than it is. None: none was due."""
+        return 1000 * self.reached // self.due / 10 if self.due else None
+
+    @property
+    def short(self) -> bool:
+        """Whether fewer were reached than are required."""
+        return self.reached * 100 < self.required * self.due
+
+    def __str__(self) -> str:
+        return f"{self.percent:g} %" if self.due else "no host was due"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What the record's summary has of it."""
+        return {
+            "in_scope": self.due + self.off + self.not_ours + self.not_read,
+            "reached": self.reached,
+            "unreachable": self.unreachable,
+            "off": self.off,
+            "not_ours": self.not_ours,
+            "not_read": self.not_read,
+            "percent": self.percent,
+            "required": self.required,
+        }
