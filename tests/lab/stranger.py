@@ -62,9 +62,14 @@ def package_index(listed: str, environment: Mapping[str, str]) -> dict[str, str]
 
 
 def local_paths(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the files and folders of this machine that the values of variables name."""
+    """Yield the files and folders of this machine that the values of variables name.
+
+    Of an index on the disk it is the folder that it lies in, for its links lead beside it.
+    """
     for word in " ".join(environment.values()).split():
-        path = Path(word.removeprefix("file://"))
+        path = Path(word)
+        if word.startswith("file://"):
+            path = Path(word.removeprefix("file://")).parent
         if path.is_absolute() and path.exists():
             yield path
 
