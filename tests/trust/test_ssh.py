@@ -16,7 +16,7 @@ from pytest_droplet.facts import all_facts
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
 from tests.support.ssh_server import Servers, host, login_name, needs, openssh, servers
-from tests.trust.hosts import FLEET, GIGABYTE, ID_OF, SENT, fleet
+from tests.trust.hosts import CONNECT_S, FLEET, GIGABYTE, ID_OF, READ_S, SENT, fleet
 from tests.trust.runs import lines, run
 
 OF_HOST = {
@@ -73,14 +73,13 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 "--droplets=all",
                 "--droplets-profile=all",
                 "--droplets-probe=off",
-                "--droplets-connect-timeout=4",
-                "--droplets-timeout=10",
+                f"--droplets-connect-timeout={CONNECT_S}",
+                f"--droplets-timeout={READ_S}",
                 f"--ssh-config={config}",
                 "--droplets-report=jsonl:out.jsonl",
                 "--junitxml=out.xml",
             ],
             env={"DIGITALOCEAN_API_URL": api.url, "DIGITALOCEAN_TOKEN": TOKEN},
-            timeout=120,
         )
         known = (before, farm.known_hosts.read_text())
     return Run(status, text, lines(folder / "project/out.jsonl"), known)
@@ -227,7 +226,7 @@ def test_real_max_startups(
             banner = held.recv(64)
         result = project.runpytest_inprocess(
             "--droplets=name:web-1",
-            "--droplets-connect-timeout=2",
+            "--droplets-connect-timeout=10",
             f"--droplets-user={login_name()}",
             f"--ssh-config={farm.config(port)}",
             "-k",
