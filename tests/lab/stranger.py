@@ -36,12 +36,11 @@ def commands(readme: str) -> tuple[str, str]:
     Raises:
         LabError: One of the two is not a block of one line.
     """
-    found = [
-        re.search(r"^```console\n(.+)\n```$", text, re.MULTILINE)
+    demo, develop = (
+        text.partition("\n```console\n")[2].partition("\n```\n")[0]
         for text in (readme, readme.partition("\n## Develop\n")[2])
-    ]
-    demo, develop = (block[1] if block else "" for block in found)
-    if not demo or not develop:
+    )
+    if len(demo.splitlines()) != 1 or len(develop.splitlines()) != 1:
         raise LabError("README.md has no demo, or no line under Develop: a console block each")
     return demo, develop
 

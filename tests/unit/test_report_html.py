@@ -7,9 +7,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from importlib.resources import files
-from functools import cache
 from pathlib import Path
 from typing import Any
 
