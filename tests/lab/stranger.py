@@ -160,7 +160,7 @@ def main() -> int:
     demo, develop = commands((ROOT / "README.md").read_text("utf-8"))
     listed = run([sys.executable, "-m", "pip", "config", "list"]).stdout
     index = package_index(listed, os.environ)
-    with Cache() as cache, tempfile.TemporaryDirectory(dir=cache.folder) as folder:
+    with Cache() as cache, tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         machine = Machine(root(cache, "bare"), Path(folder), who, index)
         machine.prepare(ROOT)
         # Findings make it 1, and the page has them.
