@@ -1,6 +1,20 @@
-"""Settings of the tests' own tools."""
+"""Settings of the tests' own tools, and the parts of the tests that run only by their name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+ROOT = Path(__file__).parent
+
+# Folder: why `pytest` alone skips it. `pytest FOLDER`, or a file or a test in it, runs it.
+PARTS = {
+    "tests/lab": "the lab boots real hosts: run `pytest tests/lab`",
+    "tests/oracles": "real programs answer beside ours, for long: run `pytest tests/oracles`",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -13,3 +27,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
         hypothesis.settings.register_profile("tests", deadline=None)
         hypothesis.settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """One skipped item stands for a part that nobody named; nothing in its folder is read."""
+    for folder, reason in PARTS.items():
+        if path == ROOT / folder and not _is_named(path, parent.config):
+            part: SkippedPart = SkippedPart.from_parent(parent, name=path.name, path=path)
+            part.add_marker(pytest.mark.skip(reason=reason))
+            return part
+    return None
+
+
+def _is_named(folder: Path, config: pytest.Config) -> bool:
+    """Tell whether an argument of the command line is the folder, or a file or test in it."""
+    files = (argument.partition("::")[0] for argument in config.args)
+    return any((config.invocation_params.dir / f).is_relative_to(folder) for f in files)
+
+
+class SkippedPart(pytest.Collector):
+    """A folder whose tests are not collected."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the item that says so."""
+        yield SkippedTests.from_parent(self, name="all tests")
+
+
+class SkippedTests(pytest.Item):
+    """What the terminal shows in place of the tests of a part."""
+
+    def runtest(self) -> NoReturn:
+        """Nothing runs: the mark of the part skips it."""
+        raise AssertionError
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Name the folder."""
+        return self.path, 0, self.name

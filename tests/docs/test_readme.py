@@ -12,6 +12,7 @@ import pytest
 
 from pytest_droplet.catalogue import Check, shipped
 from tests.examples.fleet import write_fleet
+from tests.lab import stranger
 
 from .markdown import ROOT, blocks
 from .test_reference import load_reference
@@ -91,12 +92,14 @@ def test_the_pictures_are_there_and_small() -> None:
         assert 600 < width < 1600
 
 
-def test_the_demo_is_the_first_command() -> None:
-    """tests/readme-demo runs the first block in CI: it is the audit of the demo fleet."""
-    first = README.partition("```console\n")[2].partition("```")[0].strip()
+def test_ci_runs_the_demo_and_the_line_under_develop() -> None:
+    """A stranger's machine in CI is given both as they stand: the first, and the one of tests."""
+    demo, develop = stranger.commands(README)
 
-    assert "\n" not in first
-    assert "--droplets=demo --pyargs pytest_droplet.checks --html=audit.html" in first
+    assert demo.endswith(
+        "/pytest --droplets=demo --pyargs pytest_droplet.checks --html=audit.html"
+    )
+    assert "--group test && .venv/bin/pytest" in develop
 
 
 def test_the_checks_that_it_shows_judge(pytester: pytest.Pytester) -> None:

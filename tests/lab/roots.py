@@ -104,6 +104,7 @@ LAYERS = {
     "bullseye": Layer("bullseye", packages=f"{_HOST_PACKAGES} auditd", script=_ACCOUNTS),
     "trixie": Layer("trixie", packages=_HOST_PACKAGES, script=_ACCOUNTS),
     "forky": Layer("forky", packages=_COMMON_PACKAGES, sources=("",), script=_ACCOUNTS),
+    "bare": Layer("bookworm", packages="git python3 python3-venv"),
     "almalinux-9": Layer(
         "bookworm",
         parent="bookworm",

@@ -73,7 +73,7 @@ def on_terminal(folder: Path, *args: str, env: Mapping[str, str] | None = None) 
     except OSError:  # the other end is closed
         pass
     os.close(ours)
-    process.wait(60)
+    process.wait(600)
     return written.decode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def test_shards_add_up_to_the_whole(audit: pytest.Pytester) -> None:
     assert sum(map(len, parts)) == len(set().union(*parts))
     assert set().union(*parts) == results(audit, "whole.jsonl")
     audit.run(
-        *("python", "-m", "pytest_droplet", "merge", "1.jsonl", "2.jsonl", "3.jsonl"),
+        *(sys.executable, "-m", "pytest_droplet", "merge", "1.jsonl", "2.jsonl", "3.jsonl"),
         "--droplets-report=jsonl:merged.jsonl",
     )
     assert results(audit, "merged.jsonl") == results(audit, "whole.jsonl")

@@ -27,6 +27,8 @@ import asyncssh
 import pytest
 
 CLOUD = "/var/lib/cloud"
+HANGS_S = 600
+"""Seconds after which a server hangs, however slow the machine is."""
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin") or "/usr/sbin/sshd"
 
 Process = asyncssh.SSHServerProcess[bytes]
@@ -255,7 +257,7 @@ class Servers:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def do(self, work: Awaitable[Any], timeout: float = 30) -> Any:
+    def do(self, work: Awaitable[Any], timeout: float = HANGS_S) -> Any:
         """Run a coroutine in the servers' loop."""
 
         async def run() -> Any:
@@ -331,7 +333,7 @@ class Servers:
 
         self.do(stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(HANGS_S)
         self._loop.close()
 
     async def _listen(self, server: Server, options: Mapping[str, Any]) -> None:
@@ -429,7 +431,7 @@ def openssh(
         yield port
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(HANGS_S)
 
 
 def needs(tool: str) -> None:
@@ -446,7 +448,7 @@ def login_name() -> str:
 
 
 def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
-    for _ in range(500):
+    for _ in range(HANGS_S * 50):
         assert child.poll() is None, "sshd ended"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

@@ -19,6 +19,9 @@ from pytest_droplet.testing import Cloud
 from tests.checks.cases import HERE, _merge_base
 from tests.support.ssh_server import Handler, Servers, Session, framed, nonce_of
 
+CONNECT_S, READ_S = 8, 25
+"""The limits that a run over the fleet needs: a slow machine reads the well hosts in time."""
+
 _BASES = ("debian-12-clean", "debian-12-patched", "no-web")
 _NAMED = re.compile(rb"^(root)?sec ([A-Za-z0-9_.-]+) ", re.MULTILINE)
 _NOISE = b"Welcome!\r\n\x1b[31mLast login: \x00\xff\n--0123456789abcdef begin _id\n0\n"
@@ -274,7 +277,7 @@ FLEET: Mapping[str, Bad] = {
     "noisy": Bad(_served(answer(before=_NOISE)), "reached", ""),
     "rekeys": Bad(_served(answer(), rekey_bytes=2000), "reached", ""),
     "refused": Bad(_refused, "unreachable", "refused the connection; check that sshd runs"),
-    "filtered": Bad(_filtered, "unreachable", "within 4 s; check its cloud firewall"),
+    "filtered": Bad(_filtered, "unreachable", f"within {CONNECT_S} s; check its cloud firewall"),
     "stranger": Bad(_stranger, "unreachable", "refused the login of root (keys offered: 1 "),
     "changed": Bad(_changed, "unreachable", "has changed: it is ssh-ed25519 SHA256:"),
     "unknown-key": Bad(
@@ -290,8 +293,8 @@ FLEET: Mapping[str, Bad] = {
     ),
     "mute": Bad(_served(_says(b"", 0)), "unreachable", "got no shell (nothing was printed"),
     "hangs": Bad(_served(_hangs), "unreachable", "no answer from its shell within"),
-    "silent": Bad(_tcp(_silent), "unreachable", "but no SSH login within 10 s"),
-    "slow-banner": Bad(_tcp(_slow), "unreachable", "but no SSH login within 10 s"),
+    "silent": Bad(_tcp(_silent), "unreachable", f"but no SSH login within {READ_S} s"),
+    "slow-banner": Bad(_tcp(_slow), "unreachable", f"but no SSH login within {READ_S} s"),
     "no-ssh": Bad(_tcp(_old), "unreachable", "does not speak SSH 2"),
     "max-startups": Bad(
         _tcp(_hangs_up), "unreachable", "closed the connection before the login; check MaxStart"
@@ -305,7 +308,9 @@ FLEET: Mapping[str, Bad] = {
         _served(answer(_without, ending=_cut)), "reached", "the connection was cut before its end"
     ),
     "drip": Bad(
-        _served(answer(_without, ending=_drip)), "reached", "time limit of 10 s ended the reading"
+        _served(answer(_without, ending=_drip)),
+        "reached",
+        f"time limit of {READ_S} s ended the reading",
     ),
     "flood": Bad(
         _served(answer(_without, ending=_flood)), "reached", "the host printed more than"

@@ -26,10 +26,10 @@ import asyncssh
 from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import TOKEN, FakeApi
 from tests.support.ssh_server import framed, nonce_of
-from tests.trust.runs import finish, start, verdicts
+from tests.trust.runs import HANGS_S, finish, start, verdicts
 
 ROOT = Path(__file__).parents[2]
-CONNECT_S = 2
+CONNECT_S = 5
 _OS = b'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\nNAME="Debian"\n'
 _CHECK = '''
 from pytest_droplet import check
@@ -104,7 +104,7 @@ def measure(
             env={"DIGITALOCEAN_API_URL": api.url, "DIGITALOCEAN_TOKEN": TOKEN},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most)),
         )
-        status, text = finish(process, 600)
+        status, text = finish(process)
         seconds = time.monotonic() - began
         logins = counter.stat().st_size
     given = list(verdicts(folder / "out.jsonl").values())
@@ -132,7 +132,7 @@ def _server(folder: Path) -> Iterator[tuple[int, Path]]:
         yield int(process.stdout.readline()), folder / "logins"
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(HANGS_S)
         process.stdout.close()
 
 

@@ -15,6 +15,8 @@ import pytest
 
 PYTEST = str(Path(sys.executable).with_name("pytest"))
 QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly")
+HANGS_S = 600
+"""Seconds after which a run hangs, however slow the machine is."""
 
 
 def refused(result: pytest.RunResult) -> str:
@@ -62,10 +64,10 @@ def _heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for a process, and return its exit code and all that it printed."""
     try:
-        out, err = process.communicate(timeout=timeout)
+        out, err = process.communicate(timeout=HANGS_S)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
@@ -73,6 +75,6 @@ def finish(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, st
     return process.returncode, out + err
 
 
-def run(folder: Path, args: Sequence[str], *, timeout: float = 60, **more: Any) -> tuple[int, str]:
+def run(folder: Path, args: Sequence[str], **more: Any) -> tuple[int, str]:
     """Run pytest in a folder to its end."""
-    return finish(start(folder, *args, **more), timeout)
+    return finish(start(folder, *args, **more))

@@ -258,13 +258,14 @@ def test_the_token_follows_no_redirect(
             self.end_headers()
             self.wfile.write(json.dumps({"droplets": [], "meta": {"total": 0}}).encode())
 
-    server = HTTPServer(("127.0.0.1", 0), Elsewhere)
-    Thread(target=server.serve_forever, daemon=True).start()
-    place = f"http://127.0.0.1:{server.server_port}/v2/droplets"
-    cloud.fail("*", 301, headers={"location": place}, times=9)
-    refused(run(project))
-    server.shutdown()
-    server.server_close()
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}/v2/droplets"
+        cloud.fail("*", 301, headers={"location": place}, times=9)
+        try:
+            refused(run(project))
+        finally:
+            server.shutdown()
     assert asked == []
 
 

@@ -146,14 +146,24 @@ def test_options_without_number_are_read_in_time() -> None:
 
 
 def _assert_in_time(name: str, make: Callable[[int], bytes]) -> None:
-    """400 KB, the most that is read of a section, do not take 16 times as long as 100 KB."""
+    """400 KB, the most that is read of a section, do not take 16 times as long as 100 KB.
+
+    A machine that is busy with something else may slow down one of the two: once in three counts.
+    """
     TARGETS[name](make(10))
-    times_s = []
-    for size in (100_000, 400_000):
-        start = time.process_time()
-        TARGETS[name](make(size))
-        times_s.append(time.process_time() - start)
-    assert times_s[1] < 10 * max(times_s[0], 0.05), times_s
+    tried = []
+    for _ in range(3):
+        few_s, many_s = (_processor_s(name, make(size)) for size in (100_000, 400_000))
+        if many_s < 10 * max(few_s, 0.05):
+            return
+        tried.append((few_s, many_s))
+    pytest.fail(f"seconds for 100 KB, and for 400 KB: {tried}")
+
+
+def _processor_s(name: str, raw: bytes) -> float:
+    start = time.process_time()
+    TARGETS[name](raw)
+    return time.process_time() - start
 
 
 @pytest.mark.parametrize("name", groups())

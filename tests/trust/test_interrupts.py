@@ -15,7 +15,7 @@ import pytest
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import FakeApi
 from tests.support.ssh_server import Servers, Session, canned
-from tests.trust.runs import finish, lines, refused, run, start
+from tests.trust.runs import HANGS_S, finish, lines, refused, run, start
 
 OS_RELEASE = b'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\nNAME="Debian"\n'
 RECORD = "--droplets-report=jsonl:out.jsonl"
@@ -35,7 +35,8 @@ def args(project: pytest.Pytester, farm: Servers, api: FakeApi, cloud: Cloud) ->
     server = farm.ssh({"127.0.0.1": 1, "127.0.0.2": 2}, handler)
     proxy = f"  ProxyCommand sleep 3{os.getpid() % 1000:03}1"
     config = farm.config(server.port, "Host web-3", proxy)
-    return ["--droplets=all", f"--ssh-config={config}", RECORD]
+    patient = f"--droplets-timeout={2 * HANGS_S}"
+    return ["--droplets=all", f"--ssh-config={config}", RECORD, patient]
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def running(
 
 def until(done: Callable[[], object]) -> None:
     """Wait until something holds."""
-    for _ in range(1500):
+    for _ in range(HANGS_S * 50):
         if done():
             return
         time.sleep(0.02)
@@ -100,7 +101,7 @@ def test_a_run_that_is_stopped_says_what_was_done(
     process = running(1)
     proxies = children(process)
     process.send_signal(sent)
-    status, text = finish(process, 30)
+    status, text = finish(process)
     assert status == pytest.ExitCode.INTERRUPTED, text
     assert "KeyboardInterrupt" in text
     assert "coverage: 1 of " in text
@@ -123,7 +124,7 @@ def test_a_run_that_is_stopped_twice_ends_at_once(
     with contextlib.suppress(ProcessLookupError):
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-    status, text = finish(process, 30)
+    status, text = finish(process)
     assert status != 0, text
     assert len(results_of(project.path)) >= 1
     assert lines(project.path / "out.jsonl")[0]["type"] == "header"
@@ -160,7 +161,7 @@ def test_a_run_that_is_stopped_before_the_inventory_is_there(
     process = start(project.path, "--droplets=all", RECORD)
     until(lambda: api.requests)
     process.send_signal(sent)
-    status, text = finish(process, 20)
+    status, text = finish(process)
     assert status == pytest.ExitCode.INTERRUPTED, text
     assert "Traceback" not in text
     assert " passed" not in text

@@ -21,7 +21,7 @@ from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import FakeApi
 from tests.support.ssh_server import needs, servers
 from tests.trust.hosts import answer
-from tests.trust.runs import finish, start, verdicts
+from tests.trust.runs import HANGS_S, finish, start, verdicts
 
 TOKEN = "dop_v1_" + "ca0a27" * 10 + "abcd"
 HASH = "$6$canarysalt$" + "CanaryHash0" * 6
@@ -130,7 +130,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
             "--droplets=all",
             "--droplets-profile=all",
             "--droplets-probe=off",
-            "--droplets-timeout=20",
+            "--droplets-timeout=300",
             f"--ssh-config={config}",
             "-vv",
             "--showlocals",
@@ -156,7 +156,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
             with contextlib.suppress(OSError):
                 shown.append(command.read_text())
             time.sleep(0.05)
-        status, text = finish(process, 120)
+        status, text = finish(process)
         key = (farm.folder / "id_ed25519").read_text().splitlines()[2]
         by_agent = unlocked.export_private_key().decode().splitlines()
         asked = (folder / "asked").read_text()
@@ -192,7 +192,7 @@ def agent(folder: Path, locked: Path) -> Iterator[Mapping[str, str]]:
         ["ssh-agent", "-D", "-a", folder / "agent"], stdout=subprocess.DEVNULL
     )
     try:
-        for _ in range(500):
+        for _ in range(HANGS_S * 50):
             if (folder / "agent").is_socket():
                 break
             time.sleep(0.02)
@@ -205,7 +205,7 @@ def agent(folder: Path, locked: Path) -> Iterator[Mapping[str, str]]:
         yield asks
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(HANGS_S)
 
 
 def test_every_output_is_there(outputs: Mapping[str, str]) -> None:

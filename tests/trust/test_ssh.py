@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pytest_droplet.facts import all_facts
 from pytest_droplet.testing import Cloud
 from tests.support.fake_api import TOKEN, FakeApi
 from tests.support.ssh_server import Servers, host, login_name, needs, openssh, servers
-from tests.trust.hosts import FLEET, GIGABYTE, ID_OF, SENT, fleet
+from tests.trust.hosts import CONNECT_S, FLEET, GIGABYTE, ID_OF, READ_S, SENT, fleet
 from tests.trust.runs import lines, run
 
 OF_HOST = {
@@ -72,14 +73,13 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 "--droplets=all",
                 "--droplets-profile=all",
                 "--droplets-probe=off",
-                "--droplets-connect-timeout=4",
-                "--droplets-timeout=10",
+                f"--droplets-connect-timeout={CONNECT_S}",
+                f"--droplets-timeout={READ_S}",
                 f"--ssh-config={config}",
                 "--droplets-report=jsonl:out.jsonl",
                 "--junitxml=out.xml",
             ],
             env={"DIGITALOCEAN_API_URL": api.url, "DIGITALOCEAN_TOKEN": TOKEN},
-            timeout=120,
         )
         known = (before, farm.known_hosts.read_text())
     return Run(status, text, lines(folder / "project/out.jsonl"), known)
@@ -185,6 +185,7 @@ def test_real_sshd(  # noqa: PLR0917 fixtures and the columns of the table above
     passes: bool,  # noqa: FBT001 a column of the table above
 ) -> None:
     """OpenSSH as administrators set it up: read, or unknown with the reason."""
+    needs(login_shell.split(maxsplit=1)[0])
     with openssh(farm, 1, *lines_of_sshd, login_shell=login_shell) as port:
         result = project.runpytest_inprocess(
             "--droplets=name:web-1",
@@ -225,7 +226,7 @@ def test_real_max_startups(
             banner = held.recv(64)
         result = project.runpytest_inprocess(
             "--droplets=name:web-1",
-            "--droplets-connect-timeout=2",
+            "--droplets-connect-timeout=10",
             f"--droplets-user={login_name()}",
             f"--ssh-config={farm.config(port)}",
             "-k",
@@ -256,6 +257,8 @@ def test_a_host_that_cannot_write(
     jail.write_text(f"#!/bin/sh\n{disks}")
     jail.chmod(0o755)
     needs("unshare")
+    if os.getuid() != 0:
+        pytest.skip("a host's disks are changed by root only")
     with openssh(farm, 1, login_shell=str(jail)) as port:
         args = ("--droplets=name:web-1", f"--ssh-config={farm.config(port)}", "-k", "release")
         result = project.runpytest_inprocess(*args)

@@ -266,7 +266,7 @@ def fleet_of_three(farm: Servers, request: pytest.FixtureRequest) -> Iterator[An
     """A pool that has read three hosts of one server, and testinfra over it."""
     handler = getattr(request, "param", host)
     server = farm.ssh({f"127.0.0.{d.id}": d.id for d in DROPLETS}, handler)
-    pool = Pool(PoolOptions(ssh_config=farm.config(server.port), timeout=5))
+    pool = Pool(PoolOptions(ssh_config=farm.config(server.port), timeout=10))
     pool.keep([1, 2, 3])
     pool.start([Target(d.id, d.name, f"127.0.0.{d.id}") for d in DROPLETS])
     pool.read([])

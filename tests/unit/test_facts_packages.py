@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -126,36 +127,62 @@ def test_stanzas_of_sources() -> None:
 
 
 def test_the_apt_sections_write_nothing(tmp_path: Path) -> None:
-    """Run for real, the commands leave apt's folders as they were and give a whole answer."""
+    """The real apt, in a tree of its own, leaves it as it was and gives a whole answer."""
     if shutil.which("apt-get") is None:
         pytest.skip("apt-get is not here")
-    before = list(_listing())
+    environment = _apt_tree(tmp_path)
+    before = list(_listing(tmp_path))
     answers = {
         section.name: subprocess.run(
-            ["sh", "-c", section.command],
+            ["sh", "-c", re.sub(r"(?<![\w*.])/(?=(etc|var)/)", f"{tmp_path}/", section.command)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            env=environment,
             cwd=tmp_path,
             check=False,
         )
         for section in (apt.APT, apt.APT_SOURCES, apt.APT_INDEX)
     }
 
-    assert list(_listing()) == before
+    assert list(_listing(tmp_path)) == before
     simulated = answers["apt"]
-    with suppress(NotObservedError):
-        apt.parse_updates(output(simulated.stdout, simulated.returncode, simulated.stderr))
-    assert answers["apt_sources"].returncode == 0
+    pending = apt.parse_updates(output(simulated.stdout, simulated.returncode, simulated.stderr))
+    assert "tool" in str(pending)
+    assert answers["apt_sources"].stdout.startswith(f"== {tmp_path}/etc/apt/sources.list\ndeb ")
     assert answers["apt_index"].stdout.startswith("== stamps\n")
 
 
-def _listing() -> Iterator[tuple[str, int, int]]:
-    for folder in ("/var/cache/apt", "/var/lib/apt", "/var/lib/dpkg", "/var/log/apt"):
-        for path in sorted(Path(folder).rglob("*")):
-            stat = path.lstat()
-            yield str(path), stat.st_mtime_ns, stat.st_size
+def _apt_tree(root: Path) -> dict[str, str]:
+    """Make a root in which the package tool 1 is installed and 2 is known; return apt's variables."""
+    package = "Package: tool\nVersion: {}\nArchitecture: all\nMaintainer: x\nDescription: x\n"
+    installed = package.format(1).replace("\n", "\nStatus: install ok installed\n", 1)
+    known = package.format(2) + "Filename: ./tool.deb\nSize: 1\nSHA256: " + "0" * 64 + "\n"
+    lists = root / "var/lib/apt/lists"
+    index = f"{str(root).replace('_', '%5f').replace('/', '_')}_repository_._Packages"
+    for path, text in {
+        root / "etc/apt/sources.list": f"deb [trusted=yes] file:{root}/repository ./\n",
+        root / "etc/apt/preferences.d/none": "",
+        root / "var/lib/dpkg/status": installed,
+        root / "var/cache/apt/archives/partial/none": "",
+        root / "var/log/apt/none": "",
+        lists / "partial/none": "",
+        lists / index: known,
+        root / "apt.conf": f'Dir "{root}";\nDir::State::status "{root}/var/lib/dpkg/status";\n',
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return {
+        "APT_CONFIG": str(root / "apt.conf"),
+        "LC_ALL": "C",
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+
+
+def _listing(root: Path) -> Iterator[tuple[str, int, int]]:
+    for path in sorted(root.rglob("*")):
+        stat = path.lstat()
+        yield str(path), stat.st_mtime_ns, stat.st_size
 
 
 VERSIONS = st.from_regex(r"[0-9][0-9a-b~.+]{0,6}(-[0-9a~.]{1,3})?", fullmatch=True)

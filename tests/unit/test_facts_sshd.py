@@ -235,29 +235,38 @@ def test_keys_are_those_of_the_configuration_that_sshd_was_started_with(tmp_path
     assert keys.unread == ()
 
 
+def test_an_sshd_of_the_developers_machine_is_not_seen(tmp_path: Path) -> None:
+    """The tests here have a /proc of their own: whoever runs a second sshd sees them pass."""
+    _program(tmp_path / "sshd", "[ $# -gt 0 ] || read x; echo authorizedkeysfile x\n")
+    with subprocess.Popen([tmp_path / "sshd"], stdin=subprocess.PIPE):
+        said = _run_beside(KEYS, tmp_path, ["-f", "/x"])
+
+    assert parse_authorized_keys(said.stdout).unread == ()
+
+
 def _run_beside(
     section: Section, folder: Path, *servers: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a section where such servers run; the first is the one that systemd knows."""
-    held = []
-    for number, arguments in enumerate(servers):
-        home = folder / str(number)
-        home.mkdir()
-        _program(home / "sshd", "read x\n")
-        held.append(subprocess.Popen([home / "sshd", *arguments], stdin=subprocess.PIPE))
-    try:
-        _program(folder / "systemctl", f"echo {held[0].pid}\n")
-        return subprocess.run(
-            ["sh", "-c", section.command],
-            capture_output=True,
-            text=True,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            env={"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-        )
-    finally:
-        for process in held:
-            process.communicate()
+    """Run a section where such servers run; the first is the one that systemd knows.
+
+    The section sees a folder in the place of /proc, with these processes and no others.
+    """
+    proc = folder / "proc"
+    running = {str(pid): ["sshd", *arguments] for pid, arguments in enumerate(servers, 1)}
+    for pid, words in {"self": ["sh"], **running}.items():
+        (proc / pid / "ns").mkdir(parents=True)
+        (proc / pid / "ns/pid").symlink_to("pid:[4026531836]")
+        (proc / pid / "comm").write_text(f"{words[0]}\n")
+        (proc / pid / "cmdline").write_text("".join(f"{word}\0" for word in words))
+    _program(folder / "systemctl", "echo 1\n")
+    return subprocess.run(
+        ["sh", "-c", section.command.replace("/proc/", f"{proc}/")],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        env={"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+    )
 
 
 def _program(path: Path, text: str) -> None:

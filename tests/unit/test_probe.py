@@ -108,7 +108,7 @@ def test_the_login_methods_of_a_real_sshd(farm: Servers) -> None:
         reading = HostReading(7, "reached", dt.datetime.now(dt.UTC), port=port)
         seen = do(probe.SSH_AUTH.run(HOME, reading))
         log = farm.folder / "sshd-7/log"
-        for _ in range(500):
+        for _ in range(30_000):
             ended = re.findall(r"Connection (?:closed|reset) by .*preauth", log.read_text())
             if len(ended) > 1:
                 break

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -94,24 +95,26 @@ def test_the_data_block_holds_no_character_that_acts(tmp_path: Path) -> None:
     assert "lone � surrogate" in shown
 
 
+@cache
+def shape(word: str) -> tuple[list[str], list[str]]:
+    """Tags and attribute names of a page whose name, message and reason is this word."""
+    lines = [
+        sample.header(()),
+        sample.droplet(0, name=word, coverage="unreachable", reason=word),
+        sample.result("ssh.one", 417000001, "fail", message=word),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        written: list[bytes] = []
+        patch.setattr(Path, "write_bytes", lambda _, data: written.append(data))
+        write_html(lines, Path("x.html"))
+    page = _Parsed(written[0].decode())
+    return page.tags, [name for name, _ in page.attributes]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(), max_size=60))
 def test_any_text_leaves_the_page_as_it_is(text: str) -> None:
     """The same tags and attribute names come out whatever a name, message or reason holds."""
-
-    def shape(word: str) -> tuple[list[str], list[str]]:
-        lines = [
-            sample.header(()),
-            sample.droplet(0, name=word, coverage="unreachable", reason=word),
-            sample.result("ssh.one", 417000001, "fail", message=word),
-        ]
-        with pytest.MonkeyPatch.context() as patch:
-            written: list[bytes] = []
-            patch.setattr(Path, "write_bytes", lambda _, data: written.append(data))
-            write_html(lines, Path("x.html"))
-        page = _Parsed(written[0].decode())
-        return page.tags, [name for name, _ in page.attributes]
-
     assert shape(text) == shape("web-1")
 
 

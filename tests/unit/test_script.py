@@ -68,7 +68,7 @@ def run(shell: Sequence[str], sections: Sequence[Section], **more: str) -> Answe
         [*shell, "-s"],
         input=compose(sections, NONCE).encode(),
         capture_output=True,
-        timeout=60,
+        timeout=600,
         check=False,
         env={**os.environ, **more},
     )
@@ -179,7 +179,7 @@ def test_a_cut_script_runs_nothing(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(whole) - 1))
 
     done = subprocess.run(
-        ["dash", "-s"], input=whole[:cut].encode(), capture_output=True, timeout=30, check=False
+        ["dash", "-s"], input=whole[:cut].encode(), capture_output=True, timeout=600, check=False
     )
 
     assert done.stdout == b""
@@ -240,7 +240,7 @@ def log_in(folder: Path, login: Sequence[str], sudo: str | None, **options: str)
         [shutil.which(login[0]) or login[0], *login[1:], remote_command(**options)],
         input=text.encode(),
         capture_output=True,
-        timeout=30,
+        timeout=600,
         check=False,
         env={"PATH": str(tools), "HOME": str(folder)},
     )
