@@ -24,7 +24,7 @@ from pytest_droplet.facts import all_facts
 from pytest_droplet.model import NotObservedError, Verdict
 from pytest_droplet.report.record import result_line
 from pytest_droplet.report.terminal import harmless, harmless_line
-from pytest_droplet.verdict import fact_evidence
+from pytest_droplet.verdict import fact_evidence, make_verdict
 from pytest_droplet.words import Outcome
 
 _HOST = "_testinfra_host"
@@ -163,7 +163,7 @@ def _judged(
     if droplet is not None:
         name = name.replace(f"-{droplet.pytest_id}]", "]").replace(f"[{droplet.pytest_id}]", "")
         name = name.replace(f"[{droplet.pytest_id}-", "[")
-    verdict = Verdict(
+    verdict = make_verdict(
         check=checks[0].id if checks else name,
         droplet_id=droplet.id if droplet else None,
         outcome=outcome,
@@ -176,7 +176,7 @@ def _judged(
         if droplet
         else (),
         duration_s=report.duration,
-        traceback=report.longreprtext if report.failed and outcome != "unknown" else None,
+        trace=report.longreprtext if report.failed and outcome != "unknown" else None,
     )
     doc = CheckDoc.parse(inspect.getdoc(function) or item.name.partition("[")[0])
     return verdict, doc
