@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, cast
 
 import pytest
@@ -59,6 +59,19 @@ def need_connection(items: Iterable[pytest.Item]) -> frozenset[int]:
         for item in items
         if "host" in getattr(item, "fixturenames", ()) and (droplet := droplet_of(item))
     )
+
+
+def functions_of(items: Iterable[pytest.Item]) -> Iterator[Callable[..., object]]:
+    """Yield the functions of users' checks and tests, each once."""
+    seen = set()
+    for item in items:
+        if isinstance(item, CheckItem):
+            function: Callable[..., object] | None = item.check.function
+        else:
+            function = getattr(item, "function", None)
+        if function is not None and id(function) not in seen and asks_for_droplets(item):
+            seen.add(id(function))
+            yield function
 
 
 def skip_out_of_reach(item: pytest.Item) -> None:
