@@ -7,15 +7,18 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from warnings import WarningMessage
 
 import pytest
 
 from pytest_droplet import (
     asserts,
+    clean,
     collection,
     discovery,
     distribution,
     fixtures,
+    outcomes,
     progress,
     unique,
     usertests,
@@ -117,6 +120,7 @@ class AuditPlugin:
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Add the shipped checks beside what pytest collects without positional arguments."""
         report = yield
+        clean.report(report)
         if self.shipped and isinstance(collector, pytest.Session) and report.passed:
             report.result = [*report.result, *collection.shipped_modules(collector)]
         return report
@@ -148,6 +152,14 @@ class AuditPlugin:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test that asks for a Droplet once for each selected one."""
         usertests.parametrize(metafunc, self.audit)
+
+    @pytest.hookimpl(specname="pytest_generate_tests", wrapper=True, tryfirst=True)
+    def pytest_generate_tests_with_clean_ids(
+        self, metafunc: pytest.Metafunc
+    ) -> Generator[None, None, None]:
+        """Let no node id hold a secret."""
+        yield
+        clean.ids(metafunc)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(
@@ -236,17 +248,35 @@ class AuditPlugin:
         return True
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Note that what is reported while a test's function runs is a subtest."""
+        with outcomes.in_call(item.config):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Give the report of an ordinary test on a Droplet its verdict."""
         report = yield
-        return usertests.with_verdict(item, call, report, self.options.unknown)
+        return outcomes.with_verdict(item, call, report, self.options.unknown)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip an ordinary test of the host of a Droplet that is off or not ours."""
         usertests.skip_out_of_reach(item)
+
+    @pytest.hookimpl(specname="pytest_runtest_logreport", tryfirst=True)
+    def pytest_runtest_logreport_clean(self, report: pytest.TestReport) -> None:
+        """Make what pytest and its plugins show of an ordinary test harmless, where it ran."""
+        if not ({"droplet_check", "node"} & vars(report).keys()):
+            outcomes.at_report(self.config, report)
+            clean.report(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: WarningMessage) -> None:
+        """Let no warning that is listed at the end hold a secret."""
+        clean.warning(warning_message)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the verdict of a finished test into the record."""

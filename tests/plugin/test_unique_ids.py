@@ -196,3 +196,30 @@ def test_what_is_one_check_is_no_clash(
     assert len({r["fingerprint"] for r in results(audit)}) == number
     nodeids = [r["nodeid"] for r in results(audit)]
     assert len(set(nodeids)) == number
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_parameters_of_pytest_are_in_the_id(
+    audit: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    """An ordinary test with an id and parametrize has a result of its own for each value."""
+    audit.makepyfile(
+        test_site="""
+        import pytest
+        from pytest_droplet import check
+
+        @check("site.ports")
+        @pytest.mark.parametrize("port", [80, 443])
+        @pytest.mark.parametrize("kind", ["tcp", "udp"])
+        def test_ports(droplet, tmp_path, port, kind):
+            assert port == 80
+        """
+    )
+    run(audit, *workers, "--droplets=id:12")
+    found = {r["check"]: r["verdict"] for r in results(audit)}
+    assert found == {
+        "site.ports[tcp-80]": "pass",
+        "site.ports[tcp-443]": "fail",
+        "site.ports[udp-80]": "pass",
+        "site.ports[udp-443]": "fail",
+    }
