@@ -14,6 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_droplet.redact import redact
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -123,7 +124,8 @@ def check(
             check of its own, with the values in brackets behind the id.
 
     Raises:
-        ValueError: The id is malformed or the severity or profile is not known.
+        ValueError: The id is malformed, the severity or profile is not known, or a value of
+            ``params``, which would stand in the id, looks like a secret.
     """
     profiles = (profile,) if isinstance(profile, str) else tuple(profile)
     if not _ID.fullmatch(id):
@@ -134,6 +136,10 @@ def check(
         raise ValueError(msg)
     if wrong := set(profiles) - set(PROFILES):
         msg = f"check {id}: profile {wrong.pop()!r} is none of {', '.join(PROFILES)}"
+        raise ValueError(msg)
+
+    if any(redact(value) != value for values in (params or {}).values() for value in values):
+        msg = f"check {id}: a value of params looks like a secret; give its name, and look it up"
         raise ValueError(msg)
 
     def decorate(function: F) -> F:

@@ -17,6 +17,7 @@ import pytest_droplet.checks
 from pytest_droplet.catalogue import Check, checks_in, shipped, source_path
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
+from pytest_droplet.redact import redact
 from pytest_droplet.report.record import Line, result_line
 from pytest_droplet.report.terminal import harmless, harmless_line
 from pytest_droplet.verdict import (
@@ -25,6 +26,7 @@ from pytest_droplet.verdict import (
     given_names,
     judge,
     judge_account,
+    make_verdict,
 )
 
 if TYPE_CHECKING:
@@ -109,8 +111,9 @@ class CheckItem(pytest.Item):
                 verdict = judge(self.check, self.audit.observation(self.droplet.id))
         except pytest.fail.Exception as exc:  # pytest-timeout's, while the host is waited for
             droplet_id = self.droplet.id if self.droplet else None
-            message = str(exc.msg)
-            verdict = Verdict(self.check.id, droplet_id, "unknown", self.check.severity, message)
+            verdict = make_verdict(
+                self.check.id, droplet_id, "unknown", self.check.severity, str(exc.msg)
+            )
         return self.audit.gate.settle(verdict, self.droplet)
 
     def call(self) -> None:
@@ -172,7 +175,7 @@ class CheckItem(pytest.Item):
             reraise=(pytest.exit.Exception, KeyboardInterrupt),
         )
         if call.excinfo is not None:
-            text = harmless(str(call.excinfo.getrepr(style="short")))
+            text = harmless(redact(str(call.excinfo.getrepr(style="short"))))
             report = self._report(
                 "teardown",
                 "failed",

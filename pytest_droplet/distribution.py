@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Rows = dict[int, Mapping[str, Reading[Any]]]
 
 _AUDIT, _SHIPPED, _LINES = "droplet_audit", "droplet_shipped", "droplet_lines"
+_REFUSED = "droplet_refused"
 _ID = re.compile(r"-(\d+)\]$")
 
 
@@ -53,6 +54,25 @@ def receive(config: pytest.Config) -> Audit:
     audit = discovery.resume(config, inventory)
     audit.now = now
     return audit
+
+
+def refuse(config: pytest.Config, reason: str) -> None:
+    """End the run with one line; a worker hands it to the controller, and then has no items.
+
+    A usage error on a worker would be an internal error of pytest-xdist.
+
+    Raises:
+        pytest.UsageError: This process is no worker.
+    """
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(reason)
+    config.workeroutput[_REFUSED] = reason  # type: ignore[attr-defined]
+
+
+def refusal_of(node: Any) -> str | None:
+    """Return why a worker that has finished refused to run; None: it did not."""
+    reason: str | None = getattr(node, "workeroutput", {}).get(_REFUSED)
+    return reason
 
 
 class _Share(dict[str, bool]):

@@ -12,6 +12,7 @@ from pytest_droplet.baseline import Baseline
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.model import Droplet, Verdict
 from pytest_droplet.report.record import Line, fingerprint
+from pytest_droplet.verdict import with_note
 from pytest_droplet.waivers import Waiver, find
 from pytest_droplet.words import SEVERITIES, Severity
 
@@ -85,11 +86,9 @@ class Gate:
                 shown = self._shown(number, expired=False)
                 return replace(verdict, outcome="waived", waiver=shown)
         if matching:
-            waiver = self.waivers[matching[0]]
-            message = f"{verdict.message} (the waiver expired on {waiver.expires})"
-            verdict = replace(
-                verdict, message=message, waiver=self._shown(matching[0], expired=True)
-            )
+            note = f"the waiver expired on {self.waivers[matching[0]].expires}"
+            shown = self._shown(matching[0], expired=True)
+            verdict = replace(with_note(verdict, note), waiver=shown)
         if verdict.outcome == "fail" and (why := self._below(verdict)):
             return replace(verdict, below=why)
         return verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable
 from typing import Any, NoReturn, SupportsIndex
 
@@ -10,8 +11,12 @@ MASK = "***"
 
 # Each with a text that stands in whatever it matches, so that most texts cost no regex.
 _SECRETS = (
-    ("_v1_", re.compile(r"\bdo[opr]_v1_[0-9A-Za-z]{8,}")),
-    ("earer ", re.compile(r"(?i)(?<=\bbearer )[-._~+/0-9A-Za-z]{8,}=*")),
+    # Without \b: in the repr of a text with lines an n stands before it. pytest cuts by "...".
+    (
+        "_v1_",
+        re.compile(r"do[opr]_v1_(?:[0-9A-Za-z]*\.\.\.[0-9A-Za-z]+|[0-9A-Za-z]{8,})"),
+    ),
+    ("earer ", re.compile(r"(?i)(?<=bearer )[-._~+/0-9A-Za-z]{8,}=*")),
     ("://", re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)")),
     ("://", re.compile(r"(?<=://)(?:hooks\.slack\.com|discord(?:app)?\.com/api/webhooks)/\S+")),
     (
@@ -24,6 +29,8 @@ _SECRETS = (
     ("assword", re.compile(r"assword[ \t]*[:=][ \t]*\S{4,}")),
     ("assphrase", re.compile(r"assphrase[ \t]*[:=][ \t]*\S{4,}")),
 )
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----")
+_KEY_BODY = string.ascii_letters + string.digits + "+/=\\\r\n"
 
 
 class Secret:
@@ -68,7 +75,13 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     for needle, pattern in _SECRETS:
         if needle in text:
             text = pattern.sub(MASK, text)
-    return text
+    return _without_key_ends(text) if "PRIVATE KEY-----" in text else text
+
+
+def _without_key_ends(text: str) -> str:
+    """Mask the end of a private key whose beginning was cut off."""
+    parts = _KEY_END.split(text)
+    return MASK.join([*(part.rstrip(_KEY_BODY) for part in parts[:-1]), parts[-1]])
 
 
 def redact_json(value: Any, secrets: Iterable[Secret] = ()) -> Any:

@@ -7,10 +7,22 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from warnings import WarningMessage
 
 import pytest
 
-from pytest_droplet import collection, discovery, distribution, fixtures, progress, usertests
+from pytest_droplet import (
+    asserts,
+    clean,
+    collection,
+    discovery,
+    distribution,
+    fixtures,
+    outcomes,
+    progress,
+    unique,
+    usertests,
+)
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import checks_of
 from pytest_droplet.collection import Chosen
@@ -32,8 +44,10 @@ class AuditPlugin:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.options = discovery.prepare(config)
         self.worker = hasattr(config, "workerinput")
+        self.refused: str | None = None
+        self.refuse(asserts.off_in_python())
+        self.options = discovery.prepare(config)
         self.controller = not self.worker and distribution.is_controller(config)
         self.shipped = distribution.adds_shipped(config)
         self.named = collection.translate_arguments(config)
@@ -51,6 +65,16 @@ class AuditPlugin:
         self.on_sigterm = None if self.worker else _end_as_ctrl_c_does()
         config.pluginmanager.register(fixtures, "droplet-fixtures")
 
+    def refuse(self, reason: str | None) -> None:
+        """End the run where there is a reason to, before anything is judged.
+
+        Raises:
+            pytest.UsageError: There is one, and this process is no worker of pytest-xdist.
+        """
+        if reason is not None:
+            self.refused = reason
+            distribution.refuse(self.config, reason)
+
     @property
     def audit(self) -> Audit:
         """The state of the run."""
@@ -60,6 +84,7 @@ class AuditPlugin:
     def pytest_sessionstart(self) -> None:
         """Read the inventory (a worker is handed it), and begin to connect."""
         config = self.config
+        self.refuse(asserts.off_in_shipped())
         if self.worker:
             audit = distribution.receive(config)
         else:
@@ -95,6 +120,7 @@ class AuditPlugin:
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Add the shipped checks beside what pytest collects without positional arguments."""
         report = yield
+        clean.report(report)
         if self.shipped and isinstance(collector, pytest.Session) and report.passed:
             report.result = [*report.result, *collection.shipped_modules(collector)]
         return report
@@ -127,16 +153,35 @@ class AuditPlugin:
         """Run a test that asks for a Droplet once for each selected one."""
         usertests.parametrize(metafunc, self.audit)
 
+    @pytest.hookimpl(specname="pytest_generate_tests", wrapper=True, tryfirst=True)
+    def pytest_generate_tests_with_clean_ids(
+        self, metafunc: pytest.Metafunc
+    ) -> Generator[None, None, None]:
+        """Let no node id hold a secret."""
+        yield
+        clean.ids(metafunc)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Deselect tests that ask for no Droplet; put the rest in the order of Droplet ids."""
+        self.refuse(unique.clash(items, config.rootpath))
+        self.refuse(asserts.off_in(usertests.functions_of(items)))
+        if self.refused is not None:
+            items.clear()
         other = [item for item in items if not collection.asks_for_droplets(item)]
         if other:
             config.hook.pytest_deselected(items=other)
             self.deselected = len(other)
         items[:] = collection.in_order(i for i in items if collection.asks_for_droplets(i))
+
+    @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+    def pytest_collection_modifyitems_once(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Judge once what was collected twice and not deselected."""
+        items[:] = unique.once(items, repeated=config.option.keepduplicates)
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say how many tests were left out for they ask for no Droplet."""
@@ -147,7 +192,7 @@ class AuditPlugin:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the hosts what to read, now that the selection of checks is known."""
-        if self.controller or self.config.option.collectonly:
+        if self.controller or self.config.option.collectonly or self.refused is not None:
             return
         checks = collection.selected_checks(session.items)
         kept = usertests.need_connection(session.items)
@@ -168,6 +213,8 @@ class AuditPlugin:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """After the workers of pytest-xdist, judge the account from the rows they sent."""
         result = yield
+        if self.refused is not None:
+            raise pytest.UsageError(self.refused)
         if self.controller and self.reports and not session.config.option.collectonly:
             distribution.judge_account(session, self.audit, self.reports)
         return result
@@ -201,17 +248,35 @@ class AuditPlugin:
         return True
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Note that what is reported while a test's function runs is a subtest."""
+        with outcomes.in_call(item.config):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Give the report of an ordinary test on a Droplet its verdict."""
         report = yield
-        return usertests.with_verdict(item, call, report, self.options.unknown)
+        return outcomes.with_verdict(item, call, report, self.options.unknown)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip an ordinary test of the host of a Droplet that is off or not ours."""
         usertests.skip_out_of_reach(item)
+
+    @pytest.hookimpl(specname="pytest_runtest_logreport", tryfirst=True)
+    def pytest_runtest_logreport_clean(self, report: pytest.TestReport) -> None:
+        """Make what pytest and its plugins show of an ordinary test harmless, where it ran."""
+        if not ({"droplet_check", "node"} & vars(report).keys()):
+            outcomes.at_report(self.config, report)
+            clean.report(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: WarningMessage) -> None:
+        """Let no warning that is listed at the end hold a secret."""
+        clean.warning(warning_message)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the verdict of a finished test into the record."""
@@ -225,7 +290,8 @@ class AuditPlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Keep the Droplet lines of a worker that has finished."""
+        """Keep the Droplet lines of a worker that has finished, or why it refused to run."""
+        self.refused = self.refused or distribution.refusal_of(node)
         if self.reports:
             self.reports.add_droplets(distribution.lines_of(node))
 
@@ -234,7 +300,7 @@ class AuditPlugin:
         """Write the summary, the gate's exit code and every report."""
         if self.worker:
             distribution.finish_worker(self.config, self.audit)
-        elif self.reports and collection.audit_key in self.config.stash:
+        elif self.refused is None and self.reports and collection.audit_key in self.config.stash:
             if self.controller:
                 self.chosen = distribution.chosen(self.config)
             if self.chosen.tests > self.ended:

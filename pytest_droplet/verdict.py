@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +14,74 @@ from pytest_droplet.catalogue import ACCOUNT, Check, shipped
 from pytest_droplet.facts import Account, Observation, all_facts
 from pytest_droplet.model import Evidence, NotObservedError, Reading, Verdict
 from pytest_droplet.redact import redact
-from pytest_droplet.words import Outcome
+from pytest_droplet.words import Outcome, Severity
 
+MESSAGE_LIMIT = 2_000
+TRACEBACK_LIMIT = 20_000
 _EVIDENCE_LIMIT = 400
-_MESSAGE_LIMIT = 2000
+
+
+def make_verdict(
+    check: str,
+    droplet_id: int | None,
+    outcome: Outcome,
+    severity: Severity,
+    message: str = "",
+    *,
+    evidence: tuple[Evidence, ...] = (),
+    caused_by: str | None = None,
+    duration_s: float = 0.0,
+    trace: str | None = None,
+) -> Verdict:
+    """Make a verdict: nothing else in the package does, so that none is shown with a secret.
+
+    Secrets in message and traceback are masked, and both are bounded then: a mask needs the whole
+    secret.
+
+    Args:
+        check: The id with its parameter; of an ordinary test its node id without the Droplet.
+        droplet_id: None: the account, or hosts that are not Droplets.
+        outcome: What was found.
+        severity: Of the check.
+        message: What was seen, for people; of any length.
+        evidence: The facts that it rests on.
+        caused_by: Id of the check that is the cause.
+        duration_s: Seconds that it took to judge.
+        trace: The traceback, where the check broke or an ordinary test failed.
+    """
+    return Verdict(
+        check=check,
+        droplet_id=droplet_id,
+        outcome=outcome,
+        severity=severity,
+        message=shown_message(message),
+        evidence=evidence,
+        caused_by=caused_by,
+        duration_s=duration_s,
+        traceback=None if trace is None else shown_traceback(trace),
+    )
+
+
+def with_note(verdict: Verdict, note: str) -> Verdict:
+    """Return the verdict with a note in parentheses behind its message, which is cut for it."""
+    text = bounded(verdict.message, MESSAGE_LIMIT - len(note) - 3)
+    return replace(verdict, message=shown_message(f"{text} ({note})"))
+
+
+def shown_message(text: str) -> str:
+    """Return a message without secrets, of at most ``MESSAGE_LIMIT`` characters."""
+    return bounded(redact(text), MESSAGE_LIMIT)
+
+
+def shown_traceback(text: str) -> str:
+    """Return the last ``TRACEBACK_LIMIT`` characters without secrets: what went wrong is there."""
+    text = redact(text)
+    return text if len(text) <= TRACEBACK_LIMIT else "…" + text[1 - TRACEBACK_LIMIT :]
+
+
+def bounded(text: str, limit: int) -> str:
+    """Return the first ``limit`` characters; where some are missing the last is ``…``."""
+    return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
 class MissingFact:
@@ -56,13 +121,13 @@ def _judge(check: Check, observation: Observation) -> Verdict:
     evidence = fact_evidence(observation, readings)
 
     def verdict(outcome: Outcome, message: str = "", **more: Any) -> Verdict:
-        return Verdict(
+        return make_verdict(
             check.id,
             observation.droplet.id,
             outcome,
             check.severity,
-            redact(message)[:_MESSAGE_LIMIT],
-            evidence,
+            message,
+            evidence=evidence,
             duration_s=time.perf_counter() - began,
             **more,
         )
@@ -84,7 +149,7 @@ def _judge(check: Check, observation: Observation) -> Verdict:
         for reading in readings.values():
             if reading.missing is not None:
                 return verdict("unknown", f"{reading.source}: {reading.missing}")
-    return verdict(outcome, message, traceback=trace)
+    return verdict(outcome, message, trace=trace)
 
 
 def arguments_of(check: Check, observation: Observation) -> dict[str, Any]:
@@ -112,15 +177,15 @@ def judge_account(check: Check, account: Account) -> Verdict:
             f"{len(account.inventory.droplets)} Droplets, {len(account.rows)} read",
         ),
     )
-    return Verdict(
+    return make_verdict(
         check.id,
         None,
         outcome,
         check.severity,
-        redact(message)[:_MESSAGE_LIMIT],
-        evidence,
+        message,
+        evidence=evidence,
         duration_s=time.perf_counter() - began,
-        traceback=trace,
+        trace=trace,
     )
 
 
@@ -175,7 +240,7 @@ def _call(check: Check, arguments: Mapping[str, Any]) -> tuple[Outcome, str, str
     except pytest.skip.Exception as exc:
         return "notapplicable", str(exc.msg), None
     except Exception as exc:  # noqa: BLE001 a broken check must not end the audit
-        return "error", f"{type(exc).__name__}: {exc}", redact(traceback.format_exc())
+        return "error", f"{type(exc).__name__}: {exc}", traceback.format_exc()
     return "pass", "", None
 
 
@@ -189,7 +254,5 @@ def _evidence(name: str, reading: Reading[Any]) -> Evidence:
     text = (
         f"not observed: {reading.missing}" if reading.missing is not None else str(reading.value)
     )
-    text = redact(text)
-    if len(text) > _EVIDENCE_LIMIT:
-        text = text[: _EVIDENCE_LIMIT - 1] + "…"
+    text = bounded(redact(text), _EVIDENCE_LIMIT)
     return Evidence(name, reading.source, reading.observed_at, text)

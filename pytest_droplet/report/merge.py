@@ -21,11 +21,10 @@ from pytest_droplet.baseline import Baseline, not_a_record, read_record
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Gate
-from pytest_droplet.model import Verdict
 from pytest_droplet.report.account import account_of
 from pytest_droplet.report.document import badness
 from pytest_droplet.report.record import Line, Record, result_line, summary_line
-from pytest_droplet.verdict import judge_account
+from pytest_droplet.verdict import judge_account, make_verdict, shown_message, shown_traceback
 from pytest_droplet.waivers import Waiver
 from pytest_droplet.words import Severity
 
@@ -78,7 +77,7 @@ class Part:
             for line in read_record(path):
                 match line["type"]:
                     case "result" if _is_of_account(line):
-                        of_account.append(line)
+                        of_account.append(_shown(line))
                     case "result":
                         fingerprints.add(line["fingerprint"])
                     case "droplet":
@@ -118,7 +117,7 @@ class Part:
             for text in file:
                 line = json.loads(text)
                 if line["type"] == "result" and not _is_of_account(line):
-                    yield line
+                    yield _shown(line)
 
 
 def load(paths: Iterable[Path]) -> list[Part]:
@@ -183,6 +182,14 @@ _WHOLE = frozenset(
 )
 
 
+def _shown(line: Line) -> Line:
+    """Return a result as it may be shown: an earlier version may have left secrets in its texts."""
+    line["message"] = shown_message(line["message"])
+    if line.get("traceback"):
+        line["traceback"] = shown_traceback(line["traceback"])
+    return line
+
+
 def _is_of_account(line: Line) -> bool:
     return line["droplet_id"] is None and "::" not in line["check"]
 
@@ -203,7 +210,7 @@ def _results(parts: Sequence[Part], gate: Gate) -> Iterator[Line]:
 def _gated(line: Line, gate: Gate) -> Line:
     if line["verdict"] != "fail":
         return line
-    verdict = Verdict(line["check"], line["droplet_id"], "fail", line["severity"], "")
+    verdict = make_verdict(line["check"], line["droplet_id"], "fail", line["severity"])
     return line | {"gated": gate.settle(verdict, None).below is None}
 
 
@@ -248,7 +255,7 @@ def _judged(check: str, account: Sequence[Part], gate: Gate) -> Line:
     note = f"judged in {len(judges)} parts, not on the account as a whole"
     if worst["verdict"] == "pass":
         return worst | {"verdict": "unknown", "message": f"{note}; run it without shards"}
-    return worst | {"message": f"{worst['message']} ({note})"}
+    return worst | {"message": shown_message(f"{worst['message']} ({note})")}
 
 
 def _worst_account(lines: Sequence[Line]) -> Line:
@@ -258,7 +265,7 @@ def _worst_account(lines: Sequence[Line]) -> Line:
     text = "; ".join(dict.fromkeys(line["message"] for line in bad if line["message"]))
     count = f"{len(bad)} of {len(lines)} accounts: " if text else ""
     evidence = [fact for line in lines for fact in line["evidence"]]
-    return worst | {"message": f"{count}{text}", "evidence": evidence}
+    return worst | {"message": shown_message(f"{count}{text}"), "evidence": evidence}
 
 
 def _header(parts: Sequence[Part], asked: Asked) -> Line:

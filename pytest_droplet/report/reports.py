@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pytest_droplet import clean
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import Check
 from pytest_droplet.collection import Chosen, takes_all
@@ -161,7 +162,7 @@ class Reports:
         if result := carried.get("droplet_result"):
             self._keep(result)
         if extras := carried.get("extras"):
-            self._extras.setdefault(report.nodeid, []).extend(extras)
+            self._extras.setdefault(report.nodeid, []).extend(clean.extras(extras))
 
     def add_droplets(self, lines: Iterable[Line]) -> None:
         """Write the lines of Droplets that no test reported on."""

@@ -311,6 +311,11 @@ def idle(bench: Bench, pairs: int) -> None:
     _say(f"  start-up without Droplets: {ours:.0f} ms, {ours - without:.1f} of it ours (bar 15)")
 
 
+def refusals(bench: Bench) -> None:
+    """Measure the proofs that asserts hold and that ids are unique."""
+    _say(bench.run([sys.executable, "-m", "tests.benchmarks.refusals"]).output.rstrip())
+
+
 def own_suite(bench: Bench, hosts: int) -> None:
     """Measure a testinfra suite of the user over the plugin, with and without the batches."""
     walls = []
@@ -431,6 +436,7 @@ def main() -> None:
             )
             if chosen.idle:
                 idle(bench, chosen.idle)
+                refusals(bench)
             if counts:
                 sizes(bench, counts, chosen.ordinary)
             if chosen.suite:

@@ -146,8 +146,8 @@ def test_the_newest_record_wins(audit: pytest.Pytester) -> None:
         assert len(found) == 8
 
 
-def test_a_test_that_passed_and_broke_keeps_both_results(audit: pytest.Pytester) -> None:
-    """Two results of one record with one fingerprint are no duplicates."""
+def test_a_test_that_passed_and_broke_has_broken(audit: pytest.Pytester) -> None:
+    """It has one result, and is no pass."""
     audit.makepyfile(
         test_site="""
         import pytest
@@ -164,7 +164,7 @@ def test_a_test_that_passed_and_broke_keeps_both_results(audit: pytest.Pytester)
     path = record(audit, "a.jsonl", "--droplets=tag:db")
     assert main(["merge", str(path), "--droplets-report=jsonl:out.jsonl"]) == 1
     found = [r["verdict"] for r in lines(audit.path / "out.jsonl", "result")]
-    assert found == ["pass", "error"]
+    assert found == ["error"]
 
 
 def test_the_gate_of_the_merge_decides(audit: pytest.Pytester, shards: tuple[Path, Path]) -> None:

@@ -60,6 +60,30 @@ def test_what_looks_like_a_secret_is_masked(text: str) -> None:
         assert piece not in masked
 
 
+@pytest.mark.parametrize(
+    ("shown", "masked"),
+    [
+        (repr(f"one\n{TOKEN}\ntwo"), "'one\\n***\\ntwo'"),
+        (repr("one\nBearer abcdef0123456789"), "'one\\nBearer ***'"),
+        (f"\x1b[31m{TOKEN}\x1b[0m", "\x1b[31m***\x1b[0m"),
+        (f"'{TOKEN[:20]}...{TOKEN[-30:]}'", "'***'"),
+        (f"'{TOKEN[:7]}...{TOKEN[-30:]}'", "'***'"),
+        ("'abc ...AAAAbody\\n-----END OPENSSH PRIVATE KEY-----\\n'", "'abc ...***\\n'"),
+        ("AAAA\nbody==\n-----END RSA PRIVATE KEY-----", "***"),
+    ],
+    ids=["repr", "bearer", "coloured", "cut", "cut early", "key's end", "key's end in lines"],
+)
+def test_a_secret_is_masked_as_pytest_shows_it(shown: str, masked: str) -> None:
+    """In the repr of a text with several lines, in colour, and cut in its middle."""
+    assert redact(shown) == masked
+
+
+def test_masking_takes_no_longer_than_the_text_is_long() -> None:
+    """What looks like the body of a key, and no end of one, is read once."""
+    body = "A" * 1_000_000 + " PRIVATE KEY----- " + "B" * 1_000_000
+    assert redact(body) == body
+
+
 def test_a_given_secret_is_masked_whatever_it_looks_like() -> None:
     """An old token has no prefix: it is known only because it is given."""
     old = "f00d" * 16

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pytest_droplet
 from pytest_droplet import catalogue, facts
 from pytest_droplet.catalogue import Check, check, checks_of
-from pytest_droplet.facts import Fact, Observation
+from pytest_droplet.facts import Account, Fact, Observation
 from pytest_droplet.model import (
     Claims,
     Droplet,
@@ -24,7 +27,14 @@ from pytest_droplet.model import (
     not_applicable,
 )
 from pytest_droplet.settings import Settings
-from pytest_droplet.verdict import judge
+from pytest_droplet.verdict import (
+    MESSAGE_LIMIT,
+    TRACEBACK_LIMIT,
+    judge,
+    judge_account,
+    make_verdict,
+    with_note,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -205,3 +215,72 @@ def test_a_malformed_check_is_refused() -> None:
         catalogue.check("a.b", severity="urgent")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="none of droplet"):
         catalogue.check("a.b", profile="mine")
+
+
+# --- the one constructor --------------------------------------------------------------------
+
+
+def made(tree: ast.AST) -> Iterator[ast.Call]:
+    """Yield the calls that make a verdict, or a copy of one with another text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else None
+            name = node.func.id if isinstance(node.func, ast.Name) else name
+            texts = {"message", "traceback"} & {word.arg for word in node.keywords}
+            if name == "Verdict" or (name == "replace" and texts):
+                yield node
+
+
+def test_one_place_makes_verdicts() -> None:
+    """No other module of the package builds one, or gives one another message or traceback."""
+    package = Path(pytest_droplet.__file__).parent
+    places = {
+        str(path.relative_to(package)): len(list(made(ast.parse(path.read_text("utf-8")))))
+        for path in package.rglob("*.py")
+    }
+    assert {path: number for path, number in places.items() if number} == {"verdict.py": 2}
+
+
+def test_the_constructor_masks_before_it_cuts() -> None:
+    """A secret that stands across the bound is masked, not cut to a half that nobody knows."""
+    token = "dop_v1_" + "0a" * 32
+    text = "x" * (MESSAGE_LIMIT - 10) + f" {token} " + "y" * 100
+    trace = "x" * 100 + f" {token} " + "y" * (TRACEBACK_LIMIT - 10)
+    verdict = make_verdict("a.b", 1, "error", "high", text, trace=trace)
+    assert verdict.traceback is not None
+    assert (len(verdict.message), len(verdict.traceback)) == (MESSAGE_LIMIT, TRACEBACK_LIMIT)
+    assert verdict.message.endswith(" *** yyyy…")
+    assert "0a0a" not in verdict.message + verdict.traceback
+    assert verdict.traceback.endswith("yyy")
+    assert make_verdict("a.b", 1, "fail", "high", "x" * MESSAGE_LIMIT).message[-1] == "x"
+
+
+def test_a_note_is_never_cut_off() -> None:
+    """What is added to a message of full length stands at its end."""
+    verdict = with_note(make_verdict("a.b", 1, "fail", "high", "x" * 5000), "expired")
+    assert verdict.message.endswith("x… (expired)")
+    assert len(verdict.message) == MESSAGE_LIMIT
+    assert with_note(make_verdict("a.b", 1, "fail", "high", "no"), "why").message == "no (why)"
+
+
+@pytest.mark.parametrize("raised", [AssertionError, RuntimeError, NotObservedError, pytest.fail])
+@pytest.mark.parametrize("of_account", [False, True])
+def test_what_a_check_says_is_masked_and_bounded(raised: Any, *, of_account: bool) -> None:
+    """Assertions, breaks, what was not observed and ``pytest.fail``; of the account too."""
+    token = "dop_v1_" + "0a" * 32
+
+    def says(droplet_a: str) -> None:
+        raise raised(f"found {token} {'x' * 5000}")
+
+    def says_of_account(droplet_account: Account) -> None:
+        raise raised(f"found {token} {'x' * 5000}")
+
+    seen = observation(a="1")
+    if of_account:
+        account = Account(seen.inventory, {}, seen.settings, NOW)
+        verdict = judge_account(checked(says_of_account), account)
+    else:
+        verdict = judge(checked(says), seen)
+    assert "found *** xxx" in verdict.message
+    assert len(verdict.message) == MESSAGE_LIMIT
+    assert "0a0a" not in f"{verdict.message}{verdict.traceback}"
