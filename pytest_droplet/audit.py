@@ -27,6 +27,7 @@ from pytest_droplet.model import (
 )
 from pytest_droplet.options import AuditConfig
 from pytest_droplet.recording import Recorder
+from pytest_droplet.redact import one_line
 from pytest_droplet.report.record import ENDED, Line, droplet_line
 from pytest_droplet.settings import Settings
 
@@ -187,9 +188,15 @@ class Audit:
         if droplet.managed_by is not None:
             reason = f"{droplet.name} is managed by {droplet.managed_by}"
             return HostReading(droplet.id, "not-ours", read_at, reason=reason)
-        if droplet.status != "active":
-            reason = f"{droplet.name} is {_STATUS_WORDS.get(droplet.status, droplet.status)}"
+        if droplet.status in _STATUS_WORDS:
+            reason = f"{droplet.name} is {_STATUS_WORDS[droplet.status]}"
             return HostReading(droplet.id, "off", read_at, reason=reason)
+        if droplet.status != "active":
+            reason = (
+                f"{droplet.name}: its status is {one_line(droplet.status, 40)!r}, a word that this"
+                " version of pytest-droplet does not know"
+            )
+            return HostReading(droplet.id, "unreachable", read_at, reason=reason)
         if address_for(droplet, self.options.address) is None:
             reason = (
                 f"{droplet.name}: it has no {self.options.address} address;"

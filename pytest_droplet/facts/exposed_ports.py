@@ -316,9 +316,10 @@ def _past_cloud(
             rules = cloud.open_to(protocol, port, vpc)
         if rules:
             return Reach(allowed=True, why=f"by the rule {rules[0]}")
-        cloud.need_all()
     except NotObservedError as exc:
         return Reach(None, str(exc))
+    if denials := cloud.denials(protocol, port):
+        return Reach(allowed=False, why=f"denied by the rule {denials[0]}")
     return Reach(allowed=False, why="no rule of the Cloud Firewalls lets it in")
 
 
