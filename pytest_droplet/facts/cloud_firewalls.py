@@ -37,6 +37,7 @@ _ALL_PORTS = frozenset({"0", "all"})
 _EVERY_PORT = Ranges(((FIRST_PORT, LAST_PORT),))
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PROTOCOLS = ("tcp", "udp", "icmp")
+_VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
 _ACTIONS = frozenset({"allow", "deny"})
 _STATUSES = frozenset({"waiting", "succeeded", "failed"})
 _UNKNOWN_WORD = "a word that this version of pytest-droplet does not know"
@@ -60,11 +61,13 @@ class Attachment:
 class Policy:
     """What some firewalls do together in one direction.
 
-    ``pieces`` cut the ports of each protocol where a rule begins or ends. ``doubt`` is what of
-    the firewalls is not understood, empty where all is: the pieces say nothing where it is not.
+    ``pieces`` cut the ports of each protocol where a rule begins or ends; ``world`` are the ports,
+    by protocol and version of IP, that the internet gets to. ``doubt`` is what of the firewalls is
+    not understood, empty where all is: nothing else is known where it is not.
     """
 
-    pieces: Mapping[str, Sequence[Piece]]
+    pieces: Mapping[str, Sequence[Piece]] = field(default_factory=dict)
+    world: Mapping[tuple[str, Literal[4, 6]], Ranges] = field(default_factory=dict)
     doubt: str = ""
 
 
@@ -104,22 +107,29 @@ class CloudFirewalls:
                 " has fields that are not known"
             )
 
-    def open_to_the_world(self, protocol: str, port: int | None = None) -> list[str]:
+    def open_to_the_world(
+        self,
+        protocol: str,
+        port: int | None = None,
+        versions: tuple[Literal[4, 6], ...] = _VERSIONS,
+    ) -> list[str]:
         """Return the rules that together let the internet in to a port.
 
         Args:
             protocol: ``tcp`` or ``udp``.
             port: None: to about all ports, in however many rules.
+            versions: Of IP; one of them is enough.
         """
-        world = [p for p in self._pieces("inbound", protocol) if p.addresses.are_world]
-        if port is None:
-            ports = Ranges.of((p.first, p.last) for p in world)
-            wanted = ABOUT_ALL_PORTS
+        known = self._policy("inbound").world
+        world = [known[protocol, version] for version in versions]
+        if port is not None:
+            ports = Ranges(((port, port),))
+            if not any(port in of_version for of_version in world):
+                return []
         else:
-            ports = Ranges.of((port, port) for p in world if p.first <= port <= p.last)
-            wanted = 1
-        if ports.size < wanted:
-            return []
+            ports = Ranges.of(part for of_version in world for part in of_version.parts)
+            if ports.size < ABOUT_ALL_PORTS:
+                return []
         return [text for text, rule in self._rules("allow", protocol, ports) if rule.addresses]
 
     def open_to(self, protocol: str, port: int, networks: tuple[Network, ...]) -> list[str]:
@@ -147,7 +157,7 @@ class CloudFirewalls:
         found = any_of(
             piece.somebody(named_in=self._named_in)
             for protocol in _PROTOCOLS
-            for piece in self._pieces("inbound", protocol)
+            for piece in self._policy("inbound").pieces[protocol]
         )
         return self._told(found, "whether anybody gets in")
 
@@ -177,15 +187,15 @@ class CloudFirewalls:
                 yield rule_text(firewall, rule), rule
 
     def _piece(self, direction: Direction, protocol: str, port: int) -> Piece:
-        known = self._pieces(direction, protocol)
+        known = self._policy(direction).pieces[protocol]
         return next((p for p in known if p.first <= port <= p.last), Piece(port, port))
 
-    def _pieces(self, direction: Direction, protocol: str) -> Sequence[Piece]:
+    def _policy(self, direction: Direction) -> Policy:
         self.need_all()
         policy = self._policies[direction]
         if policy.doubt:
             raise NotObservedError(policy.doubt)
-        return policy.pieces.get(protocol, ())
+        return policy
 
     @cached_property
     def _policies(self) -> Mapping[Direction, Policy]:
@@ -388,12 +398,17 @@ def policy_of(firewalls: tuple[Firewall, ...], direction: Direction) -> Policy:
     doubts = [text for firewall in firewalls for text in _doubts(firewall, direction)]
     if doubts:
         more = f" and {len(doubts) - 2} more" if len(doubts) > 2 else ""
-        return Policy({}, one_line("; ".join(doubts[:2]) + more))
+        return Policy(doubt=one_line("; ".join(doubts[:2]) + more))
     rules = [rule for f in firewalls for rule in _rules_of(f, direction)]
-    terms = {
-        protocol: [_term(r) for r in rules if r.protocol == protocol] for protocol in _PROTOCOLS
+    cut = {p: pieces(_term(rule) for rule in rules if rule.protocol == p) for p in _PROTOCOLS}
+    world = {
+        (protocol, version): Ranges.of(
+            (p.first, p.last) for p in of if p.addresses.have_world(version)
+        )
+        for protocol, of in cut.items()
+        for version in _VERSIONS
     }
-    return Policy({protocol: pieces(of) for protocol, of in terms.items()})
+    return Policy(cut, world)
 
 
 def _rules_of(firewall: Firewall, direction: Direction) -> tuple[Rule, ...]:

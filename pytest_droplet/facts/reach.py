@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from pytest_droplet.facts.packet_filter import Match, Network
 
@@ -60,16 +61,16 @@ class Ranges:
 
     def __sub__(self, other: Ranges) -> Ranges:
         left: list[tuple[int, int]] = []
-        index = 0
+        cuts, index = other.parts, 0
         for first, last in self.parts:
-            while index < len(other.parts) and other.parts[index][1] < first:
+            while index < len(cuts) and cuts[index][1] < first:
                 index += 1
-            for cut_first, cut_last in other.parts[index:]:
-                if cut_first > last:
-                    break
-                if first < cut_first:
-                    left.append((first, cut_first - 1))
-                first = cut_last + 1  # noqa: PLW2901 what is left of the range
+            here = index
+            while here < len(cuts) and cuts[here][0] <= last:
+                if first < cuts[here][0]:
+                    left.append((first, cuts[here][0] - 1))
+                first = cuts[here][1] + 1  # noqa: PLW2901 what is left of the range
+                here += 1
             if first <= last:
                 left.append((first, last))
         return Ranges(tuple(left))
@@ -97,8 +98,12 @@ class Addresses:
     @property
     def are_world(self) -> bool:
         """Whether they are half of IPv4 or half of the IPv6 internet, in however many parts."""
-        if self.four.size >= _HALF_OF_IPV4:
-            return True
+        return self.have_world(4) or self.have_world(6)
+
+    def have_world(self, version: Literal[4, 6]) -> bool:
+        """Whether half of the internet of one IP version is among them."""
+        if version == 4:
+            return self.four.size >= _HALF_OF_IPV4
         return (self.six & _IPV6_INTERNET).size >= _HALF_OF_IPV6_INTERNET
 
     def __bool__(self) -> bool:
