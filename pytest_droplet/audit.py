@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pytest_droplet.api.inventory import address_for
+from pytest_droplet.api.inventory import AddressKind, address_for
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection.pool import Target
 from pytest_droplet.connection.testinfra import ASKED_BY_ALL
@@ -27,6 +27,7 @@ from pytest_droplet.model import (
 )
 from pytest_droplet.options import AuditConfig
 from pytest_droplet.recording import Recorder
+from pytest_droplet.redact import one_line
 from pytest_droplet.report.record import ENDED, Line, droplet_line
 from pytest_droplet.settings import Settings
 
@@ -177,26 +178,41 @@ class Audit:
             self.hosts.drop(droplet_id)
 
     def account(self, rows: Mapping[int, Mapping[str, Reading[Any]]]) -> Account:
-        """Return the account as a whole, with the rows of the Droplets that are ours to read."""
-        due = {i: row for i, row in rows.items() if i in self._due}
-        return Account(self.inventory, due, self.settings, self.now)
+        """Return the account as a whole, with the rows of the Droplets that are ours to read.
+
+        One that should be read and cannot even be tried has rows that are missing.
+        """
+        ours = {i: row for i, row in rows.items() if i in self._due or self._is_lost(i)}
+        return Account(self.inventory, ours, self.settings, self.now)
+
+    def _is_lost(self, droplet_id: int) -> bool:
+        host = self._not_due(self.droplet(droplet_id))
+        return host is not None and host.state == "unreachable"
 
     def _not_due(self, droplet: Droplet) -> HostReading | None:
-        """Return the reading of a Droplet that no connection is tried to."""
-        read_at = self.inventory.read_at
-        if droplet.managed_by is not None:
-            reason = f"{droplet.name} is managed by {droplet.managed_by}"
-            return HostReading(droplet.id, "not-ours", read_at, reason=reason)
-        if droplet.status != "active":
-            reason = f"{droplet.name} is {_STATUS_WORDS.get(droplet.status, droplet.status)}"
-            return HostReading(droplet.id, "off", read_at, reason=reason)
-        if address_for(droplet, self.options.address) is None:
-            reason = (
-                f"{droplet.name}: it has no {self.options.address} address;"
-                " choose another with --droplets-address"
-            )
-            return HostReading(droplet.id, "unreachable", read_at, reason=reason)
-        return None
+        return not_due(droplet, self.options.address, self.inventory.read_at)
+
+
+def not_due(droplet: Droplet, address: AddressKind, read_at: datetime) -> HostReading | None:
+    """Return the reading of a Droplet that no connection is tried to; None: one is."""
+    if droplet.managed_by is not None:
+        reason = f"{droplet.name} is managed by {droplet.managed_by}"
+        return HostReading(droplet.id, "not-ours", read_at, reason=reason)
+    if droplet.status in _STATUS_WORDS:
+        reason = f"{droplet.name} is {_STATUS_WORDS[droplet.status]}"
+        return HostReading(droplet.id, "off", read_at, reason=reason)
+    if droplet.status != "active":
+        reason = (
+            f"{droplet.name}: its status is {one_line(droplet.status, 40)!r}, a word that this"
+            " version of pytest-droplet does not know"
+        )
+        return HostReading(droplet.id, "unreachable", read_at, reason=reason)
+    if address_for(droplet, address) is None:
+        reason = (
+            f"{droplet.name}: it has no {address} address; choose another with --droplets-address"
+        )
+        return HostReading(droplet.id, "unreachable", read_at, reason=reason)
+    return None
 
 
 def _rows_of(sections: Sequence[Section], probes: Sequence[Probe]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class Check:
     references: str = ""
     depends_on: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    without_host: bool = False
     arguments: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -107,6 +108,7 @@ def check(
     references: str = "",
     depends_on: Sequence[str] = (),
     rows: Sequence[str] = (),
+    without_host: bool = False,
     params: Mapping[str, Sequence[str]] | None = None,
 ) -> Callable[[F], F]:
     """Make a test function a check: it gets an id and a severity, and runs once per Droplet.
@@ -120,6 +122,8 @@ def check(
         depends_on: Ids of checks that are judged first on the same facts: where one fails, this
             one fails and names it as the cause; where one is unknown, so is this.
         rows: Names of the facts whose rows an account-wide check reads.
+        without_host: Judge it also where the host is off or did not answer: its facts of the host
+            are missing then, and what the API says may prove a failure alone.
         params: Values for parameters of the function that are not facts; each combination is a
             check of its own, with the values in brackets behind the id.
 
@@ -154,6 +158,7 @@ def check(
                 references=references,
                 depends_on=tuple(depends_on),
                 rows=tuple(rows),
+                without_host=without_host,
                 arguments=dict(zip(params or {}, values, strict=True)),
             )
             for values in grid

@@ -134,7 +134,10 @@ class Rule:
     """One inbound or outbound rule of a Cloud Firewall.
 
     ``ports`` is the API's text: ``22``, ``8000-9000``, ``0`` or ``all``. Peers are the sources of
-    an inbound rule and the destinations of an outbound one.
+    an inbound rule and the destinations of an outbound one. ``action`` is ``allow`` or ``deny``: a
+    deny rule wins over every allow rule of every firewall of a Droplet. Words are as the API gave
+    them, known or not. ``unclear`` says what else of the rule is not understood, each a field and
+    what is wrong with it: nobody may draw a conclusion from the rule then.
     """
 
     protocol: str
@@ -144,6 +147,8 @@ class Rule:
     droplet_ids: tuple[int, ...] = ()
     load_balancer_uids: tuple[str, ...] = ()
     kubernetes_ids: tuple[str, ...] = ()
+    action: str = "allow"
+    unclear: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,11 @@ class PendingChange:
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """A Cloud Firewall, from ``GET /v2/firewalls`` or ``/v2/droplets/{id}/firewalls``."""
+    """A Cloud Firewall, from ``GET /v2/firewalls`` or ``/v2/droplets/{id}/firewalls``.
+
+    ``unclear`` says what of it, beside its rules, is not understood: it may change what the
+    firewall does.
+    """
 
     id: str
     name: str
@@ -167,6 +176,7 @@ class Firewall:
     inbound: tuple[Rule, ...] = ()
     outbound: tuple[Rule, ...] = ()
     pending: tuple[PendingChange, ...] = ()
+    unclear: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,8 @@ class Cloud:
         tags: Iterable[str] = (),
         inbound: Sequence[tuple[str, str]] = (("tcp", "22"),),
         sources: Sequence[str] = _ANYWHERE,
+        deny: Sequence[tuple[str, str]] = (),
+        deny_sources: Sequence[str] = _ANYWHERE,
         **raw: Any,
     ) -> dict[str, Any]:
         """Add a Cloud Firewall and return its API object.
@@ -212,8 +214,10 @@ class Cloud:
             name: Its name.
             droplets: Ids that it is attached to.
             tags: Tags that it is attached to.
-            inbound: Protocol and ports of each inbound rule.
-            sources: Addresses that the inbound rules let in.
+            inbound: Protocol and ports of each inbound rule that allows.
+            sources: Addresses that they let in.
+            deny: Protocol and ports of each inbound rule that denies: it wins over all that allow.
+            deny_sources: Addresses that they keep out.
             raw: Fields of the API object, as they are.
         """
         everywhere = {"destinations": {"addresses": list(_ANYWHERE)}}
@@ -226,8 +230,8 @@ class Cloud:
             "droplet_ids": list(droplets),
             "tags": list(tags),
             "inbound_rules": [
-                {"protocol": protocol, "ports": ports, "sources": {"addresses": list(sources)}}
-                for protocol, ports in inbound
+                *(_inbound_rule(*rule, sources) for rule in inbound),
+                *({**_inbound_rule(*rule, deny_sources), "action": "deny"} for rule in deny),
             ],
             "outbound_rules": [
                 {"protocol": protocol, "ports": "0", **everywhere}
@@ -603,6 +607,10 @@ def _page(
     if number < last:
         links |= {"last": url(last), "next": url(number + 1)}
     return {key: shown, "links": {"pages": links} if links else {}, "meta": {"total": len(rows)}}
+
+
+def _inbound_rule(protocol: str, ports: str, sources: Sequence[str]) -> dict[str, Any]:
+    return {"protocol": protocol, "ports": ports, "sources": {"addresses": list(sources)}}
 
 
 def _text(moment: datetime) -> str:

@@ -218,7 +218,7 @@ def given_names() -> frozenset[str]:
 
 def _out_of_reach(check: Check, observation: Observation) -> tuple[Outcome, str] | None:
     host = observation.host
-    if host.state == "reached":
+    if host.state == "reached" or (check.without_host and host.state != "not-ours"):
         return None
     known = all_facts()
     if not any(f in known and known[f].of_host for f in check.facts):

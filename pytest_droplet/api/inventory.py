@@ -45,6 +45,14 @@ _HIDEABLE = ("tags", "vpc_uuid", "image", "backup_ids", "snapshot_ids", "volume_
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KUBERNETES = re.compile(f"k8s:{_UUID.pattern}")
 _WORD = re.compile(r"[0-9A-Za-z_-]+")
+_PEERS = ("addresses", "tags", "droplet_ids", "load_balancer_uids", "kubernetes_ids")
+_RULE = ("protocol", "ports", "action")
+_FIREWALL = (
+    *("id", "name", "status", "created_at", "pending_changes", "droplet_ids", "tags"),
+    *("inbound_rules", "outbound_rules"),
+)
+_LABELS = frozenset({"description", "links", "owner", "project_id", "urn"})
+_NEW_FIELD = "is a field that this version of pytest-droplet does not know"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,9 @@ class _Row:
 
     def has(self, name: str) -> bool:
         return self._data.get(name) is not None
+
+    def absence(self, name: str) -> str:
+        return "null" if name in self._data else "absent"
 
     def _at(self, name: str) -> str:
         return f"{self._where}.{name}"
@@ -151,10 +162,6 @@ class _Row:
         """Return the object of this name, empty where it is absent."""
         return _Row(self._data.get(name) if self.has(name) else {}, self._at(name))
 
-    def object(self, name: str) -> _Row:
-        """Return the object of this name, which must be there."""
-        return _Row(self._data.get(name), self._at(name))
-
     def rows(self, name: str) -> tuple[_Row, ...]:
         return tuple(_Row(value, self._at(name)) for value in self._list(name))
 
@@ -163,6 +170,10 @@ class _Row:
         if name not in self._data:
             raise _wrong(self._at(name), None, "a list")
         return self.rows(name)
+
+    def others(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Return the names of the fields beside those that are known, by name."""
+        return tuple(sorted(_clean(str(name)) for name in set(self._data) - set(known)))
 
     def _list(self, name: str) -> list[Any]:
         value = self._data.get(name)
@@ -281,11 +292,23 @@ def parse_firewall(data: Any) -> Firewall:
     Lists that are null are empty; so are those absent that a narrow token does not see
     (``droplet_ids``, ``tags``).
 
+    A firewall decides by what all its fields say together, so one that is not known may turn what
+    the others mean. In a rule and in its peers every such field is noted as unclear; in the
+    firewall itself too, unless it is null or labels the firewall only (a time ``*_at``, a
+    description, an owner). Other objects of the API, as Droplets, may have fields that nobody here
+    knows: what they add is not asked for. Words are kept as they are; the facts say which are
+    known.
+
     Raises:
         ApiError: A field has not the type that the API promises, or one is absent without which
-            nothing is known: the rules, the pending changes, ports and peers of a rule.
+            nothing is known: the rules, the pending changes.
     """
     row = _Row(data, "GET /v2/firewalls: firewalls[]")
+    unclear = tuple(
+        f"{name} {_NEW_FIELD}"
+        for name in row.others((*_FIREWALL, *_LABELS))
+        if row.has(name) and not name.endswith("_at")
+    )
     return Firewall(
         id=row.word("id"),
         name=row.text_or_none("name") or "",
@@ -302,21 +325,30 @@ def parse_firewall(data: Any) -> Firewall:
             )
             for change in row.promised("pending_changes")
         ),
+        unclear=unclear,
     )
 
 
 def _rule(row: _Row, peers: str) -> Rule:
-    protocol = row.word("protocol")
-    ports = "0" if protocol == "icmp" else row.word("ports")
-    peer = row.object(peers)
+    """Return a rule; an absent ``action`` allows, ports of ICMP say nothing."""
+    protocol = row.text_or_none("protocol") or ""
+    peer = row.row(peers)
+    needed = ("protocol", peers) if protocol == "icmp" else ("protocol", "ports", peers)
+    unclear = [f"{name} is {row.absence(name)}" for name in needed if not row.has(name)]
+    unclear += [f"{name} {_NEW_FIELD}" for name in row.others((*_RULE, peers))]
+    unclear += [f"{peers}.{name} {_NEW_FIELD}" for name in peer.others(_PEERS)]
+    if not row.has("action") and row.absence("action") == "null":
+        unclear.append("action is null")
     return Rule(
         protocol=protocol,
-        ports=ports,
+        ports="0" if protocol == "icmp" else row.text_or_none("ports") or "",
         addresses=peer.texts("addresses"),
         tags=peer.texts("tags"),
         droplet_ids=peer.numbers("droplet_ids"),
         load_balancer_uids=peer.texts("load_balancer_uids"),
         kubernetes_ids=peer.texts("kubernetes_ids"),
+        action=row.text("action") if row.has("action") else "allow",
+        unclear=tuple(unclear),
     )
 
 

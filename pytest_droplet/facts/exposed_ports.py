@@ -166,15 +166,13 @@ def expose(
         ways = [[replace(p, protocol=protocol, port=port) for p in of] for of in (outside, inside)]
         process = _process(listeners, protocol, port) or host.sent_on([*ways[0], *ways[1]])
         if process:
-            internet, private = (
-                host.reach(w) if not unread else Reach(None, unread) for w in ways
-            )
+            private = Reach(None, unread) if unread else host.reach(ways[1])
             found.append(
                 ExposedPort(
                     protocol,
                     port,
                     process,
-                    _joined(internet, _past_cloud(cloud, protocol, port)),
+                    _from_outside(host, ways[0], cloud, unread),
                     _joined(private, _past_cloud(cloud, protocol, port, vpc)),
                 )
             )
@@ -200,12 +198,7 @@ class _Host:
 
     def reach(self, packets: Iterable[Packet]) -> Reach:
         """Return whether one of the packets arrives."""
-        known = [self._follow(packet) for packet in packets]
-        for allowed in (True, None):
-            for reach in known:
-                if reach.allowed is allowed:
-                    return reach
-        return known[0] if known else Reach(allowed=False, why="no address to reach it at")
+        return _best(self._follow(packet) for packet in packets)
 
     def sent_on(self, packets: Iterable[Packet]) -> str:
         """Return where NAT sends the packets, empty where it does not."""
@@ -293,6 +286,29 @@ def _both(first: Reach, second: Reach, why: str) -> Reach:
     return next(r for r in (first, second) if r.allowed is allowed)
 
 
+def _best(ways: Iterable[Reach]) -> Reach:
+    """Return a way that leads there, else one that cannot be told."""
+    known = list(ways)
+    for allowed in (True, None):
+        for reach in known:
+            if reach.allowed is allowed:
+                return reach
+    return known[0] if known else Reach(allowed=False, why="no address to reach it at")
+
+
+def _from_outside(
+    host: _Host, packets: Iterable[Packet], cloud: Reading[CloudFirewalls], unread: str
+) -> Reach:
+    """Return whether the internet gets past both layers, over one version of IP or the other."""
+    return _best(
+        _joined(
+            Reach(None, unread) if unread else host.reach([packet]),
+            _past_cloud(cloud, packet.protocol, packet.port or 0, packet.version),
+        )
+        for packet in packets
+    )
+
+
 def _joined(host: Reach, cloud: Reach) -> Reach:
     joined = _both(host, cloud, f"{host.why}, {cloud.why}")
     return replace(joined, why=one_line(joined.why))
@@ -302,23 +318,24 @@ def _past_cloud(
     reading: Reading[CloudFirewalls],
     protocol: Protocol,
     port: int,
-    vpc: tuple[Network, ...] | None = None,
+    origin: Literal[4, 6] | tuple[Network, ...],
 ) -> Reach:
-    """Return whether the Cloud Firewalls let the world in, or somebody of the VPC."""
+    """Return whether the Cloud Firewalls let in the world of a version of IP, or these networks."""
     try:
         cloud = reading.get()
         if not cloud.attached:
             cloud.need_all()
             return Reach(allowed=True, why="no Cloud Firewall")
-        if vpc is None:
-            rules = cloud.open_to_the_world(protocol, port)
+        if isinstance(origin, tuple):
+            rules = cloud.open_to(protocol, port, origin)
         else:
-            rules = cloud.open_to(protocol, port, vpc)
+            rules = cloud.open_to_the_world(protocol, port, (origin,))
         if rules:
             return Reach(allowed=True, why=f"by the rule {rules[0]}")
-        cloud.need_all()
     except NotObservedError as exc:
         return Reach(None, str(exc))
+    if denials := cloud.denials(protocol, port):
+        return Reach(allowed=False, why=f"denied by the rule {denials[0]}")
     return Reach(allowed=False, why="no rule of the Cloud Firewalls lets it in")
 
 

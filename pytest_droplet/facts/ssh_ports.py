@@ -24,8 +24,10 @@ def droplet_ssh_ports(observation: Observation) -> SshPorts:
     """Return the ports of SSH.
 
     Raises:
-        NotObservedError: The programs that hold the sockets are not to be seen without root.
+        NotObservedError: The host was not read, or the programs that hold the sockets are not to
+            be seen without root.
     """
+    observation.section(LISTENERS.name)
     listeners = observation.fact("droplet_listeners")
     if not listeners.owners:
         raise NotObservedError("which program listens is not to be seen without root")

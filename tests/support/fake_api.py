@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -203,6 +203,31 @@ def breaches(path: str, status: int, body: Any) -> list[str]:
         return ["the OpenAPI text has no such path"]
     errors = OAS30Validator(schema).iter_errors(_ends(body))
     return [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:200]}" for e in errors]
+
+
+def enum_places(path: str, body: Any) -> list[tuple[str | int, ...]]:
+    """Return the places of an answer of status 200 where the OpenAPI text lists the words."""
+    return list(dict.fromkeys(_enum_places(_response_schema(path, 200), body, ())))
+
+
+def _enum_places(
+    schema: Any, value: Any, here: tuple[str | int, ...]
+) -> Iterator[tuple[str | int, ...]]:
+    for kind in ("allOf", "anyOf", "oneOf"):
+        for part in schema.get(kind, ()):
+            yield from _enum_places(part, value, here)
+    if isinstance(value, str) and "enum" in schema:
+        yield here
+    if isinstance(value, list) and "items" in schema:
+        for index, item in enumerate(value):
+            yield from _enum_places(schema["items"], item, (*here, index))
+    if isinstance(value, dict):
+        named, others = schema.get("properties", {}), schema.get("additionalProperties")
+        for name, inner in value.items():
+            if name in named:
+                yield from _enum_places(named[name], inner, (*here, name))
+            elif isinstance(others, dict):
+                yield from _enum_places(others, inner, (*here, name))
 
 
 def _ends(body: Any) -> Any:

@@ -56,26 +56,31 @@ EXCEPTIONS: Mapping[tuple[str, str, str], str] = {
     ("backups.*", "api.policies.*.backup_policy.plan", "noise"): (
         "names of plans are open: an unknown one goes by the usual gap, else by a week"
     ),
-    ("firewall.access-preserved", "droplet.image", "*"): (
-        "only of an image that the API calls custom it is known that it needs DHCP"
-    ),
-    ("firewall.access-preserved", "droplet.image.type", "*"): "as above",
-    ("firewall.cloud-*", "api.firewalls.*.inbound_rules", "null"): "null is the API's empty list",
+    ("firewall.*", "api.firewalls.*.inbound_rules", "null"): "null is the API's empty list",
     ("firewall.cloud-*", "api.firewalls*.pending_changes", "null"): "as above",
-    ("firewall.cloud-*", "api.firewalls.*.inbound_rules.*.sources", "map"): (
-        "a rule keeps no peers when what it named is destroyed; it lets nobody in then"
+    ("firewall.*", "api.firewalls.*bound_rules.*.action", "left out"): (
+        "a rule without an action allows: so it was before there were others"
     ),
-    ("firewall.cloud-*", "api.firewalls.*.sources.addresses", "left out"): "as above",
-    ("firewall.cloud-*", "api.firewalls.*.sources.addresses", "null"): "as above",
+    ("firewall.*", "api.firewalls.*.default_action", "left out"): (
+        "a field that is not known is known not to be there"
+    ),
+    ("firewall.*", "api.firewalls.*.default_action", "null"): "as above",
+    ("firewall.*", "api.firewalls.*.priority", "left out"): "as above",
+    ("firewall.*", "api.firewalls.*.vpc_uuids", "left out"): "as above",
+    ("firewall.*", "api.firewalls.*bound_rules.*.sources", "map"): (
+        "a rule keeps no peers when what it named is destroyed; it allows and denies nobody then"
+    ),
+    ("firewall.*", "api.firewalls.*.sources.addresses", "left out"): "as above",
+    ("firewall.*", "api.firewalls.*.sources.addresses", "null"): "as above",
     ("firewall.cloud-*", "api.firewalls.*.droplet_ids", "null"): "as inbound_rules",
-    ("firewall.cloud-*", "api.firewalls.*.tags", "null"): "as inbound_rules",
+    ("firewall.*", "api.firewalls.*.tags", "null"): "as inbound_rules",
     ("firewall.cloud-*", "api.firewalls.*.droplet_ids", "left out"): (
         "so it looks where the token lacks a scope; the Droplet's own list is asked then, see"
         " the account `narrow` below"
     ),
-    ("firewall.cloud-*", "api.firewalls.*.tags", "left out"): "as above",
-    ("firewall.cloud-*", "*.tags.*", "empty"): "any text is a tag; another one is a statement",
-    ("firewall.cloud-*", "*.tags.*", "noise"): "as above",
+    ("firewall.*", "api.firewalls.*.tags", "left out"): "as above",
+    ("firewall.*", "*.tags.*", "empty"): "any text is a tag; another one is a statement",
+    ("firewall.*", "*.tags.*", "noise"): "as above",
 }
 """Check, place and damage (all may have ``*``) that may make a verdict better, and why."""
 

@@ -26,7 +26,7 @@ def cloud() -> Cloud:
     cloud.add("off", status="off", public=None)
     for number in range(25):
         cloud.add(f"more-{number}", tags=["web"], backups=0)
-    cloud.add_firewall("web", tags=["web"], droplets=[web["id"]])
+    cloud.add_firewall("web", tags=["web"], droplets=[web["id"]], deny=[("tcp", "23")])
     cloud.add_firewall("bare", inbound_rules=None, droplet_ids=None)["tags"] = None
     cloud.add_key("ops")
     cloud.add_project("shop", [web["id"]])
@@ -129,3 +129,14 @@ def test_the_headers_count_down(cloud: Cloud) -> None:
     first, second = (cloud.answer("/v2/droplets", {})[1] for _ in range(2))
     assert int(first["ratelimit-remaining"]) - int(second["ratelimit-remaining"]) == 1
     assert first["ratelimit-limit"] == "5000"
+
+
+def test_deny_rules_follow_those_that_allow() -> None:
+    """With sources of their own, and the action that the API gives; an allow rule names none."""
+    firewall = Cloud().add_firewall(
+        "web", sources=["198.51.100.0/24"], deny=[("udp", "0")], deny_sources=["::/0"]
+    )
+    assert firewall["inbound_rules"] == [
+        {"protocol": "tcp", "ports": "22", "sources": {"addresses": ["198.51.100.0/24"]}},
+        {"protocol": "udp", "ports": "0", "sources": {"addresses": ["::/0"]}, "action": "deny"},
+    ]

@@ -37,6 +37,8 @@ from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.clock import FakeTime
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+LEFT_OUT = object()
+NEW_FIELD = "is a field that this version of pytest-droplet does not know"
 CLUSTER = "k8s:4de7ac8b-495b-4884-9a69-1050c6793cd6"
 
 
@@ -162,6 +164,52 @@ class TestParse:
         assert (firewall.droplet_ids, firewall.status) == ((1, 2), "waiting")
         assert firewall.pending == (PendingChange(1, removing=True, status="waiting"),)
 
+    @pytest.mark.parametrize(
+        ("change", "unclear"),
+        [
+            ({}, ()),
+            ({"action": "allow"}, ()),
+            ({"action": "deny"}, ()),
+            ({"action": None}, ("action is null",)),
+            ({"protocol": LEFT_OUT}, ("protocol is absent",)),
+            ({"ports": LEFT_OUT}, ("ports is absent",)),
+            ({"ports": None}, ("ports is null",)),
+            ({"protocol": "icmp", "ports": LEFT_OUT}, ()),
+            ({"sources": LEFT_OUT}, ("sources is absent",)),
+            ({"sources": None}, ("sources is null",)),
+            ({"schedule": None}, (f"schedule {NEW_FIELD}",)),
+            ({"sources": {"vpc_ids": []}}, (f"sources.vpc_ids {NEW_FIELD}",)),
+            ({"destinations": {}}, (f"destinations {NEW_FIELD}",)),
+        ],
+    )
+    def test_what_a_rule_lacks_or_has_beyond_what_is_known(
+        self, change: dict[str, Any], unclear: tuple[str, ...]
+    ) -> None:
+        """It is noted with its field; the rule is kept, and words are kept as they are."""
+        rule = {"protocol": "tcp", "ports": "22", "sources": {"addresses": ["10.0.0.1"]}, **change}
+        rule = {name: value for name, value in rule.items() if value is not LEFT_OUT}
+        lists = {"inbound_rules": [rule], "outbound_rules": [], "pending_changes": []}
+        (parsed,) = parse_firewall({"id": "x", **lists}).inbound
+        assert parsed.unclear == unclear
+        assert parsed.action == (rule.get("action") or "allow")
+
+    @pytest.mark.parametrize(
+        ("name", "value", "noted"),
+        [
+            ("mode", "monitor", True),
+            ("enabled", False, True),
+            ("vpc_ids", ["v"], True),
+            ("vpc_ids", None, False),
+            ("updated_at", "2026-01-01T00:00:00Z", False),
+            ("description", "the web", False),
+        ],
+    )
+    def test_a_new_field_of_a_firewall(self, name: str, value: Any, *, noted: bool) -> None:
+        """Only what labels the firewall, or is null, cannot change what its rules mean."""
+        names = ("inbound_rules", "outbound_rules", "pending_changes")
+        firewall = parse_firewall({"id": "x", **dict.fromkeys(names), name: value})
+        assert firewall.unclear == ((f"{name} {NEW_FIELD}",) if noted else ())
+
     def test_a_firewall_of_nulls(self) -> None:
         """Null is legal for every list."""
         names = ("droplet_ids", "tags", "inbound_rules", "outbound_rules", "pending_changes")
@@ -235,20 +283,20 @@ class TestParse:
             (parse_firewall, {"id": 1}, "GET /v2/firewalls: firewalls[].id is int 1, expected"),
             (
                 parse_firewall,
-                {"id": "x", "inbound_rules": [{}]},
-                "inbound_rules.protocol is absent",
+                {"id": "x", "inbound_rules": [{"protocol": 6}]},
+                "inbound_rules.protocol is int 6, expected a text",
             ),
             (parse_firewall, {"id": "x"}, "firewalls[].inbound_rules is absent, expected a list"),
             (parse_firewall, {"id": "x\n"}, "firewalls[].id is str 'x\\n', expected a word"),
             (
                 parse_firewall,
-                {"id": "x", "inbound_rules": [{"protocol": "tcp", "sources": {}}]},
-                "inbound_rules.ports is absent",
+                {"id": "x", "inbound_rules": [{"protocol": "tcp", "ports": 22, "sources": {}}]},
+                "inbound_rules.ports is int 22, expected a text",
             ),
             (
                 parse_firewall,
-                {"id": "x", "inbound_rules": [{"protocol": "tcp", "ports": "22"}]},
-                "inbound_rules.sources is absent, expected an object",
+                {"id": "x", "inbound_rules": [{"protocol": "tcp", "sources": ["10.0.0.1"]}]},
+                "inbound_rules.sources is a list, expected an object",
             ),
             (
                 parse_firewall,

@@ -198,6 +198,61 @@ def test_a_socket_behind_a_cloud_firewall(inbound: tuple[Rule, ...], expected: s
     }
 
 
+WORLD = ("0.0.0.0/0", "::/0")
+
+
+@pytest.mark.parametrize(
+    ("rules_", "over_both", "over_ipv4"),
+    [
+        ((Rule("tcp", "0", WORLD), Rule("tcp", "5432", WORLD, action="deny")), "none", "none"),
+        (
+            (Rule("tcp", "5432", WORLD), Rule("tcp", "5432", ("0.0.0.0/0",), action="deny")),
+            "internet",
+            "none",
+        ),
+        (
+            (Rule("tcp", "5432", WORLD), Rule("tcp", "5432", ("::/0",), action="deny")),
+            "internet",
+            "internet",
+        ),
+        (
+            (Rule("tcp", "5432", WORLD), Rule("tcp", "5432", tags=("web",), action="deny")),
+            "internet",
+            "internet",
+        ),
+        (
+            (
+                Rule("tcp", "5432", ("10.114.0.0/20",)),
+                Rule("tcp", "5432", ("10.0.0.0/8",), action="deny"),
+            ),
+            "none",
+            "none",
+        ),
+        (
+            (Rule("tcp", "5432", WORLD), Rule("udp", "1", WORLD, action="log")),
+            "unknown",
+            "unknown",
+        ),
+        ((Rule("tcp", "5432", ("::/0",)),), "internet", "none"),
+    ],
+)
+def test_a_socket_behind_rules_that_deny(
+    rules_: tuple[Rule, ...], over_both: str, over_ipv4: str
+) -> None:
+    """Each version of IP has a way through both layers, or has none."""
+    sockets = listening("tcp 0.0.0.0 5432", "tcp :: 5432")
+    for host, expected in ((HOST, over_both), (replace(HOST, ipv6=False), over_ipv4)):
+        found = expose(DROPLET, sockets, host, (), cloud(*rules_))
+        assert reach(found) == {"tcp 5432": expected}
+
+
+def test_what_denies_a_port_is_named() -> None:
+    """The first deny rule for it stands in the reason."""
+    denied = cloud(Rule("tcp", "0", WORLD), Rule("tcp", "5432", WORLD, action="deny"))
+    (port,) = expose(DROPLET, listening("tcp 0.0.0.0 5432"), HOST, (), denied).ports
+    assert port.internet.why == "denied by the rule deny tcp 5432 from 0.0.0.0/0, ::/0 (web)"
+
+
 def test_firewalls_that_the_token_does_not_see_may_let_in() -> None:
     """What is not known to be closed is not closed."""
     sockets = listening("tcp 0.0.0.0 5432")
