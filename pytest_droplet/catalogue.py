@@ -14,11 +14,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_droplet.model import API_LISTS, ApiList
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
 F = TypeVar("F", bound=Callable[..., None])
 
 ACCOUNT = "droplet_account"
+_NO_WAITING = tuple(name for name in API_LISTS if name != "firewalls_again")
 _ID = re.compile(r"[a-z0-9]+\.[a-z0-9]+(-[a-z0-9]+)*")
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+):$", re.MULTILINE)
 
@@ -39,6 +41,8 @@ class Check:
     depends_on: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
+    may_use: tuple[str, ...] = ()
+    api: tuple[ApiList, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -107,6 +111,8 @@ def check(
     depends_on: Sequence[str] = (),
     rows: Sequence[str] = (),
     params: Mapping[str, Sequence[str]] | None = None,
+    may_use: Sequence[str] = (),
+    api: Sequence[ApiList] = _NO_WAITING,
 ) -> Callable[[F], F]:
     """Make a test function a check: it gets an id and a severity, and runs once per Droplet.
 
@@ -118,12 +124,16 @@ def check(
         references: Benchmarks and sources, separated by ``;``.
         depends_on: Ids of checks that are judged first on the same facts: where one fails, this
             one fails and names it as the cause; where one is unknown, so is this.
-        rows: Names of the facts whose rows an account-wide check reads.
+        rows: Names of the facts whose rows an account-wide check reads: every host is read.
         params: Values for parameters of the function that are not facts; each combination is a
             check of its own, with the values in brackets behind the id.
+        may_use: Names of facts of the host whose rows an account-wide check looks at where the
+            host is read anyway.
+        api: Lists of the API that an account-wide check looks at; for any other check its facts
+            tell. Left out: all but those that make a run wait.
 
     Raises:
-        ValueError: The id is malformed or the severity or profile is not known.
+        ValueError: The id is malformed, or the severity, profile or list is not known.
     """
     profiles = (profile,) if isinstance(profile, str) else tuple(profile)
     if not _ID.fullmatch(id):
@@ -134,6 +144,10 @@ def check(
         raise ValueError(msg)
     if wrong := set(profiles) - set(PROFILES):
         msg = f"check {id}: profile {wrong.pop()!r} is none of {', '.join(PROFILES)}"
+        raise ValueError(msg)
+
+    if strange := set(api) - set(API_LISTS):
+        msg = f"check {id}: {min(strange)!r} is no list of the API: {', '.join(API_LISTS)}"
         raise ValueError(msg)
 
     def decorate(function: F) -> F:
@@ -149,6 +163,8 @@ def check(
                 depends_on=tuple(depends_on),
                 rows=tuple(rows),
                 arguments=dict(zip(params or {}, values, strict=True)),
+                may_use=tuple(may_use),
+                api=tuple(api),
             )
             for values in grid
         )

@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -77,6 +77,16 @@ class Operation:
 
 OPERATIONS: Mapping[str, Operation] = {
     "droplets.list": Operation("/v2/droplets", "droplets", "droplet:read"),
+    "autoscalepools.list": Operation("/v2/droplets/autoscale", "autoscale_pools", "droplet:read"),
+    "autoscalepools.list_members": Operation(
+        "/v2/droplets/autoscale/{autoscale_pool_id}/members",
+        "droplets",
+        "droplet:read",
+        identity="droplet_id",
+    ),
+    "kubernetes.list_clusters": Operation(
+        "/v2/kubernetes/clusters", "kubernetes_clusters", "kubernetes:read"
+    ),
     "droplets.list_backup_policies": Operation(
         "/v2/droplets/backups/policies", "policies", "droplet:read", identity=None
     ),
@@ -133,6 +143,15 @@ def _query_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+@dataclass(slots=True)
+class _Waits:
+    """What is waited for of a path: pages that were read and are known, and who waits."""
+
+    done: int = 0
+    pages: int = 0
+    waiters: int = 0
+
+
 class Reader:
     """What every source of answers shares; a subclass says how one request is sent.
 
@@ -144,6 +163,36 @@ class Reader:
         self.endpoint = endpoint
         self.notice: Callable[[str], None] = notice or (lambda _: None)
         self.on_answer: Callable[[str, dict[str, Any], Any], None] | None = None
+        self._underway: dict[str, _Waits] = {}
+        self._counting = threading.Lock()
+
+    def underway(self) -> str:
+        """Return what is waited for: lists with their pages, in the order of the requests."""
+        with self._counting:
+            waits = [f"GET {p}: {w.done} of {w.pages}" for p, w in self._underway.items()]
+        more = f" and {len(waits) - 2} more" if len(waits) > 2 else ""
+        return f"{', '.join(waits[:2])}{more}" if waits else "the API"
+
+    @contextlib.contextmanager
+    def waiting(self, path: str, pages: int = 1, *, for_all: bool = True) -> Generator[_Waits]:
+        """Count the pages of a path as waited for, for as long as the block takes.
+
+        Args:
+            path: With the names of its parameters: lists of one path are counted together.
+            pages: How many are known to come.
+            for_all: Whether they are counted where somebody waits for the path already.
+        """
+        with self._counting:
+            waits = self._underway.setdefault(path, _Waits())
+            waits.pages += pages if for_all or not waits.waiters else 0
+            waits.waiters += 1
+        try:
+            yield waits
+        finally:
+            with self._counting:
+                waits.waiters -= 1
+                if not waits.waiters:
+                    del self._underway[path]
 
     @property
     def requests(self) -> int:
@@ -211,14 +260,19 @@ class Reader:
         where = f"GET {known.split(params)[0]}"
 
         def page(number: int) -> dict[str, Any]:
-            return self.get(operation, **params, page=number, per_page=per_page)
+            answer = self.get(operation, **params, page=number, per_page=per_page)
+            waits.done += 1
+            return answer
 
-        answers = [page(1)]
-        count = math.ceil(_total(answers[0], where) / per_page)
-        if count > 1:
-            with Workers(min(IN_FLIGHT, count - 1)) as workers:
-                asked = [workers.submit(page, number) for number in range(2, count + 1)]
-                answers += [answer.result() for answer in asked]
+        of_many = known.path != where.removeprefix("GET ")
+        with self.waiting(known.path, for_all=not of_many) as waits:
+            answers = [page(1)]
+            count = math.ceil(_total(answers[0], where) / per_page)
+            if count > 1:
+                waits.pages += count - 1
+                with Workers(min(IN_FLIGHT, count - 1)) as workers:
+                    asked = [workers.submit(page, number) for number in range(2, count + 1)]
+                    answers += [answer.result() for answer in asked]
         rows: dict[Any, Any] = {}
         for answer in answers:
             for identity, row in _rows(answer[known.key], known.identity, f"{where}: {known.key}"):
@@ -669,9 +723,18 @@ class ReplayClient(Reader):
 
 
 def recorded(answer: Any) -> Any:
-    """Return what a recording keeps of what ``on_answer`` got: JSON-able."""
+    """Return what a recording keeps of what ``on_answer`` got: JSON-able.
+
+    The template of an autoscale pool is left out: its ``user_data`` may hold any secret.
+    """
     if isinstance(answer, ApiError):
         return {"api_error": str(answer), "status": answer.status}
+    if isinstance(answer, dict) and isinstance(pools := answer.get("autoscale_pools"), list):
+        kept = [
+            {k: v for k, v in p.items() if k != "droplet_template"} if isinstance(p, dict) else p
+            for p in pools
+        ]
+        return {**answer, "autoscale_pools": kept}
     return answer
 
 
