@@ -280,6 +280,8 @@ def _changes(page: PageData) -> dict[str, Any] | None:
         "between": time_between(base.get("recorded_at"), page.judged_at),
         "came": list(base.get("droplets_added") or ())[:_TABLE_ROWS],
         "went": list(base.get("droplets_gone") or ())[:_TABLE_ROWS],
+        "ephemeral_came": len(base.get("ephemeral_added") or ()),
+        "ephemeral_went": len(base.get("ephemeral_gone") or ()),
     }
 
 
@@ -354,6 +356,7 @@ def _coverage(page: PageData) -> dict[str, Any] | None:
         "required": ((page.summary or {}).get("coverage") or {}).get("required"),
         "off": states["off"],
         "not_ours": states["not-ours"],
+        "ephemeral": ((page.summary or {}).get("coverage") or {}).get("ephemeral", 0),
         "all": len(page.fleet),
         "parts": parts,
         "rest": sorted(rest, key=lambda item: order.index(item["state"])),

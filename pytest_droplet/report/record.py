@@ -153,6 +153,7 @@ def droplet_line(
             {"ip": a.ip, "version": a.version, "kind": a.kind} for a in droplet.addresses
         ],
         "status": droplet.status,
+        "ephemeral": droplet.ephemeral,
         "distribution": distribution,
         "coverage": host.state,
         "reason": redact(host.reason),
@@ -269,11 +270,12 @@ def summary_line(
 
 
 def coverage(droplets: Iterable[Line], required: int) -> dict[str, Any]:
-    """Count the Droplets by whether they were reached.
+    """Count the Droplets by whether they were reached, and those that come and go by themselves.
 
     ``percent`` is reached ÷ (reached + unreachable), 100 where no Droplet had to be reached.
     """
-    states = Counter(line["coverage"] for line in droplets)
+    lines = tuple(droplets)
+    states = Counter(line["coverage"] for line in lines)
     due = states["reached"] + states["unreachable"]
     return {
         "in_scope": sum(states.values()),
@@ -282,6 +284,7 @@ def coverage(droplets: Iterable[Line], required: int) -> dict[str, Any]:
         "off": states["off"],
         "not_ours": states["not-ours"],
         "not_read": states["not-read"],
+        "ephemeral": sum(1 for line in lines if line.get("ephemeral")),
         "percent": round(100 * states["reached"] / due, 1) if due else 100.0,
         "required": required,
     }

@@ -178,13 +178,22 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
         yield Text(text, _RED)
     seen = summary.coverage
     if seen["not_read"]:
-        yield Text("coverage: no selected check reads a host")
+        yield Text(f"coverage: no selected check reads a host{_ephemeral(seen)}")
         return
     parts = [f"{seen['reached']} of {seen['reached'] + seen['unreachable']} Droplets reached"]
     parts += [f"{seen[k]} {w}" for k, w in (("off", "off"), ("not_ours", "not ours")) if seen[k]]
     short = seen["percent"] < seen["required"]
     need = f" (at least {seen['required']} % is asked for)" if short else ""
-    yield Text(f"coverage: {', '.join(parts)}: {seen['percent']:g} %{need}", _RED if short else {})
+    yield Text(
+        f"coverage: {', '.join(parts)}: {seen['percent']:g} %{need}{_ephemeral(seen)}",
+        _RED if short else {},
+    )
+
+
+def _ephemeral(seen: Line) -> str:
+    """Return how many Droplets come and go by themselves; empty where none does."""
+    number = seen.get("ephemeral", 0)
+    return f"; {number} of {seen['in_scope']} are of a pool or cluster (ephemeral)" * bool(number)
 
 
 def _unreachable(summary: Summary) -> Iterator[Line]:
@@ -229,6 +238,9 @@ def _changes(summary: Summary, width: int) -> Iterator[Text]:
     for key, word in (("droplets_added", "came"), ("droplets_gone", "gone")):
         if names := changes[key]:
             parts.append(f"{word}: {_listed(names)}")
+    for key, word in (("ephemeral_added", "came"), ("ephemeral_gone", "gone")):
+        if names := changes.get(key):
+            parts.append(f"{len(names)} ephemeral {word}")
     between = time_between(changes["recorded_at"], summary.judged_at)
     since = f"since {changes['recorded_at']}" + f", {between} before" * bool(between)
     yield Text(_cut(_one_line(f"{since}: {', '.join(parts)}"), width))
