@@ -82,6 +82,7 @@ CHOICES = [
 @pytest.mark.parametrize(
     ("args", "more", "workers"),
     [*((*choice, ()) for choice in CHOICES), (*CHOICES[0], ("-n2",)), (*CHOICES[4], ("-n2",))],
+    ids=[*map(str, range(len(CHOICES))), "0-xdist", "4-xdist"],
 )
 def test_only_the_lists_that_are_needed_are_asked_for(
     project: pytest.Pytester,
