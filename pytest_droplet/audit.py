@@ -13,11 +13,12 @@ from pytest_droplet.api.inventory import AddressKind, address_for
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection.pool import Target
 from pytest_droplet.connection.testinfra import ASKED_BY_ALL
-from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.facts import Account, Observation, all_facts, unread_rows
 from pytest_droplet.facts.access import access_probe
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import (
+    ApiList,
     Droplet,
     HostReading,
     Inventory,
@@ -32,6 +33,7 @@ from pytest_droplet.report.record import ENDED, Line, droplet_line
 from pytest_droplet.settings import Settings
 
 _ALWAYS = ("droplet_os_release",)
+_NOT_READ = "no selected check reads the host"
 _STATUS_WORDS = {"off": "off", "new": "being created", "archive": "archived"}
 
 
@@ -42,6 +44,8 @@ class Audit:
     Attributes:
         now: The time that ages and dates are judged at: the recording's in a replay.
         sections: What is read of every host.
+        lists: The lists of the API that are needed.
+        reads_hosts: Whether some selected check or test needs a host.
         needs_rows: Whether a selected check of the account judges rows of every Droplet.
         replay: ``recorded_at`` and ``source`` of the recording; None in a live run.
         rows: Rows of the Droplets that were read, for the checks of the account.
@@ -59,6 +63,8 @@ class Audit:
     rows: dict[int, Mapping[str, Reading[Any]]] = field(default_factory=dict)
     started: set[int] = field(default_factory=set)
     sections: tuple[Section, ...] = ()
+    lists: frozenset[ApiList] = frozenset()
+    reads_hosts: bool = True
     needs_rows: bool = False
     _lines: dict[int, Line] = field(default_factory=dict)
     _row_facts: tuple[str, ...] = ()
@@ -90,7 +96,9 @@ class Audit:
     def plan(
         self, checks: Iterable[Check], facts: Iterable[str], *, host: bool, start: bool
     ) -> None:
-        """Tell the hosts what to read: what these checks and facts need, and no more.
+        """Tell the hosts what to read, and note which lists: what is needed, and no more.
+
+        What a check or a fact may use is read where the host is read anyway.
 
         Args:
             checks: The selected checks.
@@ -102,13 +110,17 @@ class Audit:
         rows = {n for c in chosen for n in c.rows}
         self.needs_rows = bool(rows)
         names = (*facts, *rows, *needed_facts(chosen))
-        if not any(n in all_facts() and all_facts()[n].of_host for n in names) and not host:
+        self.lists = needed_lists(chosen, names)
+        if not any(map(_is_of_host, names)) and not host:
+            self.reads_hosts = False
             self._due.clear()
             return
-        sections, probes = reading_plan((*_ALWAYS, *names), probe=self.options.probe)
+        may_use = usable_facts(chosen, names)
+        sections, probes = reading_plan((*_ALWAYS, *names, *may_use), probe=self.options.probe)
         own = access_probe(self.settings.required_services or ())
         probes = tuple(own if p.name == own.name else p for p in probes)
         self._row_facts = _rows_of(sections, probes)
+        self.lists |= needed_lists((), self._row_facts)
         if host:
             sections += ASKED_BY_ALL
         self.sections = sections
@@ -136,8 +148,8 @@ class Audit:
             droplet = self.droplet(droplet_id)
             host = self._not_due(droplet)
             if host is None and droplet_id not in self._due:
-                reason = "no selected check reads the host"
-                host = HostReading(droplet_id, "not-read", self.inventory.read_at, reason=reason)
+                read_at = self.inventory.read_at
+                host = HostReading(droplet_id, "not-read", read_at, reason=_NOT_READ)
             host = host or self.hosts.get(droplet_id)
             if self.recorder is not None and droplet_id not in self.rows:
                 self.recorder.add_host(host)
@@ -182,8 +194,12 @@ class Audit:
 
         One that should be read and cannot even be tried has rows that are missing.
         """
-        ours = {i: row for i, row in rows.items() if i in self._due or self._is_lost(i)}
-        return Account(self.inventory, ours, self.settings, self.now)
+        if not self.reads_hosts:
+            unread = unread_rows(self.inventory.read_at, _NOT_READ)
+            ours = [d.id for d in self.droplets if self._not_due(d) is None]
+            return Account(self.inventory, dict.fromkeys(ours, unread), self.settings, self.now)
+        due = {i: row for i, row in rows.items() if i in self._due or self._is_lost(i)}
+        return Account(self.inventory, due, self.settings, self.now)
 
     def _is_lost(self, droplet_id: int) -> bool:
         host = self._not_due(self.droplet(droplet_id))
@@ -225,19 +241,53 @@ def _rows_of(sections: Sequence[Section], probes: Sequence[Probe]) -> tuple[str,
     )
 
 
-def needed_facts(checks: Sequence[Check]) -> tuple[str, ...]:
-    """Return the names of the facts that checks ask for, those they depend on included."""
-    names: dict[str, None] = {}
+def _with_causes(checks: Iterable[Check]) -> Mapping[str, Check]:
+    """Return checks and those that they depend on, by id."""
     todo = list(checks)
-    seen: set[str] = set()
+    found: dict[str, Check] = {}
     while todo:
         check = todo.pop()
-        if check.id in seen:
-            continue
-        seen.add(check.id)
-        names.update(dict.fromkeys(check.facts))
-        todo.extend(shipped()[name.format(**check.arguments)] for name in check.depends_on)
-    return tuple(names)
+        if check.id not in found:
+            found[check.id] = check
+            todo.extend(shipped()[name.format(**check.arguments)] for name in check.depends_on)
+    return found
+
+
+def needed_facts(checks: Iterable[Check]) -> tuple[str, ...]:
+    """Return the names of the facts that checks ask for, those they depend on included."""
+    return tuple(dict.fromkeys(n for c in _with_causes(checks).values() for n in c.facts))
+
+
+def usable_facts(checks: Iterable[Check], names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the facts that checks, and facts of these names, may use."""
+    known = all_facts()
+    of_checks = [n for c in _with_causes(checks).values() for n in c.may_use]
+    of_facts = [more for n in names if n in known for more in known[n].may_use]
+    return tuple(dict.fromkeys((*of_checks, *of_facts)))
+
+
+def needed_lists(checks: Iterable[Check], names: Iterable[str]) -> frozenset[ApiList]:
+    """Return the lists of the API that checks of the account, and facts of these names, need."""
+    known = all_facts()
+    of_checks = [x for c in _with_causes(checks).values() if c.of_account for x in c.api]
+    of_facts = [x for n in names if n in known for x in known[n].api]
+    return frozenset((*of_checks, *of_facts))
+
+
+def needs_host(check: Check) -> bool:
+    """Whether a host must be read to judge a check, or one that it depends on."""
+    return any(map(_is_of_host, (*needed_facts([check]), *check.rows)))
+
+
+def _is_of_host(name: str) -> bool:
+    fact = all_facts().get(name)
+    return fact is not None and fact.of_host
+
+
+def facts_of_hosts(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Return the names of all facts that checks need or may use, rows included."""
+    names = (*needed_facts(checks), *(name for check in checks for name in check.rows))
+    return (*names, *usable_facts(checks, names))
 
 
 def reading_plan(

@@ -25,12 +25,14 @@ class Baseline:
         findings: Fingerprints of the results that failed.
         waived: Fingerprints of those that were waived.
         droplets: Names of its Droplets, by id.
+        ephemeral: Ids of those that a pool or a cluster had made.
     """
 
     judged_at: datetime
     findings: frozenset[str] = frozenset()
     waived: frozenset[str] = frozenset()
     droplets: Mapping[int, str] = field(default_factory=dict)
+    ephemeral: frozenset[int] = frozenset()
 
     def compare(
         self, results: Iterable[Line], droplets: Mapping[int, Line], there: Container[int]
@@ -40,7 +42,8 @@ class Baseline:
         ``droplets`` are those of the record, ``there`` all that could have been in it.
 
         A finding is ``fixed`` only where the same check passed, or no longer applies, on the same
-        Droplet; what was not judged this time is neither fixed nor still there.
+        Droplet; what was not judged this time is neither fixed nor still there. Ephemeral
+        Droplets that came or went are listed apart: nobody did that.
         """
         new: list[str] = []
         still: list[str] = []
@@ -60,14 +63,18 @@ class Baseline:
                         "droplet_name": self.droplets.get(line["droplet_id"]),
                     }
                 )
+        came = [line for i, line in droplets.items() if i not in self.droplets]
+        went = [i for i in self.droplets if i not in there]
         return {
             "recorded_at": self.judged_at.isoformat().replace("+00:00", "Z"),
             "new": new,
             "still": still,
             "fixed": fixed,
             "newly_waived": newly_waived,
-            "droplets_added": [d["name"] for i, d in droplets.items() if i not in self.droplets],
-            "droplets_gone": [n for i, n in self.droplets.items() if i not in there],
+            "droplets_added": [d["name"] for d in came if not d.get("ephemeral")],
+            "droplets_gone": [self.droplets[i] for i in went if i not in self.ephemeral],
+            "ephemeral_added": [d["name"] for d in came if d.get("ephemeral")],
+            "ephemeral_gone": [self.droplets[i] for i in went if i in self.ephemeral],
         }
 
 
@@ -81,6 +88,7 @@ def load_baseline(path: Path) -> Baseline:
     findings: set[str] = set()
     waived: set[str] = set()
     droplets: dict[int, str] = {}
+    ephemeral: set[int] = set()
     try:
         for line in read_record(path):
             match line:
@@ -88,13 +96,16 @@ def load_baseline(path: Path) -> Baseline:
                     judged_at = datetime.fromisoformat(line["judged_at"])
                 case {"type": "droplet"}:
                     droplets[line["id"]] = line["name"]
+                    ephemeral.update([line["id"]] if line.get("ephemeral") else ())
                 case {"type": "result", "verdict": "fail"}:
                     findings.add(line["fingerprint"])
                 case {"type": "result", "verdict": "waived"}:
                     waived.add(line["fingerprint"])
     except (KeyError, TypeError, ValueError) as exc:
         raise not_a_record(path, exc) from None
-    return Baseline(judged_at, frozenset(findings), frozenset(waived), droplets)
+    return Baseline(
+        judged_at, frozenset(findings), frozenset(waived), droplets, frozenset(ephemeral)
+    )
 
 
 def read_record(path: Path) -> Iterator[Line]:

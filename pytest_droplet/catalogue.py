@@ -14,12 +14,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_droplet.model import API_LISTS, ApiList
 from pytest_droplet.redact import redact
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
 F = TypeVar("F", bound=Callable[..., None])
 
 ACCOUNT = "droplet_account"
+_NO_WAITING = tuple(name for name in API_LISTS if name != "firewalls_again")
 _ID = re.compile(r"[a-z0-9]+\.[a-z0-9]+(-[a-z0-9]+)*")
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+):$", re.MULTILINE)
 
@@ -41,6 +43,8 @@ class Check:
     rows: tuple[str, ...] = ()
     without_host: bool = False
     arguments: Mapping[str, str] = field(default_factory=dict)
+    may_use: tuple[str, ...] = ()
+    api: tuple[ApiList, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -110,6 +114,8 @@ def check(
     rows: Sequence[str] = (),
     without_host: bool = False,
     params: Mapping[str, Sequence[str]] | None = None,
+    may_use: Sequence[str] = (),
+    api: Sequence[ApiList] = _NO_WAITING,
 ) -> Callable[[F], F]:
     """Make a test function a check: it gets an id and a severity, and runs once per Droplet.
 
@@ -121,14 +127,18 @@ def check(
         references: Benchmarks and sources, separated by ``;``.
         depends_on: Ids of checks that are judged first on the same facts: where one fails, this
             one fails and names it as the cause; where one is unknown, so is this.
-        rows: Names of the facts whose rows an account-wide check reads.
+        rows: Names of the facts whose rows an account-wide check reads: every host is read.
         without_host: Judge it also where the host is off or did not answer: its facts of the host
             are missing then, and what the API says may prove a failure alone.
         params: Values for parameters of the function that are not facts; each combination is a
             check of its own, with the values in brackets behind the id.
+        may_use: Names of facts of the host whose rows an account-wide check looks at where the
+            host is read anyway.
+        api: Lists of the API that an account-wide check looks at; for any other check its facts
+            tell. Left out: all but those that make a run wait.
 
     Raises:
-        ValueError: The id is malformed, the severity or profile is not known, or a value of
+        ValueError: The id is malformed, the severity, profile or list is not known, or a value of
             ``params``, which would stand in the id, looks like a secret.
     """
     profiles = (profile,) if isinstance(profile, str) else tuple(profile)
@@ -145,6 +155,9 @@ def check(
     if any(redact(value) != value for values in (params or {}).values() for value in values):
         msg = f"check {id}: a value of params looks like a secret; give its name, and look it up"
         raise ValueError(msg)
+    if strange := set(api) - set(API_LISTS):
+        msg = f"check {id}: {min(strange)!r} is no list of the API: {', '.join(API_LISTS)}"
+        raise ValueError(msg)
 
     def decorate(function: F) -> F:
         grid = itertools.product(*((params or {}).values()))
@@ -160,6 +173,8 @@ def check(
                 rows=tuple(rows),
                 without_host=without_host,
                 arguments=dict(zip(params or {}, values, strict=True)),
+                may_use=tuple(may_use),
+                api=tuple(api),
             )
             for values in grid
         )

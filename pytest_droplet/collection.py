@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
 import pytest_droplet.checks
+from pytest_droplet.audit import Audit, needs_host
 from pytest_droplet.catalogue import Check, checks_in, shipped, source_path
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
@@ -28,9 +29,6 @@ from pytest_droplet.verdict import (
     judge_account,
     make_verdict,
 )
-
-if TYPE_CHECKING:
-    from pytest_droplet.audit import Audit
 
 CHECKS_FOLDER = Path(pytest_droplet.checks.__file__).parent
 NODE_FOLDER = "pytest_droplet/checks"
@@ -343,6 +341,7 @@ def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
         severity=check.severity,
         profile=",".join(check.profiles),
         guide=check.guide or 0,
+        needs="host" if needs_host(check) else "api",
     ).mark
     params = "".join(f"{value}-" for value in check.arguments.values())
     subjects: Iterable[Droplet | None] = (

@@ -20,6 +20,7 @@ class Coverage:
         off: Droplets that no host answers for: off, being created or archived.
         not_ours: Droplets that are managed by somebody else.
         not_read: Droplets whose host no selected check reads.
+        ephemeral: Droplets of autoscale pools and clusters, counted in the others too.
         required: Percent of those due that must have been reached.
     """
 
@@ -28,25 +29,33 @@ class Coverage:
     off: int = 0
     not_ours: int = 0
     not_read: int = 0
+    ephemeral: int = 0
     required: int = 100
 
     @classmethod
     def of(cls, droplets: Iterable[Mapping[str, Any]], required: int) -> Self:
         """Count the record's lines of Droplets."""
-        states = Counter(line.get("coverage") for line in droplets)
+        lines = tuple(droplets)
+        states = Counter(line.get("coverage") for line in lines)
         return cls(
             reached=states["reached"],
             unreachable=states["unreachable"],
             off=states["off"],
             not_ours=states["not-ours"],
             not_read=states["not-read"],
+            ephemeral=sum(1 for line in lines if line.get("ephemeral")),
             required=required,
         )
 
     @classmethod
     def of_line(cls, line: Mapping[str, Any]) -> Self:
-        """Return the coverage of a record's summary line."""
-        return cls(**{name: line[name] for name in cls.__dataclass_fields__})
+        """Return the coverage of a record's summary line; older ones name no ephemeral Droplets."""
+        return cls(**{name: line.get(name, 0) for name in cls.__dataclass_fields__})
+
+    @property
+    def in_scope(self) -> int:
+        """How many Droplets there are."""
+        return self.due + self.off + self.not_ours + self.not_read
 
     @property
     def due(self) -> int:
@@ -70,12 +79,13 @@ class Coverage:
     def line(self) -> dict[str, Any]:
         """What the record's summary has of it."""
         return {
-            "in_scope": self.due + self.off + self.not_ours + self.not_read,
+            "in_scope": self.in_scope,
             "reached": self.reached,
             "unreachable": self.unreachable,
             "off": self.off,
             "not_ours": self.not_ours,
             "not_read": self.not_read,
+            "ephemeral": self.ephemeral,
             "percent": self.percent,
             "required": self.required,
         }

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet import waivers
+from pytest_droplet import progress, waivers
 from pytest_droplet.api import doctl, endoflife
 from pytest_droplet.api.client import (
     DEFAULT_ENDPOINT,
@@ -23,10 +23,9 @@ from pytest_droplet.api.client import (
     answer_key,
     recorded,
 )
-from pytest_droplet.api.inventory import read_inventory
+from pytest_droplet.api.inventory import WiderInventory, read_inventory, read_lists
 from pytest_droplet.audit import Audit
 from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
-from pytest_droplet.catalogue import shipped
 from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.facts.lifecycle import changes, lifecycle
 from pytest_droplet.gate import Gate
@@ -57,6 +56,7 @@ _waivers_key: pytest.StashKey[tuple[waivers.Waiver, ...]] = pytest.StashKey()
 _baseline_key: pytest.StashKey[Baseline | None] = pytest.StashKey()
 _recording_key: pytest.StashKey[Recording | None] = pytest.StashKey()
 _recorder_key: pytest.StashKey[Recorder | None] = pytest.StashKey()
+_reader_key: pytest.StashKey[Reader] = pytest.StashKey()
 
 
 def prepare(config: pytest.Config) -> AuditConfig:
@@ -209,7 +209,9 @@ def resume(
 
 
 def read_account(config: pytest.Config, options: AuditConfig, selection: Selection) -> Inventory:
-    """Read the inventory from the API, or from the recording of this run.
+    """Read from the API, or from the recording of this run, which Droplets there are.
+
+    The reader stays open for :func:`complete`: it paces all requests of the run.
 
     Raises:
         pytest.UsageError: No token, or the API did not answer whole.
@@ -217,20 +219,23 @@ def read_account(config: pytest.Config, options: AuditConfig, selection: Selecti
     recording, recorder = config.stash[_recording_key], config.stash[_recorder_key]
     now = recording.recorded_at if recording else datetime.now(UTC)
     try:
-        with _reader(recording, options) as client:
-            if recorder is not None:
-                client.on_answer = _keeper(recorder)
-            asked = {c.base_id for c in shipped().values() if options.profiles & {*c.profiles}}
-            return read_inventory(
-                client,
-                selection,
-                now=now,
-                reserved=options.address == "reserved",
-                settle="firewall.cloud-settled" in asked,
-                volume_snapshots="backups.volumes-covered" in asked,
-            )
+        client = config.stash[_reader_key] = _reader(recording, options)
+        config.add_cleanup(client.close)
+        if recorder is not None:
+            client.on_answer = _keeper(recorder)
+        reserved = options.address == "reserved"
+        with progress.of_requests(config, client):
+            return read_inventory(client, selection, now=now, reserved=reserved)
     except (ApiError, SelectionError) as exc:
         raise pytest.UsageError(str(exc)) from None
+
+
+def complete(config: pytest.Config, audit: Audit) -> None:
+    """Read the lists of the API that the run needs; the whole of another plugin's is there."""
+    reader, inventory = config.stash.get(_reader_key, None), audit.inventory
+    if reader is not None and isinstance(inventory, WiderInventory):
+        with progress.of_requests(config, reader):
+            audit.inventory = read_lists(reader, inventory, audit.lists)
 
 
 def _reader(recording: Recording | None, options: AuditConfig) -> Reader:

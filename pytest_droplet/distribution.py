@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pickle
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +18,8 @@ import pytest
 from pytest_droplet import discovery
 from pytest_droplet.audit import Audit
 from pytest_droplet.collection import CheckItem, CheckModule, Chosen, droplet_of, shipped_modules
-from pytest_droplet.model import Droplet, Reading
+from pytest_droplet.facts import unread_rows
+from pytest_droplet.model import API_LISTS, ApiList, Droplet, Reading
 from pytest_droplet.report.record import Line, rows_of
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ Rows = dict[int, Mapping[str, Reading[Any]]]
 
 _AUDIT, _SHIPPED, _LINES = "droplet_audit", "droplet_shipped", "droplet_lines"
 _REFUSED = "droplet_refused"
+_FOLDER, _ANSWERS = "droplet_folder", "lists.pickle"
 _ID = re.compile(r"-(\d+)\]$")
 
 
@@ -41,8 +48,14 @@ def adds_shipped(config: pytest.Config) -> bool:
     return config.args_source is not pytest.Config.ArgsSource.ARGS
 
 
-def send(node: Any, audit: Audit, *, shipped: bool) -> None:
+def open_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make the folder in which workers say which lists they need, and find them; ours alone."""
+    return tempfile.TemporaryDirectory(prefix="pytest-droplet-", ignore_cleanup_errors=True)
+
+
+def send(node: Any, audit: Audit, folder: str, *, shipped: bool) -> None:
     """Hand the inventory and the time of judgement to a worker."""
+    node.workerinput[_FOLDER] = folder
     node.workerinput[_AUDIT] = pickle.dumps((audit.inventory, audit.now))
     node.workerinput[_SHIPPED] = shipped
 
@@ -75,6 +88,49 @@ def refusal_of(node: Any) -> str | None:
     return reason
 
 
+def tell_needs(config: pytest.Config, audit: Audit) -> None:
+    """Write which lists this worker needs, for the controller; a worker elsewhere cannot."""
+    handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    path = Path(handed[_FOLDER]) / f"{handed['workerid']}.needs"
+    with contextlib.suppress(OSError):
+        _write_whole(path, json.dumps(sorted(audit.lists)).encode())
+
+
+def needs_of_workers(folder: str, workers: Iterable[str]) -> frozenset[ApiList]:
+    """Return the lists that some worker needs: of one that could not tell, all but the slow one."""
+    wanted: set[ApiList] = set()
+    for worker in workers:
+        try:
+            wanted.update(json.loads((Path(folder) / f"{worker}.needs").read_bytes()))
+        except OSError:
+            wanted.update(name for name in API_LISTS if name != "firewalls_again")
+    return frozenset(wanted)
+
+
+def hand_over_lists(folder: str, audit: Audit) -> None:
+    """Write the lists for the workers; the Droplets they have."""
+    lists = replace(audit.inventory, droplets=(), selected=())
+    _write_whole(Path(folder) / _ANSWERS, pickle.dumps(lists))
+
+
+def take_lists(config: pytest.Config, audit: Audit) -> None:
+    """Add to a worker's inventory the lists that the controller has read.
+
+    A worker on another machine cannot see them: they stay missing there.
+    """
+    handed: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    mine = audit.inventory
+    with contextlib.suppress(FileNotFoundError):
+        lists = pickle.loads((Path(handed[_FOLDER]) / _ANSWERS).read_bytes())  # noqa: S301 ours
+        audit.inventory = replace(lists, droplets=mine.droplets, selected=mine.selected)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    beside = path.with_suffix(".part")
+    beside.write_bytes(data)
+    os.replace(beside, path)  # noqa: PTH105 Path.replace says the same
+
+
 class _Share(dict[str, bool]):
     """Whether each item of a worker's share is done; ``left`` counts those that are not.
 
@@ -90,13 +146,26 @@ class _Share(dict[str, bool]):
         super().__setitem__(nodeid, done)
 
 
-def make_scheduler(config: pytest.Config, log: Any, droplets: Sequence[Droplet]) -> Any:
-    """Return a scheduler that gives each worker whole Droplets, in as many shares as workers."""
+def make_scheduler(
+    config: pytest.Config,
+    log: Any,
+    droplets: Sequence[Droplet],
+    before: Callable[[Iterable[str]], None],
+) -> Any:
+    """Return a scheduler that gives each worker whole Droplets, in as many shares as workers.
+
+    ``before`` is called once all workers have collected, with their ids, before any has an item.
+    """
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 xdist is optional
 
     share_of = {d.id: i for i, d in enumerate(droplets)}
 
     class DropletScheduling(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+        def schedule(self) -> None:
+            if self.collection is None:  # not yet scheduled
+                before([node.gateway.id for node in self.nodes])
+            super().schedule()
+
         def _split_scope(self, nodeid: str) -> str:
             found = _ID.search(nodeid)
             share = share_of.get(int(found[1]), 0) if found else 0
@@ -138,7 +207,11 @@ def lines_of(node: Any) -> Iterable[Line]:
 def judge_account(session: pytest.Session, audit: Audit, reports: Reports) -> None:
     """Judge the checks of the account on the controller, from the rows that workers sent."""
     scheduled = _collected(session.config)
-    rows: Rows = {i: rows_of(line) for i, line in reports.droplets.items()}
+    unread = unread_rows(audit.inventory.read_at, "no selected check reads the host")
+    rows: Rows = {
+        i: unread if line["coverage"] == "not-read" else rows_of(line)
+        for i, line in reports.droplets.items()
+    }
     for module in shipped_modules(session):
         for item in _account_items(module):
             if item.nodeid in scheduled:

@@ -6,13 +6,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, Self, TypeVar
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, get_args
 
 import pytest
 
 from pytest_droplet.words import Outcome, Severity
 
 T = TypeVar("T")
+
+KUBERNETES = "DigitalOcean Kubernetes"
+
+ApiList = Literal[
+    "firewalls",
+    "firewalls_again",
+    "keys",
+    "backup_policies",
+    "backups",
+    "enabled_at",
+    "volume_snapshots",
+]
+"""Lists of the API that are asked for only where a selected check, test or report needs them.
+
+Each is the field of the inventory that it fills; ``firewalls`` fills ``attached`` too.
+"""
+API_LISTS: tuple[ApiList, ...] = get_args(ApiList)
 
 
 class NotObservedError(Exception):
@@ -93,7 +110,7 @@ class Droplet:
     """A Droplet of the account, from ``GET /v2/droplets``.
 
     ``hidden`` names the fields that the token may not read (API field names): an empty value of
-    such a field says nothing.
+    such a field says nothing. ``pool`` is the name of the autoscale pool that it is a member of.
     """
 
     id: int
@@ -114,6 +131,7 @@ class Droplet:
     project: str | None = None
     managed_by: str | None = None
     hidden: frozenset[str] = frozenset()
+    pool: str | None = None
 
     @property
     def urn(self) -> str:
@@ -127,6 +145,13 @@ class Droplet:
             c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self.name
         )
         return f"{name}-{self.id}"
+
+    @property
+    def ephemeral(self) -> str | None:
+        """What makes and destroys it without anybody's doing: a pool, a cluster; None: nothing."""
+        if self.pool is not None:
+            return f"autoscale pool {self.pool}"
+        return KUBERNETES if self.managed_by == KUBERNETES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +278,11 @@ class Inventory:
     """What the API says of the whole account, read once; each list complete or missing.
 
     ``droplets`` holds every Droplet of the account, ``selected`` the ids that the selectors chose.
-    ``attached`` holds the answers of ``/v2/droplets/{id}/firewalls``, asked only where the join of
-    ``firewalls`` decides nothing; ``enabled_at`` the last completed ``enable_backups`` action,
-    asked only for Droplets with backups on and no backup yet. ``support`` holds the newest dates of
-    endoflife.date, None where nobody asked for them.
+    ``attached`` holds the answers of ``/v2/droplets/{id}/firewalls``, asked only where the token
+    does not see tags, and nothing for Droplets that no listed firewall names; ``enabled_at`` the
+    last completed ``enable_backups`` action, asked only for Droplets with backups on and no backup
+    yet. ``support`` holds the newest dates of endoflife.date, None where nobody asked for them.
+    ``notes`` is what the user should know of the reading, a line each.
     """
 
     read_at: datetime
@@ -271,6 +297,7 @@ class Inventory:
     enabled_at: Mapping[int, Reading[datetime | None]] = field(default_factory=dict)
     requests: int = 0
     support: Reading[tuple[SupportDates, ...]] | None = None
+    notes: tuple[str, ...] = ()
 
     def droplet(self, droplet_id: int) -> Droplet:
         """Return the Droplet with this id (KeyError: not of this account)."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("pytest_droplet.checks", "pytest_droplet.testing")
 
 _MARK = (
-    "droplet_check(id, family, severity, profile, guide): a check of Droplets; set by"
-    " pytest-droplet, for -m"
+    "droplet_check(id, family, severity, profile, guide, needs): a check of Droplets; set by"
+    " pytest-droplet, for -m; needs is 'api' where it is judged without a login, else 'host'"
 )
 
 

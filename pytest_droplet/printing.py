@@ -7,7 +7,7 @@ import difflib
 import pytest
 
 from pytest_droplet import discovery
-from pytest_droplet.audit import needed_facts, reading_plan
+from pytest_droplet.audit import facts_of_hosts, needed_facts, needs_host, reading_plan
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.collection import shipped_of
 from pytest_droplet.connection.script import compose
@@ -48,6 +48,7 @@ def explain(check_id: str) -> str:
 def _page(check: Check, ids: list[str]) -> str:
     lines = [*ids, "", check.doc.title, ""]
     lines.append(f"severity: {check.severity}; profiles: {', '.join(check.profiles)}")
+    lines.append(f"needs: {'a login' if needs_host(check) else 'the API alone'}")
     if check.guide:
         lines.append(f"recommendation {check.guide} of DigitalOcean's hardening guide")
     if check.references:
@@ -65,8 +66,7 @@ def _page(check: Check, ids: list[str]) -> str:
 def script(config: pytest.Config) -> str:
     """Return the script that hosts would be sent for the selected profiles."""
     checks = shipped_of(read_options(config).profiles)
-    names = [*needed_facts(checks), *(name for check in checks for name in check.rows)]
-    sections, _ = reading_plan(names, probe=False)
+    sections, _ = reading_plan(facts_of_hosts(checks), probe=False)
     return compose(sections, "NONCE")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 from warnings import WarningMessage
@@ -62,6 +62,8 @@ class AuditPlugin:
         self.reports: Reports | None = None
         if self.options.html is not None and not (self.worker or config.option.collectonly):
             Reports.prepare_page(self.options.html)
+        self.folder = distribution.open_folder() if self.controller else None
+        self.has_lists = False
         self.on_sigterm = None if self.worker else _end_as_ctrl_c_does()
         config.pluginmanager.register(fixtures, "droplet-fixtures")
 
@@ -95,9 +97,7 @@ class AuditPlugin:
         config.stash[collection.audit_key] = audit
         usertests.activate(audit)
         config.pluginmanager.register(fixtures.FactFixtures(), "droplet-facts")
-        if self.controller and self.reports:
-            self.reports.begin(audit, collection.shipped_of(self.options.profiles))
-        elif self.reports and collection.takes_all(config):
+        if self.reports and not self.controller and collection.takes_all(config):
             audit.start(audit.droplets)
 
     def pytest_report_header(self) -> list[str]:
@@ -107,12 +107,31 @@ class AuditPlugin:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Hand the inventory to a worker of pytest-xdist."""
-        distribution.send(node, self.audit, shipped=self.shipped)
+        assert self.folder is not None
+        distribution.send(node, self.audit, self.folder.name, shipped=self.shipped)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Give all items of a Droplet to one worker, whatever ``--dist`` says."""
-        return distribution.make_scheduler(config, log, self.audit.droplets)
+        return distribution.make_scheduler(
+            config, log, self.audit.droplets, self._read_for_workers
+        )
+
+    def _read_for_workers(self, workers: Iterable[str]) -> None:
+        """Read the lists that workers need, now that all have collected, and hand them over."""
+        assert self.folder is not None
+        if self.config.option.collectonly:
+            return
+        self.audit.lists = distribution.needs_of_workers(self.folder.name, workers)
+        discovery.complete(self.config, self.audit)
+        distribution.hand_over_lists(self.folder.name, self.audit)
+        self._begin_record()
+
+    def _begin_record(self) -> None:
+        """Write the header of the record on the controller, once."""
+        if self.reports and not self.has_lists:
+            self.has_lists = True
+            self.reports.begin(self.audit, collection.shipped_of(self.options.profiles))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -190,8 +209,9 @@ class AuditPlugin:
         noun = "test asks" if self.deselected == 1 else "tests ask"
         return [f"droplets: {self.deselected} {noun} for no Droplet: deselected"]
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell the hosts what to read, now that the selection of checks is known."""
+        """Tell the hosts what to read, and read the lists, now that the checks are known."""
         if self.controller or self.config.option.collectonly or self.refused is not None:
             return
         checks = collection.selected_checks(session.items)
@@ -204,6 +224,10 @@ class AuditPlugin:
             start=not self.worker,
         )
         usertests.activate(self.audit)
+        if self.worker:
+            distribution.tell_needs(self.config, self.audit)
+        else:
+            discovery.complete(self.config, self.audit)
         if self.reports:
             self.chosen = Chosen.of(session.items)
             self.reports.begin(self.audit, checks.values())
@@ -235,6 +259,9 @@ class AuditPlugin:
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
         """Run our own Items; ordinary tests are pytest's."""
+        if self.worker and not self.has_lists:
+            self.has_lists = True
+            distribution.take_lists(self.config, self.audit)
         if self.worker:
             distribution.prefetch(self.audit, item)
         if not isinstance(item, collection.CheckItem):
@@ -302,6 +329,7 @@ class AuditPlugin:
             distribution.finish_worker(self.config, self.audit)
         elif self.refused is None and self.reports and collection.audit_key in self.config.stash:
             if self.controller:
+                self._begin_record()
                 self.chosen = distribution.chosen(self.config)
             if self.chosen.tests > self.ended:
                 self.reports.stopped(self.audit, self.chosen, self.ended)
@@ -329,6 +357,8 @@ class AuditPlugin:
 
     def pytest_unconfigure(self) -> None:
         """Close every connection."""
+        if self.folder is not None:
+            self.folder.cleanup()
         if self.on_sigterm is not None:
             signal.signal(signal.SIGTERM, self.on_sigterm)
         audit = self.config.stash.get(collection.audit_key, None)

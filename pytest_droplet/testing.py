@@ -31,8 +31,8 @@ from pytest_droplet.api.client import (
 SCOPES = frozenset(
     f"{name}:read"
     for name in (
-        *("account", "actions", "block_storage", "droplet", "firewall", "image", "project"),
-        *("regions", "reserved_ip", "sizes", "snapshot", "ssh_key", "tag", "vpc"),
+        *("account", "actions", "block_storage", "droplet", "firewall", "image", "kubernetes"),
+        *("project", "regions", "reserved_ip", "sizes", "snapshot", "ssh_key", "tag", "vpc"),
     )
 )
 """Every scope that the account knows; none of them writes."""
@@ -48,6 +48,12 @@ _DROPLET_FIELDS = {
 _FIREWALL_FIELDS = {"droplet_ids": "droplet:read", "tags": "tag:read"}
 _SNAPSHOT_FIELDS = {"tags": "tag:read"}
 _RESERVED_FIELDS = {"droplet": "droplet:read", "project_id": "project:read"}
+_FIELDS = {
+    "droplets": _DROPLET_FIELDS,
+    "firewalls": _FIREWALL_FIELDS,
+    "reserved_ips": _RESERVED_FIELDS,
+    "snapshots": _SNAPSHOT_FIELDS,
+}
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -91,6 +97,9 @@ class Cloud:
         self.snapshots: list[dict[str, Any]] = []
         self.projects: list[dict[str, Any]] = []
         self.reserved_ips: list[dict[str, Any]] = []
+        self.pools: list[dict[str, Any]] = []
+        self.members: dict[str, list[dict[str, Any]]] = {}
+        self.clusters: list[dict[str, Any]] = []
         self.tags: list[str] = []
         self.policies: dict[int, dict[str, Any]] = {}
         self.backups: dict[int, list[dict[str, Any]]] = {}
@@ -268,6 +277,57 @@ class Cloud:
         snapshot.update(raw)
         self.snapshots.append(snapshot)
         return snapshot
+
+    def add_pool(self, name: str, droplets: Iterable[int] = ()) -> dict[str, Any]:
+        """Add an autoscale pool that has made these Droplets, by id, and return its API object."""
+        ids = tuple(droplets)
+        when = _text(self.now - timedelta(days=20))
+        made = {"created_at": when, "updated_at": when}
+        load = {"current_utilization": {"memory": 0.3, "cpu": 0.2}}
+        self.pools.append(
+            {
+                "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"pool-{name}-{self._serial()}")),
+                "name": name,
+                "config": {"target_number_instances": 2},
+                "droplet_template": {
+                    "name": name,
+                    "region": "fra1",
+                    "size": "s-1vcpu-1gb",
+                    "image": "debian-13-x64",
+                    "ssh_keys": [],
+                    "user_data": "#cloud-config\npassword: not-to-be-kept\n",
+                },
+                "status": "active",
+                "active_resources_count": len(ids),
+                **made,
+                **load,
+            }
+        )
+        self.members[self.pools[-1]["id"]] = [
+            {"droplet_id": i, "health_status": "healthy", "status": "active", **made, **load}
+            for i in ids
+        ]
+        return self.pools[-1]
+
+    def add_cluster(self, name: str, nodes: Iterable[int | str] = ()) -> dict[str, Any]:
+        """Add a DOKS cluster with nodes on these Droplets, by id, and return its API object."""
+        number, ids = self._serial(), tuple(nodes)
+        cluster: dict[str, Any] = {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"cluster-{name}-{number}")),
+            "name": name,
+            "region": "fra1",
+            "version": "1.34.1-do.0",
+            "node_pools": [
+                {
+                    "name": f"{name}-pool",
+                    "size": "s-2vcpu-4gb",
+                    "count": len(ids),
+                    "nodes": [{"name": f"{name}-{i}", "droplet_id": str(i)} for i in ids],
+                }
+            ],
+        }
+        self.clusters.append(cluster)
+        return cluster
 
     def add_key(self, name: str, public_key: str | None = None) -> dict[str, Any]:
         """Add an SSH key to the account (an Ed25519 key made of its name) and return it."""
@@ -472,50 +532,51 @@ class Cloud:
             )
             if not exists:
                 return 404, error_body(404)
-        rows = self._rows(parts, query, scopes)
-        return 200, _page(path, query, key, rows)
+        page = _page(path, query, key, self._rows(parts, query, scopes))
+        if (fields := _FIELDS.get(key)) is not None:
+            page[key] = [self._strip(row, fields, scopes) for row in page[key]]
+        return 200, page
 
     def _rows(
         self, parts: list[str], query: Mapping[str, str], scopes: frozenset[str]
     ) -> list[Any] | dict[str, Any]:
-        match parts:
-            case ["v2", "droplets"]:
-                rows = [d for d in self.droplets if _wanted(d, query)]
-                return [self._strip(d, _DROPLET_FIELDS, scopes) for d in rows]
-            case ["v2", "droplets", "backups", "policies"]:
+        match parts[1:]:
+            case ["droplets"]:
+                return [d for d in self.droplets if _wanted(d, query)]
+            case ["droplets", "backups", "policies"]:
                 return {str(i): policy for i, policy in self.policies.items()}
-            case ["v2", "droplets", droplet_id, "backups"]:
-                return self.backups.get(int(droplet_id), [])
-            case ["v2", "droplets", droplet_id, "actions"]:
-                return self.actions.get(int(droplet_id), [])
-            case ["v2", "droplets", droplet_id, "firewalls"]:
-                rows = self._attached(int(droplet_id))
-                return [self._strip(f, _FIREWALL_FIELDS, scopes) for f in rows]
-            case ["v2", "firewalls" | "reserved_ips" | "snapshots" as name]:
+            case ["droplets", "autoscale"]:
+                return self.pools
+            case ["droplets", "autoscale", pool_id, "members"]:
+                return self.members[pool_id]
+            case ["droplets", droplet_id, "firewalls"]:
+                return self._attached(int(droplet_id))
+            case ["droplets", droplet_id, "backups" | "actions" as name]:
+                kept = {"backups": self.backups, "actions": self.actions}[name]
+                return kept.get(int(droplet_id), [])
+            case ["snapshots"]:
                 kind = query.get("resource_type")
-                rows, fields = {
-                    "firewalls": (self.firewalls, _FIREWALL_FIELDS),
-                    "reserved_ips": (self.reserved_ips, _RESERVED_FIELDS),
-                    "snapshots": (self.snapshots, _SNAPSHOT_FIELDS),
-                }[name]
-                rows = [r for r in rows if kind in {None, r.get("resource_type")}]
-                return [self._strip(row, fields, scopes) for row in rows]
-            case ["v2", "account", "keys"]:
-                return self.keys
-            case ["v2", "images"]:
+                return [r for r in self.snapshots if kind in {None, r["resource_type"]}]
+            case ["images"]:
                 private = query.get("private") == "true"
                 return [i for i in self.images if not (private and i.get("public"))]
-            case ["v2", "projects"]:
-                return self.projects
-            case ["v2", "projects", project_id, "resources"]:
+            case ["projects", project_id, "resources"]:
                 return [
                     {"urn": urn, "assigned_at": _text(self.now), "links": {}, "status": "ok"}
                     for urn in self.resources[project_id]
                     if "droplet:read" in scopes
                 ]
-            case _:
+            case ["tags"]:
                 names = dict.fromkeys([*self.tags, *(t for d in self.droplets for t in d["tags"])])
                 return [{"name": name, "resources": {"count": 0}} for name in names]
+            case _:
+                return {
+                    "firewalls": self.firewalls,
+                    "reserved_ips": self.reserved_ips,
+                    "keys": self.keys,
+                    "projects": self.projects,
+                    "clusters": self.clusters,
+                }[parts[-1]]
 
     def _attached(self, droplet_id: int) -> list[dict[str, Any]]:
         droplet = next(d for d in self.droplets if d["id"] == droplet_id)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from pytest_droplet.audit import needed_facts, reading_plan
+from pytest_droplet.audit import facts_of_hosts, reading_plan
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.facts import Fact, all_facts
 from pytest_droplet.model import Probe, Section
@@ -186,7 +186,7 @@ def _check_page(base: str, forms: list[Check]) -> str:
 
 def _what_is_read(forms: list[Check]) -> list[str]:
     known = all_facts()
-    names = [n for n in (*needed_facts(forms), *forms[0].rows) if n in known]
+    names = [n for n in facts_of_hosts(forms) if n in known]
     if not names:
         return []
     lines = ["", "What is read", "------------", "", ".. list-table::", ""]

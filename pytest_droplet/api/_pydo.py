@@ -7,7 +7,6 @@ header says so.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
@@ -35,6 +34,7 @@ from pytest_droplet.api.client import (
     NoAnswerError,
     decode,
 )
+from pytest_droplet.api.deadline import POOLS, Deadline
 from pytest_droplet.redact import Secret, one_line, redact
 
 
@@ -78,6 +78,16 @@ class _Adapter(HTTPAdapter):
         self._answer_timeout = answer_timeout
         super().__init__(pool_maxsize=IN_FLIGHT)
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if proxy.lower().startswith("http"):  # for SOCKS it has connections of its own
+            manager.pool_classes_by_scheme = POOLS
+        return manager
+
     def send(  # noqa: PLR0917 the signature of requests
         self,
         request: requests.PreparedRequest,
@@ -87,24 +97,38 @@ class _Adapter(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        ends = time.monotonic() + self._answer_timeout
-        response = super().send(
-            request,
-            stream=stream,
-            timeout=timeout,
-            verify=verify,
-            cert=cert,
-            proxies=dict(proxies or {}),
-        )
+        with Deadline(self._answer_timeout) as deadline:
+            try:
+                response = super().send(
+                    request,
+                    stream=stream,
+                    timeout=timeout,
+                    verify=verify,
+                    cert=cert,
+                    proxies=dict(proxies or {}),
+                )
+                self._take(response)
+            except Exception:
+                if not deadline.passed:
+                    raise
+        if deadline.passed:
+            raise NoAnswerError(
+                f"the answer was not whole within {self._answer_timeout:g} s; check the network,"
+                " and the proxy if any",
+                again=False,
+            )
+        return response
+
+    def _take(self, response: requests.Response) -> None:
+        """Read the body into the response."""
         try:
-            response._content = self._read(response.raw, ends)  # noqa: SLF001 see the class
+            response._content = self._read(response.raw)  # noqa: SLF001 see the class
         except BaseException:
             response.close()
             raise
         response._content_consumed = True  # noqa: SLF001
-        return response
 
-    def _read(self, raw: Any, ends: float) -> bytes:
+    def _read(self, raw: Any) -> bytes:
         read = getattr(raw, "read1", raw.read)
         parts: list[bytes] = []
         size = 0
@@ -115,10 +139,6 @@ class _Adapter(HTTPAdapter):
                 if size > ANSWER_LIMIT_BYTES:
                     raise NoAnswerError(
                         f"the answer is longer than {ANSWER_LIMIT_BYTES >> 20} MiB", again=False
-                    )
-                if time.monotonic() > ends:
-                    raise NoAnswerError(
-                        f"the answer was not whole within {self._answer_timeout:g} s", again=False
                     )
         except urllib3.exceptions.ReadTimeoutError:
             raise NoAnswerError("the answer stalled; check the network") from None
@@ -134,7 +154,7 @@ def bounded_session(endpoint: str, answer_timeout: float) -> requests.Session:
 
     Args:
         endpoint: Where it will ask: a proxy of the environment is used for https alone.
-        answer_timeout: Seconds for one whole answer.
+        answer_timeout: Seconds for one whole answer, from the connect to its last byte.
     """
     session = requests.Session()
     session.auth = _NoNetrc()

@@ -13,9 +13,10 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -27,6 +28,8 @@ PER_PAGE = 200
 IN_FLIGHT = 8
 PER_MINUTE = 250
 LONGEST_WAIT_S = 60.0
+PATIENCE_S = 60.0
+"""Seconds after which what failed is not tried again."""
 ANSWER_LIMIT_BYTES = 64 * 2**20
 _SLOW_BELOW = PER_MINUTE // 5
 _SAID_FROM_S = 5.0
@@ -74,6 +77,16 @@ class Operation:
 
 OPERATIONS: Mapping[str, Operation] = {
     "droplets.list": Operation("/v2/droplets", "droplets", "droplet:read"),
+    "autoscalepools.list": Operation("/v2/droplets/autoscale", "autoscale_pools", "droplet:read"),
+    "autoscalepools.list_members": Operation(
+        "/v2/droplets/autoscale/{autoscale_pool_id}/members",
+        "droplets",
+        "droplet:read",
+        identity="droplet_id",
+    ),
+    "kubernetes.list_clusters": Operation(
+        "/v2/kubernetes/clusters", "kubernetes_clusters", "kubernetes:read"
+    ),
     "droplets.list_backup_policies": Operation(
         "/v2/droplets/backups/policies", "policies", "droplet:read", identity=None
     ),
@@ -130,6 +143,15 @@ def _query_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+@dataclass(slots=True)
+class _Waits:
+    """What is waited for of a path: pages that were read and are known, and who waits."""
+
+    done: int = 0
+    pages: int = 0
+    waiters: int = 0
+
+
 class Reader:
     """What every source of answers shares; a subclass says how one request is sent.
 
@@ -141,6 +163,36 @@ class Reader:
         self.endpoint = endpoint
         self.notice: Callable[[str], None] = notice or (lambda _: None)
         self.on_answer: Callable[[str, dict[str, Any], Any], None] | None = None
+        self._underway: dict[str, _Waits] = {}
+        self._counting = threading.Lock()
+
+    def underway(self) -> str:
+        """Return what is waited for: lists with their pages, in the order of the requests."""
+        with self._counting:
+            waits = [f"GET {p}: {w.done} of {w.pages}" for p, w in self._underway.items()]
+        more = f" and {len(waits) - 2} more" if len(waits) > 2 else ""
+        return f"{', '.join(waits[:2])}{more}" if waits else "the API"
+
+    @contextlib.contextmanager
+    def waiting(self, path: str, pages: int = 1, *, for_all: bool = True) -> Generator[_Waits]:
+        """Count the pages of a path as waited for, for as long as the block takes.
+
+        Args:
+            path: With the names of its parameters: lists of one path are counted together.
+            pages: How many are known to come.
+            for_all: Whether they are counted where somebody waits for the path already.
+        """
+        with self._counting:
+            waits = self._underway.setdefault(path, _Waits())
+            waits.pages += pages if for_all or not waits.waiters else 0
+            waits.waiters += 1
+        try:
+            yield waits
+        finally:
+            with self._counting:
+                waits.waiters -= 1
+                if not waits.waiters:
+                    del self._underway[path]
 
     @property
     def requests(self) -> int:
@@ -208,14 +260,19 @@ class Reader:
         where = f"GET {known.split(params)[0]}"
 
         def page(number: int) -> dict[str, Any]:
-            return self.get(operation, **params, page=number, per_page=per_page)
+            answer = self.get(operation, **params, page=number, per_page=per_page)
+            waits.done += 1
+            return answer
 
-        answers = [page(1)]
-        count = math.ceil(_total(answers[0], where) / per_page)
-        if count > 1:
-            with Workers(min(IN_FLIGHT, count - 1)) as workers:
-                asked = [workers.submit(page, number) for number in range(2, count + 1)]
-                answers += [answer.result() for answer in asked]
+        of_many = known.path != where.removeprefix("GET ")
+        with self.waiting(known.path, for_all=not of_many) as waits:
+            answers = [page(1)]
+            count = math.ceil(_total(answers[0], where) / per_page)
+            if count > 1:
+                waits.pages += count - 1
+                with Workers(min(IN_FLIGHT, count - 1)) as workers:
+                    asked = [workers.submit(page, number) for number in range(2, count + 1)]
+                    answers += [answer.result() for answer in asked]
         rows: dict[Any, Any] = {}
         for answer in answers:
             for identity, row in _rows(answer[known.key], known.identity, f"{where}: {known.key}"):
@@ -286,6 +343,7 @@ class SendingReader(Reader):
         super().__init__(endpoint, notice=notice)
         self._token = token
         self._sleep = sleep
+        self._clock = clock
         self._door = threading.BoundedSemaphore(IN_FLIGHT)
         self._pacer = _Pacer(sleep, clock, self.notice)
 
@@ -306,51 +364,76 @@ class SendingReader(Reader):
         known = OPERATIONS[operation]
         what = f"GET {known.split(params)[0]}"
         limited = broken = unanswered = 0
+        lost_s = 0.0
         while True:
-            try:
-                answer = self._one_request(operation, known, params)
-            except NoAnswerError as exc:
+            answer, took_s = self._one_request(operation, known, params)
+            lost_s += took_s
+            if isinstance(answer, NoAnswerError):
                 unanswered += 1
-                if exc.again and unanswered < _TRIES_UNANSWERED:
-                    self._sleep(1.0)
-                    continue
-                raise ApiError(self._shown(f"{what}: {exc}")) from None
-            if answer.status == 429:
+                again = answer.again and unanswered < _TRIES_UNANSWERED and lost_s < PATIENCE_S
+                if not again:
+                    raise ApiError(self._shown(f"{what}: {answer}"))
+                self._try_again(f"{what}: {answer}", 1.0, lost_s)
+            elif answer.status == 429:
                 limited += 1
                 self._wait_for_the_limit(what, answer, limited)
             elif answer.status >= 500:
                 broken += 1
-                if broken == _TRIES_BROKEN:
-                    raise self._refusal(what, known, answer)
-                self._sleep(float(2 ** (broken - 1)))
+                if broken == _TRIES_BROKEN or lost_s >= PATIENCE_S:
+                    raise self._refusal(what, known, answer, broken)
+                self._try_again(f"{what}: {answer.status}", float(2 ** (broken - 1)), lost_s)
             elif answer.status == 200:
                 return self._json(what, answer)
             else:
                 raise self._refusal(what, known, answer)
 
-    def _one_request(self, operation: str, known: Operation, params: dict[str, Any]) -> Answer:
+    def _one_request(
+        self, operation: str, known: Operation, params: dict[str, Any]
+    ) -> tuple[Answer | NoAnswerError, float]:
+        """Return the answer, or why there is none, and the seconds that it took once it was sent."""
         with self._door:
             self._pacer.before(known.path, known.per_minute)
-            answer = self._send(operation, params)
+            began = self._clock()
+            try:
+                answer = self._send(operation, params)
+            except NoAnswerError as exc:
+                return exc, self._clock() - began
+            took_s = self._clock() - began
         self._pacer.after(answer.headers)
-        return answer
+        return answer, took_s
+
+    def _try_again(self, why: str, after_s: float, lost_s: float) -> None:
+        """Wait before the next try; where the last ones took long, say that there is one."""
+        if lost_s > _SAID_FROM_S:
+            self.notice(self._shown(f"{why}; trying again"))
+        self._sleep(after_s)
 
     def _wait_for_the_limit(self, what: str, answer: Answer, times: int) -> None:
-        seconds = _number(answer.headers.get("retry-after"))
-        if seconds is None:
+        """Hold every thread for as long as a 429 asks, or a little longer each time.
+
+        Raises:
+            ApiError: The hour's requests are used up, or it was refused too often.
+        """
+        asked = _retry_after(answer.headers)
+        if asked is None and not _more_are_left(answer.headers):
             raise ApiError(
                 f"{what}: 429, the token's limit of requests per hour is used up; "
                 f"{_reset(answer.headers)}",
                 429,
             )
+        seconds = float(2**times) if asked is None else asked
         if seconds > LONGEST_WAIT_S or times >= _TRIES_LIMITED:
+            wait = "gives no time" if asked is None else f"asks to wait {seconds:.0f} s"
             raise ApiError(
-                f"{what}: 429, DigitalOcean asks to wait {seconds:.0f} s (refused {times} times); "
+                f"{what}: 429, DigitalOcean {wait} (refused {times} times); "
                 "is another program using the token? Run again later",
                 429,
             )
         if self._pacer.hold(seconds):
-            self.notice(f"DigitalOcean's limit per minute is reached: waiting {seconds:.0f} s")
+            why = (
+                "limit per minute is reached" if asked is not None else "limit: 429 without a time"
+            )
+            self.notice(f"DigitalOcean's {why}: waiting {seconds:.0f} s")
 
     def _json(self, what: str, answer: Answer) -> Any:
         if answer.body is None:
@@ -364,7 +447,7 @@ class SendingReader(Reader):
             )
         return answer.body
 
-    def _refusal(self, what: str, known: Operation, answer: Answer) -> ApiError:
+    def _refusal(self, what: str, known: Operation, answer: Answer, tries: int = 1) -> ApiError:
         body = answer.body if isinstance(answer.body, dict) else {}
         message = body.get("message")
         request_id = body.get("request_id") or answer.headers.get("x-request-id")
@@ -374,7 +457,7 @@ class SendingReader(Reader):
         if isinstance(request_id, str) and request_id:
             text += f" (request {one_line(request_id, 60)})"
         location = answer.headers.get("location")
-        text = self._shown(f"{text}; {_advice(answer.status, known.scope, location)}")
+        text = self._shown(f"{text}; {_advice(answer.status, known.scope, location, tries)}")
         kind = NotFoundError if answer.status == 404 else ApiError
         return kind(text, answer.status)
 
@@ -382,7 +465,7 @@ class SendingReader(Reader):
         return one_line(redact(text, () if self._token is None else (self._token,)), 500)
 
 
-def _advice(status: int, scope: str, location: str | None) -> str:
+def _advice(status: int, scope: str, location: str | None, tries: int) -> str:
     if status == 401:
         return "check that the token (DIGITALOCEAN_TOKEN, or doctl's) is valid and not expired"
     if status == 403:
@@ -396,7 +479,9 @@ def _advice(status: int, scope: str, location: str | None) -> str:
             "check DIGITALOCEAN_API_URL"
         )
     if status >= 500:
-        return f"tried {_TRIES_BROKEN} times; look at status.digitalocean.com and run again"
+        return (
+            f"tried {tries} time{'s' * (tries > 1)}; look at status.digitalocean.com and run again"
+        )
     return "check DIGITALOCEAN_API_URL"
 
 
@@ -407,6 +492,38 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return max(0.0, value) if math.isfinite(value) else None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that ``retry-after`` asks to wait, None where it does not tell.
+
+    It is a number of seconds or a date, which is held against the service's own clock where the
+    answer has that. Source: RFC 9110, 10.2.3 and 6.6.1.
+    """
+    text = headers.get("retry-after")
+    seconds = _number(text)
+    if seconds is None and (until := _date(text)) is not None:
+        now = _date(headers.get("date")) or datetime.now(UTC)
+        seconds = max(0.0, (until - now).total_seconds())
+    return seconds
+
+
+def _date(text: str | None) -> datetime | None:
+    """Return an HTTP date, None where a header has none."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except (ValueError, OverflowError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+def _more_are_left(headers: Mapping[str, str]) -> bool:
+    """Whether a 429 cannot be that of the hour: requests are left, or the reset is past.
+
+    Accounts saw both. Source: https://github.com/DNSControl/dnscontrol/issues/636
+    """
+    left, reset = (_number(headers.get(f"ratelimit-{name}")) for name in ("remaining", "reset"))
+    return bool(left) or (bool(reset) and reset is not None and reset <= time.time())
 
 
 def _reset(headers: Mapping[str, str]) -> str:
@@ -528,7 +645,7 @@ class ApiClient(SendingReader):
         endpoint: https, or http to this machine; with or without ``/v2``.
         connection_timeout: Seconds for the connection.
         read_timeout: Seconds without a byte.
-        answer_timeout: Seconds for one whole answer.
+        answer_timeout: Seconds for one whole answer, from the connect to its last byte.
         notice: Gets one line where the user waits.
         sleep: Waits, in seconds.
         clock: A clock that never goes back, in seconds.
@@ -544,7 +661,7 @@ class ApiClient(SendingReader):
         *,
         connection_timeout: float = 10.0,
         read_timeout: float = 30.0,
-        answer_timeout: float = 120.0,
+        answer_timeout: float = 60.0,
         notice: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -606,9 +723,18 @@ class ReplayClient(Reader):
 
 
 def recorded(answer: Any) -> Any:
-    """Return what a recording keeps of what ``on_answer`` got: JSON-able."""
+    """Return what a recording keeps of what ``on_answer`` got: JSON-able.
+
+    The template of an autoscale pool is left out: its ``user_data`` may hold any secret.
+    """
     if isinstance(answer, ApiError):
         return {"api_error": str(answer), "status": answer.status}
+    if isinstance(answer, dict) and isinstance(pools := answer.get("autoscale_pools"), list):
+        kept = [
+            {k: v for k, v in p.items() if k != "droplet_template"} if isinstance(p, dict) else p
+            for p in pools
+        ]
+        return {**answer, "autoscale_pools": kept}
     return answer
 
 

@@ -10,6 +10,8 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -17,8 +19,10 @@ from typing import Any, Literal, TypeVar
 from pytest_droplet.api.client import IN_FLIGHT, OPERATIONS, PER_PAGE, ApiError, Reader
 from pytest_droplet.api.workers import Workers
 from pytest_droplet.model import (
+    KUBERNETES,
     AccountKey,
     Address,
+    ApiList,
     Backup,
     BackupPolicy,
     Droplet,
@@ -91,13 +95,17 @@ class _Row:
     def absence(self, name: str) -> str:
         return "null" if name in self._data else "absent"
 
-    def _at(self, name: str) -> str:
+    def filled(self, name: str) -> bool:
+        """Whether it is there, and no empty text: a node without a Droplet yet has that."""
+        return self._data.get(name) not in (None, "")
+
+    def at(self, name: str) -> str:
         return f"{self._where}.{name}"
 
     def text(self, name: str) -> str:
         value = self._data.get(name)
         if not isinstance(value, str):
-            raise _wrong(self._at(name), value, "a text")
+            raise _wrong(self.at(name), value, "a text")
         return _clean(value)
 
     def text_or_none(self, name: str) -> str | None:
@@ -107,24 +115,24 @@ class _Row:
         """Return a text that is one word of letters, digits, ``_`` and ``-``."""
         value = self.text(name)
         if not _WORD.fullmatch(value):
-            raise _wrong(self._at(name), value, "a word")
+            raise _wrong(self.at(name), value, "a word")
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
         items = self._list(name)
         for value in items:
             if not isinstance(value, str):
-                raise _wrong(self._at(name), value, "a text")
+                raise _wrong(self.at(name), value, "a text")
         return tuple(_clean(value) for value in items)
 
     def number(self, name: str) -> int:
-        return _integer(self._data.get(name), self._at(name))
+        return _integer(self._data.get(name), self.at(name))
 
     def number_or_none(self, name: str) -> int | None:
         return self.number(name) if self.has(name) else None
 
     def numbers(self, name: str) -> tuple[int, ...]:
-        return tuple(_integer(value, self._at(name)) for value in self._list(name))
+        return tuple(_integer(value, self.at(name)) for value in self._list(name))
 
     def measure_or_none(self, name: str) -> float | None:
         value = self._data.get(name)
@@ -137,12 +145,12 @@ class _Row:
                     return measure
         except OverflowError:
             pass
-        raise _wrong(self._at(name), value, "a number")
+        raise _wrong(self.at(name), value, "a number")
 
     def truth(self, name: str) -> bool:
         value = self._data.get(name)
         if not isinstance(value, bool):
-            raise _wrong(self._at(name), value, "true or false")
+            raise _wrong(self.at(name), value, "true or false")
         return value
 
     def time(self, name: str) -> datetime:
@@ -153,22 +161,22 @@ class _Row:
                 return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
             except (ValueError, OverflowError):
                 pass
-        raise _wrong(self._at(name), value, "a date and time")
+        raise _wrong(self.at(name), value, "a date and time")
 
     def time_or_none(self, name: str) -> datetime | None:
         return self.time(name) if self.has(name) else None
 
     def row(self, name: str) -> _Row:
         """Return the object of this name, empty where it is absent."""
-        return _Row(self._data.get(name) if self.has(name) else {}, self._at(name))
+        return _Row(self._data.get(name) if self.has(name) else {}, self.at(name))
 
     def rows(self, name: str) -> tuple[_Row, ...]:
-        return tuple(_Row(value, self._at(name)) for value in self._list(name))
+        return tuple(_Row(value, self.at(name)) for value in self._list(name))
 
     def promised(self, name: str) -> tuple[_Row, ...]:
         """Return a list of which only null, and not its absence, says that there are none."""
         if name not in self._data:
-            raise _wrong(self._at(name), None, "a list")
+            raise _wrong(self.at(name), None, "a list")
         return self.rows(name)
 
     def others(self, known: Iterable[str]) -> tuple[str, ...]:
@@ -180,7 +188,7 @@ class _Row:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise _wrong(self._at(name), value, "a list")
+            raise _wrong(self.at(name), value, "a list")
         return value
 
 
@@ -282,7 +290,7 @@ def _ip(text: str, where: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 def _managed_by(tags: tuple[str, ...], image: Image) -> str | None:
     """Only what DigitalOcean itself sets: a bare tag ``k8s`` may be anybody's own cluster."""
     if any(_KUBERNETES.fullmatch(tag) for tag in tags):
-        return "DigitalOcean Kubernetes"
+        return KUBERNETES
     return "DigitalOcean" if image.type == "admin" else None
 
 
@@ -430,32 +438,24 @@ def address_for(droplet: Droplet, kind: AddressKind) -> str | None:
 
 
 def read_inventory(
-    client: Reader,
-    selection: Selection,
-    *,
-    now: datetime,
-    reserved: bool = False,
-    settle: bool = False,
-    volume_snapshots: bool = False,
+    client: Reader, selection: Selection, *, now: datetime, reserved: bool = False
 ) -> WiderInventory:
-    """Read the whole account, with the fewest requests that answer what the checks ask.
+    """Read what is needed to tell which Droplets are meant and where they are reached.
 
-    The lists are read at the same time. What is asked Droplet by Droplet is asked of selected
-    ones alone, and only where the lists of the account decide nothing.
+    The lists are read at the same time: Droplets, GPU Droplets, autoscale pools with their
+    members, DOKS clusters; reserved IPs and projects where they are asked for.
 
     Args:
         client: Where the answers come from.
         selection: Which Droplets the run is about.
         now: The time of the readings.
         reserved: Also list the reserved IPs, which makes them ``reserved`` among the addresses.
-        settle: Read the firewalls again :data:`SETTLE_S` seconds later where one is still
-            applying changes to a selected Droplet. Nothing is waited for in a replay.
-        volume_snapshots: Also list the snapshots of volumes, where a selected Droplet has one.
 
     Returns:
-        The inventory. A list that could not be read is missing with its reason. ``backups`` has
-        an entry for each Droplet whose backups are known, an empty one where it is known that
-        there are none: no entry means not observed.
+        The inventory, in which every list of :data:`~pytest_droplet.model.API_LISTS` is missing:
+        :func:`read_lists` reads them. Where pools or clusters could not be read their Droplets
+        look like any other: ``notes`` says so, of clusters only where the token does not see
+        tags, which name a node's cluster as well.
 
     Raises:
         ApiError: The Droplets could not be listed; or the projects, or the reserved IPs, where
@@ -463,33 +463,59 @@ def read_inventory(
         SelectionError: The token does not see what a selector asks for.
     """
     with Workers(2 * IN_FLIGHT) as workers:
-        inquiry = _Inquiry(client, selection, now, workers)
-        inventory = inquiry.run(reserved=reserved)
-        if volume_snapshots:
-            inventory = inquiry.with_snapshots(inventory)
-        return inquiry.with_settled(inventory) if settle else inventory
+        return _Inquiry(client, now, workers).select(selection, reserved=reserved)
+
+
+def read_lists(
+    client: Reader, inventory: WiderInventory, lists: Iterable[ApiList]
+) -> WiderInventory:
+    """Read lists of the account, with the fewest requests that answer what the checks ask.
+
+    The lists are read at the same time. What is asked Droplet by Droplet is asked of selected
+    ones alone, and only where no list of the account tells it.
+
+    Args:
+        client: Where the answers come from: the one that read the inventory.
+        inventory: Of :func:`read_inventory`.
+        lists: Which to read; what they rest on is read with them. ``firewalls_again`` waits
+            :data:`SETTLE_S` seconds where a firewall is still applying changes to a selected
+            Droplet (not in a replay); ``volume_snapshots`` are listed where one has a volume.
+
+    Returns:
+        The inventory with the lists. One that could not be read is missing with its reason.
+        ``backups`` has an entry for each Droplet whose backups are known, an empty one where it
+        is known that there are none: no entry means not observed.
+    """
+    wanted = {more for name in lists for more in (name, *_RESTS_ON.get(name, ()))}
+    if not wanted:
+        return inventory
+    with Workers(2 * IN_FLIGHT) as workers:
+        return _Inquiry(client, inventory.read_at, workers).lists(inventory, wanted)
+
+
+_RESTS_ON: Mapping[ApiList, tuple[ApiList, ...]] = {
+    "firewalls_again": ("firewalls",),
+    "enabled_at": ("backup_policies", "backups"),
+}
+_NOT_ASKED = "not asked: no selected check needs it"
 
 
 class _Inquiry:
     """One reading of the account."""
 
-    def __init__(
-        self, client: Reader, selection: Selection, now: datetime, workers: Workers
-    ) -> None:
+    def __init__(self, client: Reader, now: datetime, workers: Workers) -> None:
         self._client = client
-        self._selection = selection
         self._now = now
         self._workers = workers
 
-    def run(self, *, reserved: bool) -> WiderInventory:
+    def select(self, selection: Selection, *, reserved: bool) -> WiderInventory:
         start = self._workers.submit
         plain = start(self._client.pages, "droplets.list")
         gpus = start(self._client.pages, "droplets.list", type="gpus")
-        listing_firewalls = start(self._list, "firewalls.list", parse_firewall)
-        listing_policies = start(self._policies)
-        keys = start(self._list, "ssh_keys.list", parse_key)
+        listing_pools = start(self._pools)
+        listing_nodes = start(self._nodes)
         ips = start(self._client.pages, "reserved_ips.list") if reserved else None
-        projects = start(self._projects) if self._selection.needs_projects else None
+        projects = start(self._projects) if selection.needs_projects else None
 
         droplets = self._visible([*plain.result(), *gpus.result()])
         if ips is not None:
@@ -497,34 +523,79 @@ class _Inquiry:
         if projects is not None:
             names = projects.result()
             droplets = [replace(d, project=names.get(d.urn)) for d in droplets]
-        chosen = [d for d in droplets if self._selection.matches(d)]
-        ours = [d for d in chosen if d.managed_by is None]
+        pools, nodes, notes = self._managed(droplets, listing_pools, listing_nodes)
+        droplets = [
+            replace(
+                d,
+                pool=pools.get(d.id),
+                managed_by=KUBERNETES if d.id in nodes else d.managed_by,
+            )
+            for d in droplets
+        ]
 
-        policies = listing_policies.result()
-        backups = self._backups(droplets, ours, policies)
-        firewalls = listing_firewalls.result()
-        attached = self._attached(ours, firewalls)
-        enabled_at = self._enabled_at(ours, policies, backups)
+        def unasked(source: str) -> Reading[Any]:
+            return Reading(source, self._now, missing=_NOT_ASKED)
+
         return WiderInventory(
             read_at=self._now,
             endpoint=self._client.endpoint,
             droplets=tuple(droplets),
-            selected=tuple(d.id for d in chosen),
-            firewalls=firewalls,
-            keys=keys.result(),
-            backup_policies=policies,
-            backups=backups,
-            attached=attached,
-            enabled_at=enabled_at,
+            selected=tuple(d.id for d in droplets if selection.matches(d)),
+            firewalls=unasked("GET /v2/firewalls"),
+            keys=unasked("GET /v2/account/keys"),
+            backup_policies=unasked("GET /v2/droplets/backups/policies"),
+            backups=unasked(_IMAGES),
             requests=self._client.requests,
+            notes=notes,
         )
 
-    def with_snapshots(self, inventory: WiderInventory) -> WiderInventory:
-        """Add the snapshots of volumes; none are asked for where no Droplet has a volume."""
-        if not any(d.volume_ids for d in inventory.selection if d.managed_by is None):
-            return inventory
-        listed = self._list("snapshots.list", parse_volume_snapshot, resource_type="volume")
-        return self._counted(replace(inventory, volume_snapshots=listed))
+    def _managed(
+        self,
+        droplets: Iterable[Droplet],
+        listing_pools: Future[dict[int, str]],
+        listing_nodes: Future[frozenset[int]],
+    ) -> tuple[Mapping[int, str], AbstractSet[int], tuple[str, ...]]:
+        """Return pools by member, the nodes of clusters, and what is not known of either."""
+        pools: Mapping[int, str] = {}
+        nodes: AbstractSet[int] = frozenset()
+        notes = []
+        try:
+            pools = listing_pools.result()
+        except ApiError as exc:
+            notes.append(f"members of autoscale pools look like any Droplet: {exc}")
+        try:
+            nodes = listing_nodes.result()
+        except ApiError as exc:
+            if any("tags" in d.hidden for d in droplets):
+                notes.append(f"nodes of DOKS may look like any Droplet: {exc}")
+        return pools, nodes, tuple(notes)
+
+    def lists(self, inventory: WiderInventory, wanted: AbstractSet[ApiList]) -> WiderInventory:
+        ours = [d for d in inventory.selection if d.managed_by is None]
+        start = self._workers.submit
+        reading: dict[ApiList, Future[Any]] = {}
+        if "firewalls" in wanted:
+            reading["firewalls"] = start(self._list, "firewalls.list", parse_firewall)
+        if "keys" in wanted:
+            reading["keys"] = start(self._list, "ssh_keys.list", parse_key)
+        if "backup_policies" in wanted:
+            reading["backup_policies"] = start(self._policies)
+        if "volume_snapshots" in wanted and any(d.volume_ids for d in ours):
+            reading["volume_snapshots"] = start(
+                self._list, "snapshots.list", parse_volume_snapshot, resource_type="volume"
+            )
+        found: dict[str, Any] = {}
+        if "backups" in wanted:
+            kept = [d for d in ours if d.pool is None]
+            found["backups"] = self._backups(list(inventory.droplets), kept)
+            if "enabled_at" in wanted:
+                policies = reading["backup_policies"].result()
+                found["enabled_at"] = self._enabled_at(kept, policies, found["backups"])
+        if "firewalls" in wanted:
+            found["attached"] = self._attached(ours, reading["firewalls"].result())
+        found |= {name: future.result() for name, future in reading.items()}
+        inventory = self._counted(replace(inventory, **found))
+        return self.with_settled(inventory) if "firewalls_again" in wanted else inventory
 
     def with_settled(self, inventory: WiderInventory) -> WiderInventory:
         """Add the firewalls as they are later, where one has not applied all changes yet."""
@@ -570,14 +641,17 @@ class _Inquiry:
         self, droplets: Iterable[Droplet], operation: str, parse: Callable[[Any], T]
     ) -> dict[int, Reading[tuple[T, ...]]]:
         """Ask about each of some Droplets."""
-        asked = {
-            d.id: self._workers.submit(self._list, operation, parse, droplet_id=d.id)
-            for d in droplets
-        }
-        if len(asked) > PER_PAGE:
-            path = OPERATIONS[operation].path
-            self._client.notice(f"asking GET {path} for each of {len(asked)} droplets")
-        return {droplet_id: future.result() for droplet_id, future in asked.items()}
+        each, path = list(droplets), OPERATIONS[operation].path
+        if not each:
+            return {}
+        if len(each) > PER_PAGE:
+            self._client.notice(f"asking GET {path} for each of {len(each)} droplets")
+        with self._client.waiting(path, len(each)):
+            asked = {
+                d.id: self._workers.submit(self._list, operation, parse, droplet_id=d.id)
+                for d in each
+            }
+            return {droplet_id: future.result() for droplet_id, future in asked.items()}
 
     def _visible(self, rows: list[Any]) -> list[Droplet]:
         """Parse the Droplets and settle what the token does not see of them, by id."""
@@ -610,6 +684,35 @@ class _Inquiry:
             },
         )
 
+    def _pools(self) -> dict[int, str]:
+        """Return the name of the autoscale pool by the id of the member."""
+        listed = []
+        for row in self._client.pages("autoscalepools.list"):
+            pool = _Row(row, "GET /v2/droplets/autoscale: autoscale_pools[]")
+            members = self._workers.submit(
+                self._client.pages,
+                "autoscalepools.list_members",
+                autoscale_pool_id=_uuid(pool),
+            )
+            listed.append((pool.text("name"), members))
+        where = "GET /v2/droplets/autoscale/{id}/members: droplets[]"
+        return {
+            _Row(row, where).number("droplet_id"): name
+            for name, members in listed
+            for row in members.result()
+        }
+
+    def _nodes(self) -> frozenset[int]:
+        """Return the ids of the Droplets that are nodes of DOKS clusters."""
+        where = "GET /v2/kubernetes/clusters: kubernetes_clusters[]"
+        nodes = (
+            node
+            for row in self._client.pages("kubernetes.list_clusters")
+            for pool in _Row(row, where).rows("node_pools")
+            for node in pool.rows("nodes")
+        )
+        return frozenset(n.number("droplet_id") for n in nodes if n.filled("droplet_id"))
+
     def _projects(self) -> dict[str, str]:
         """Return the name of the project by the URN of the resource."""
         where = "GET /v2/projects: projects[]"
@@ -628,33 +731,37 @@ class _Inquiry:
     def _attached(
         self, droplets: list[Droplet], firewalls: Reading[tuple[Firewall, ...]]
     ) -> dict[int, Reading[tuple[Firewall, ...]]]:
+        """Return what the list does not tell: by its own answer where tags are hidden.
+
+        Where they are seen the list names every Droplet of a firewall: one that it does not name
+        has none. So has each where the account has no firewall.
+        """
         if firewalls.value is None:
             return {}
+        blind = [d for d in droplets if "tags" in d.hidden]
+        if firewalls.value and blind:
+            return self._each(blind, "droplets.list_firewalls", parse_firewall)
         ids = {i for firewall in firewalls.value for i in firewall.droplet_ids}
         tags = {tag for firewall in firewalls.value for tag in firewall.tags}
-        open_ones = [
-            d
-            for d in droplets
-            if "tags" in d.hidden or (d.id not in ids and tags.isdisjoint(d.tags))
-        ]
-        if not firewalls.value:
-            return {d.id: firewalls for d in open_ones}
-        return self._each(open_ones, "droplets.list_firewalls", parse_firewall)
+        none: Reading[tuple[Firewall, ...]] = replace(firewalls, value=())
+        return {d.id: none for d in droplets if d.id not in ids and tags.isdisjoint(d.tags)}
 
     def _backups(
         self,
         droplets: list[Droplet],
         ours: list[Droplet],
-        policies: Reading[Mapping[int, BackupPolicy]],
     ) -> Reading[Mapping[int, tuple[Backup, ...]]]:
-        """Join the images of the account, or ask Droplet by Droplet where that is less."""
+        """Join the images of the account, or ask Droplet by Droplet where that is less.
+
+        A Droplet whose ``backup_ids`` are seen to be empty has no backup, whatever its policy.
+        """
         images = sum(len(d.backup_ids) for d in droplets)
         listing = sum(1 for d in ours if d.backup_ids) > math.ceil(images / PER_PAGE)
         source = _IMAGES if listing else "GET /v2/droplets/{id}/backups"
         known, missing = self._join_images(droplets) if listing else ({}, None)
         asked = []
         for d in ours:
-            if d.backup_ids or _backups_are_on(d, policies) or "backup_ids" in d.hidden:
+            if d.backup_ids or not d.hidden.isdisjoint(_OF_IMAGES):
                 asked += [d] if d.id not in known else []
             else:
                 known[d.id] = ()
@@ -702,6 +809,9 @@ class _Inquiry:
 
 
 _BACKUPS = "droplets.list_backups"
+_OF_IMAGES = frozenset(
+    {"backup_ids", "image"}
+)  # one scope: where the image is hidden, so are they
 _IMAGES = "GET /v2/images?private=true"
 
 
@@ -728,10 +838,11 @@ def _latest(moments: Iterable[datetime | None]) -> datetime | None:
     return max((moment for moment in moments if moment is not None), default=None)
 
 
-def _uuid(project: _Row) -> str:
-    text = project.text("id")
+def _uuid(row: _Row) -> str:
+    """Return the id of a row, which becomes part of a path."""
+    text = row.text("id")
     if not _UUID.fullmatch(text):
-        raise _wrong("GET /v2/projects: projects[].id", text, "a UUID")
+        raise _wrong(row.at("id"), text, "a UUID")
     return text
 
 

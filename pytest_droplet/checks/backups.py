@@ -203,7 +203,6 @@ def test_backup_policy_meets_the_requirement(
     profile="extended",
     guide=1,
     references=f"{_BACKUPS}; {_SNAPSHOTS}",
-    rows=("droplet_disks",),
 )
 def test_attached_volumes_have_recent_snapshots(
     droplet: Droplet,
@@ -252,6 +251,11 @@ def test_attached_volumes_have_recent_snapshots(
 def _only_ours(droplet: Droplet) -> None:
     if droplet.managed_by is not None:
         not_applicable(f"{droplet.name} is managed by {droplet.managed_by}")
+    if droplet.pool is not None:
+        not_applicable(
+            f"{droplet.name} is a member of the autoscale pool {droplet.pool}, whose template has"
+            " no backups"
+        )
 
 
 def _need_a_backup(

@@ -40,7 +40,6 @@ _CIS_ACTIVE = (
 )
 _IMAGES_WITHOUT_DHCP = frozenset({"base", "snapshot", "backup", "admin"})
 _HOST = "droplet_host_firewall"
-_STAND_IN = (_HOST, "droplet_firewall_manager")
 _SERVICES = {
     21: "FTP",
     23: "Telnet",
@@ -90,7 +89,8 @@ _SERVICES = {
     profile="droplet",
     guide=2,
     references=f"{_GUIDE.format(2)}; {_LIMITS}",
-    rows=(_HOST,),
+    may_use=(_HOST,),
+    api=("firewalls",),
 )
 def test_account_has_a_cloud_firewall(droplet_account: Account) -> None:
     """The account has at least one Cloud Firewall.
@@ -136,7 +136,6 @@ def test_account_has_a_cloud_firewall(droplet_account: Account) -> None:
     profile="droplet",
     guide=3,
     references=f"{_GUIDE.format(3)}; {_LIMITS}",
-    rows=_STAND_IN,
 )
 def test_a_cloud_firewall_is_connected_to_the_droplet(
     droplet: Droplet,
@@ -176,7 +175,6 @@ def test_a_cloud_firewall_is_connected_to_the_droplet(
     guide=2,
     references=f"{_GUIDE.format(2)}; {_RULES}",
     depends_on=("firewall.cloud-attached",),
-    rows=_STAND_IN,
 )
 def test_attached_firewall_has_inbound_rules(droplet_cloud_firewalls: CloudFirewalls) -> None:
     """The attached firewall has inbound rules.
@@ -206,7 +204,6 @@ def test_attached_firewall_has_inbound_rules(droplet_cloud_firewalls: CloudFirew
     guide=2,
     references=_RULES,
     depends_on=("firewall.cloud-attached",),
-    rows=_STAND_IN,
     without_host=True,
 )
 def test_ssh_is_not_open_to_the_whole_internet(
@@ -249,7 +246,6 @@ def test_ssh_is_not_open_to_the_whole_internet(
     guide=2,
     references=_RULES,
     depends_on=("firewall.cloud-attached",),
-    rows=_STAND_IN,
 )
 def test_database_and_admin_ports_are_not_open_to_the_world(
     droplet_cloud_firewalls: CloudFirewalls, droplet_settings: Settings
@@ -283,7 +279,6 @@ def test_database_and_admin_ports_are_not_open_to_the_world(
     guide=2,
     references=_RULES,
     depends_on=("firewall.cloud-attached",),
-    rows=_STAND_IN,
 )
 def test_no_rule_opens_every_port_to_the_world(droplet_cloud_firewalls: CloudFirewalls) -> None:
     """No rule opens every port to the world.
@@ -313,7 +308,6 @@ def test_no_rule_opens_every_port_to_the_world(droplet_cloud_firewalls: CloudFir
     guide=3,
     references="https://docs.digitalocean.com/reference/api/ (GET /v2/firewalls)",
     depends_on=("firewall.cloud-attached",),
-    rows=_STAND_IN,
 )
 def test_firewall_changes_are_applied(
     droplet_cloud_firewalls: CloudFirewalls, droplet_cloud_changes: CloudChanges

@@ -50,6 +50,7 @@ _SIGNATURES = (
     profile="droplet",
     guide=7,
     references=f"{_GUIDE}; https://docs.digitalocean.com/reference/api/ (GET /v2/account/keys)",
+    api=("keys",),
 )
 def test_account_has_an_ssh_key(droplet_account: Account) -> None:
     """The account has at least one SSH key.

@@ -92,6 +92,7 @@ def test_every_authorized_key_is_known(
     guide=8,
     references=_GUIDE,
     rows=("droplet_authorized_keys",),
+    api=("keys",),
 )
 def test_every_account_key_is_on_some_droplet(droplet_account: Account) -> None:
     """Every SSH key of the account is on some Droplet.

@@ -16,6 +16,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_droplet.model import (
+    API_LISTS,
+    ApiList,
     Droplet,
     Evidence,
     HostReading,
@@ -37,9 +39,11 @@ F = TypeVar("F", bound=Callable[["Observation"], Any])
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A registered fact: how a person would read it, and what the host script needs for it.
+    """A registered fact: how a person would read it, and what must be read for it.
 
     A fact with sections or probes is one of the host; one without is drawn from the API alone.
+    ``may_use`` names facts of the host that it looks at where the host is read anyway; ``api``
+    the lists of the API that it, or a fact that it reads, looks at.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Fact:
     sections: tuple[Section, ...] = ()
     probes: tuple[Probe, ...] = ()
     row: Callable[[Any], Any] | None = None
+    may_use: tuple[str, ...] = ()
+    api: tuple[ApiList, ...] = ()
 
     @property
     def of_host(self) -> bool:
@@ -139,6 +145,15 @@ class Account:
     now: datetime
 
 
+def unread_rows(when: datetime, reason: str) -> dict[str, Reading[Any]]:
+    """Return the rows of a Droplet whose host nobody read: each is missing, for this reason."""
+    return {
+        fact.name: Reading(fact.source, when, missing=reason)
+        for fact in all_facts().values()
+        if fact.row is not None
+    }
+
+
 _facts: dict[str, Fact] = {}
 
 
@@ -148,6 +163,8 @@ def fact(
     sections: tuple[Section, ...] = (),
     probes: tuple[Probe, ...] = (),
     row: Callable[[Any], Any] | None = None,
+    may_use: tuple[str, ...] = (),
+    api: tuple[ApiList, ...] = (),
 ) -> Callable[[F], F]:
     """Register a function as the fact of its name.
 
@@ -157,9 +174,14 @@ def fact(
         probes: What it needs observed from the auditor's side.
         row: Makes JSON-able data of the value, which is kept for every Droplet until the end of
             the run, for the checks that judge the account as a whole. No key material in it.
+        may_use: Names of facts of the host that it reads, but can do without: what they need is
+            read where the host is read anyway.
+        api: Lists of the API that it looks at in ``observation.inventory``, and those of the
+            facts that it reads: no other list is asked for.
 
     Raises:
-        ValueError: Two facts have one name, or it does not start with ``droplet_``.
+        ValueError: Two facts have one name, it does not start with ``droplet_``, or there is no
+            such list.
     """
 
     def register(function: F) -> F:
@@ -167,13 +189,18 @@ def fact(
         if not name.startswith("droplet_"):
             msg = f"fact {name!r}: its name must start with 'droplet_'"
             raise ValueError(msg)
+        if strange := set(api) - set(API_LISTS):
+            msg = f"fact {name!r}: {min(strange)!r} is no list of the API: {', '.join(API_LISTS)}"
+            raise ValueError(msg)
         known = _facts.get(name)
         if known is not None and known.read.__code__.co_filename != function.__code__.co_filename:
             msg = f"fact {name!r} is already defined in {known.read.__module__}"
             raise ValueError(msg)
         probe_sections = tuple(s for p in probes for s in p.sections)
         doc = function.__doc__ or ""
-        _facts[name] = Fact(name, source, function, doc, sections + probe_sections, probes, row)
+        _facts[name] = Fact(
+            name, source, function, doc, sections + probe_sections, probes, row, may_use, api
+        )
         return function
 
     return register

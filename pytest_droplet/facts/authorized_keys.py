@@ -193,7 +193,12 @@ def _rows(keys: AuthorizedKeys) -> list[dict[str, Any]]:
     return rows + [{"unread": path} for path in keys.unread]
 
 
-@fact("authorized_keys files of every account, by sshd -T", sections=(KEYS,), row=_rows)
+@fact(
+    "authorized_keys files of every account, by sshd -T",
+    sections=(KEYS,),
+    row=_rows,
+    api=("keys",),  # the record names the account's key beside each row
+)
 def droplet_authorized_keys(observation: Observation) -> AuthorizedKeys:
     """Every authorized key on the host: user, file, line, type, fingerprints, options."""
     return parse_authorized_keys(observation.section(KEYS.name).stdout)

@@ -92,7 +92,7 @@ class Backups:
         return f"{text}{size}; by what the API lists, no restore was tried"
 
 
-@fact(_POLICIES)
+@fact(_POLICIES, api=("backup_policies", "backups"))
 def droplet_backup_status(observation: Observation) -> BackupStatus:
     """Return whether backups are on, by the policy or by the Droplet's features.
 
@@ -120,7 +120,7 @@ def droplet_backup_status(observation: Observation) -> BackupStatus:
     return BackupStatus(policy.enabled, policy, _interval(policy, inventory.backups, droplet.id))
 
 
-@fact("GET /v2/images?private=true")
+@fact("GET /v2/images?private=true", api=("backups", "enabled_at"))
 def droplet_backups(observation: Observation) -> Backups:
     """Return the backups that exist, newest first."""
     inventory, droplet_id = observation.inventory, observation.droplet.id

@@ -299,7 +299,10 @@ class StandIn:
         return one_line(self.reason)
 
 
-@fact("accept_host_firewall of the settings; the host's own firewall")
+@fact(
+    "accept_host_firewall of the settings; the host's own firewall",
+    may_use=("droplet_host_firewall", "droplet_firewall_manager"),
+)
 def droplet_firewall_stand_in(observation: Observation) -> StandIn:
     """Return whether the host's firewall stands in; the host is asked only where that may be."""
     if not observation.settings.accept_host_firewall:
@@ -314,7 +317,7 @@ def droplet_firewall_stand_in(observation: Observation) -> StandIn:
     return StandIn(accepted, f"the host's own firewall: {firewall}; {manager}")
 
 
-@fact("GET /v2/firewalls; GET /v2/droplets/{id}/firewalls")
+@fact("GET /v2/firewalls; GET /v2/droplets/{id}/firewalls", api=("firewalls",))
 def droplet_cloud_firewalls(observation: Observation) -> CloudFirewalls:
     """Return the Cloud Firewalls of the Droplet, attached directly or by a tag.
 
@@ -350,7 +353,10 @@ def droplet_cloud_firewalls(observation: Observation) -> CloudFirewalls:
     )
 
 
-@fact("GET /v2/firewalls: status and pending_changes, twice where changes wait")
+@fact(
+    "GET /v2/firewalls: status and pending_changes, twice where changes wait",
+    api=("firewalls", "firewalls_again"),
+)
 def droplet_cloud_changes(observation: Observation) -> CloudChanges:
     """Return whether the Droplet's Cloud Firewalls have applied their changes."""
     inventory = observation.inventory

@@ -124,6 +124,7 @@ def _row(exposed: ExposedPorts) -> list[Mapping[str, Any]]:
     "/proc/net/tcp, tcp6, udp, udp6; nft -j list ruleset; iptables-save; GET /v2/firewalls",
     sections=(LISTENERS, NFT, IPTABLES, ADDRESSES),
     row=_row,
+    api=("firewalls",),
 )
 def droplet_exposed_ports(observation: Observation) -> ExposedPorts:
     """Which ports can be reached from the internet and from the VPC.

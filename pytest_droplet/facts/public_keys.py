@@ -67,7 +67,7 @@ class AccountKeys:
         return f"{len(self.keys)} account keys: {names}{more}" if self.keys else "no account key"
 
 
-@fact("GET /v2/account/keys")
+@fact("GET /v2/account/keys", api=("keys",))
 def droplet_account_keys(observation: Observation) -> AccountKeys:
     """The SSH keys of the account, by fingerprint."""
     return account_keys(observation.inventory.keys.get())

@@ -99,7 +99,11 @@ def parse_partitions(text: str) -> Disks:
     return Disks(tuple(name for name in names if _VOLUME.fullmatch(name)))
 
 
-@fact(f"GET /v2/droplets: volume_ids; {_SNAPSHOTS}")
+@fact(
+    f"GET /v2/droplets: volume_ids; {_SNAPSHOTS}",
+    may_use=("droplet_disks",),
+    api=("volume_snapshots",),
+)
 def droplet_volumes(observation: Observation) -> Volumes:
     """Return the volumes of the Droplet with their snapshots.
 

@@ -284,6 +284,8 @@ def _changes(page: PageData) -> dict[str, Any] | None:
         "between": time_between(base.get("recorded_at"), page.judged_at),
         "came": list(base.get("droplets_added") or ())[:_TABLE_ROWS],
         "went": list(base.get("droplets_gone") or ())[:_TABLE_ROWS],
+        "ephemeral_came": len(base.get("ephemeral_added") or ()),
+        "ephemeral_went": len(base.get("ephemeral_gone") or ()),
     }
 
 

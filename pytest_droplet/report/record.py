@@ -154,6 +154,7 @@ def droplet_line(
             {"ip": a.ip, "version": a.version, "kind": a.kind} for a in droplet.addresses
         ],
         "status": droplet.status,
+        "ephemeral": droplet.ephemeral,
         "distribution": distribution,
         "coverage": host.state,
         "reason": redact(host.reason),

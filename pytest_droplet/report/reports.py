@@ -116,7 +116,8 @@ class Reports:
         lines = [
             f"droplets: {selector}: {chosen} of {known} Droplets ({where}); profile {profile}"
         ]
-        lines += [f"droplets: {note}" for note in audit.hosts.notes]
+        notes = (*audit.inventory.notes, *audit.hosts.notes)
+        lines += [f"droplets: {note}" for note in notes]
         if gates := gates_from_ini(self._options):
             lines.append(f"droplets: gate set by a file of the project: {gates}")
         return lines

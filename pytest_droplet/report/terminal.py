@@ -179,12 +179,20 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
         yield Text(text, _RED)
     seen = summary.coverage
     if seen.not_read:
-        yield Text("coverage: no selected check reads a host")
+        yield Text(f"coverage: no selected check reads a host{_ephemeral(seen)}")
         return
     parts = [f"{seen.reached} of {seen.due} Droplets reached"]
     parts += [f"{n} {word}" for n, word in ((seen.off, "off"), (seen.not_ours, "not ours")) if n]
     need = f" (at least {seen.required} % is asked for)" if seen.short else ""
-    yield Text(f"coverage: {', '.join(parts)}: {seen}{need}", _RED if seen.short else {})
+    text = f"coverage: {', '.join(parts)}: {seen}{need}{_ephemeral(seen)}"
+    yield Text(text, _RED if seen.short else {})
+
+
+def _ephemeral(seen: Coverage) -> str:
+    """Return how many Droplets come and go by themselves; empty where none does."""
+    if not seen.ephemeral:
+        return ""
+    return f"; {seen.ephemeral} of {seen.in_scope} are of a pool or cluster (ephemeral)"
 
 
 def _unreachable(summary: Summary) -> Iterator[Line]:
@@ -229,6 +237,9 @@ def _changes(summary: Summary, width: int) -> Iterator[Text]:
     for key, word in (("droplets_added", "came"), ("droplets_gone", "gone")):
         if names := changes[key]:
             parts.append(f"{word}: {_listed(names)}")
+    for key, word in (("ephemeral_added", "came"), ("ephemeral_gone", "gone")):
+        if names := changes.get(key):
+            parts.append(f"{len(names)} ephemeral {word}")
     between = time_between(changes["recorded_at"], summary.judged_at)
     since = f"since {changes['recorded_at']}" + f", {between} before" * bool(between)
     yield Text(_cut(_one_line(f"{since}: {', '.join(parts)}"), width))

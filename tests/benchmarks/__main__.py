@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_droplet.api.client import PER_MINUTE
 from tests.benchmarks import link
 from tests.benchmarks.addresses import address
 from tests.benchmarks.counters import Counters
@@ -253,7 +254,11 @@ def sizes(bench: Bench, counts: Sequence[int], most_ordinary: int) -> None:
         c = whole[n].counted
         _say(
             f"  logins per Droplet {c['logins'] / n:.3f} (bar 1), other connections"
-            f" {(c['connections'] - c['logins']) / n:.3f} (bar 2), API requests {c['requests']}"
+            f" {(c['connections'] - c['logins']) / n:.3f} (bar 2)"
+        )
+        _say(
+            f"  API requests {c['requests']}: {c['requests'] / PER_MINUTE:.2f} of the"
+            f" {PER_MINUTE} that the client sends in a minute"
         )
         if n <= most_ordinary:
             verdict_cost(bench, n)

@@ -14,18 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pytest_droplet.api.inventory import read_inventory
-from pytest_droplet.audit import needed_facts, reading_plan
+from pytest_droplet.audit import facts_of_hosts, reading_plan
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection import identity, script
 from pytest_droplet.connection.testinfra import ASKED_BY_ALL
 from pytest_droplet.facts import Observation
 from pytest_droplet.model import HostReading, Inventory, Section
-from pytest_droplet.selection import parse_selectors
 from pytest_droplet.settings import Settings
 from pytest_droplet.testing import Cloud
 from tests.benchmarks import suite
 from tests.benchmarks.addresses import FIRST_ID, address
+from tests.support.accounts import read_account
 from tests.support.ssh_server import framed
 
 PROFILE = "droplet"
@@ -62,7 +61,7 @@ def cloud(count: int) -> Cloud:
 
 def inventory(count: int) -> Inventory:
     """Return what is known of the account, read in memory."""
-    return read_inventory(cloud(count).client(), parse_selectors(["all"]), now=datetime.now(UTC))
+    return read_account(cloud(count).client(), now=datetime.now(UTC))
 
 
 @cache
@@ -75,9 +74,7 @@ def checks() -> tuple[Check, ...]:
 def sections() -> tuple[Section, ...]:
     """Return what the script of the profile reads."""
     chosen = [c for c in shipped().values() if PROFILE in c.profiles]
-    rows = [name for c in chosen for name in c.rows]
-    names = ("droplet_os_release", *rows, *needed_facts(chosen))
-    return reading_plan(names, probe=True)[0]
+    return reading_plan(("droplet_os_release", *facts_of_hosts(chosen)), probe=True)[0]
 
 
 def answer(sent: bytes, index: int) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.api.inventory import read_inventory
 from pytest_droplet.audit import needed_facts, reading_plan
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.connection.script import compose
@@ -24,6 +23,7 @@ from pytest_droplet.settings import Settings
 from pytest_droplet.testing import Cloud
 from pytest_droplet.verdict import given_names
 from tests.examples.fleet import NOW
+from tests.support.accounts import read_account
 
 from .markdown import PAGES, ROOT, blocks, commands, name_of
 
@@ -236,7 +236,7 @@ def test_the_scopes_of_the_tutorial_are_enough() -> None:
         cloud = Cloud()
         cloud.add("web-1", tags=["prod"], backups=True)
         with cloud.client(scopes) as client:
-            inventory = read_inventory(client, parse_selectors(["all"]), now=cloud.now)
+            inventory = read_account(client, now=cloud.now)
         lists = ("firewalls", "keys", "backup_policies", "backups")
         unread = {name for name in lists if getattr(inventory, name).missing is not None}
         return unread | set().union(*(d.hidden for d in inventory.droplets))

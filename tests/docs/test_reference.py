@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_droplet.audit import needed_facts, reading_plan
+from pytest_droplet.audit import facts_of_hosts, reading_plan
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.facts import all_facts
 from pytest_droplet.options import OPTIONS, REPORT_FORMATS
@@ -45,7 +45,7 @@ def test_every_check_has_a_page(reference: ModuleType) -> None:
         assert check.doc.title in page
         assert check.doc.remediation in page
         assert not check.arguments or f"``{check.id}``" in page
-        names = [n for n in (*needed_facts([check]), *check.rows) if n in all_facts()]
+        names = [n for n in facts_of_hosts([check]) if n in all_facts()]
         assert all(f"<fact-{name}>" in page for name in names)
         sections, probes = reading_plan(names, probe=True)
         assert all(f"section ``{s.name}``" in page for s in sections)

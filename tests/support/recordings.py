@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_droplet.api.client import answer_key, recorded
-from pytest_droplet.api.inventory import read_inventory
 from pytest_droplet.model import HostReading, SectionOutput
 from pytest_droplet.recording import Recorder
-from pytest_droplet.selection import parse_selectors
 from pytest_droplet.testing import Cloud
+from tests.support.accounts import read_account
 
 OS_RELEASE = 'ID=debian\nVERSION_ID="{0}"\nPRETTY_NAME="Debian GNU/Linux {0}"\nNAME="Debian"\n'
 
@@ -43,7 +42,8 @@ def save(cloud: Cloud, folder: Path, hosts: Iterable[HostReading]) -> Path:
     client.on_answer = lambda operation, params, answer: recorder.add_answer(
         answer_key(operation, params), recorded(answer)
     )
-    read_inventory(client, parse_selectors(["all"]), now=cloud.now)
+    client.pause = lambda seconds: None  # type: ignore[method-assign]
+    read_account(client, now=cloud.now)
     for host in hosts:
         recorder.add_host(host)
     recorder.finish(recorded_at=cloud.now, endpoint="api.test", selector=["all"])

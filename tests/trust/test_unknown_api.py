@@ -32,15 +32,15 @@ from pytest_droplet.api.client import (
     decode,
     recorded,
 )
-from pytest_droplet.api.inventory import WiderInventory, read_inventory
+from pytest_droplet.api.inventory import WiderInventory
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.facts import Account, Observation, all_facts
 from pytest_droplet.model import HostReading, Reading, Verdict
-from pytest_droplet.selection import parse_selectors
 from pytest_droplet.settings import parse_settings
 from pytest_droplet.testing import SCOPES, Cloud, error_body
 from pytest_droplet.verdict import judge, judge_account
 from tests.checks.cases import DROPLET, Case, all_cases
+from tests.support.accounts import read_account
 from tests.trust.damage import LEFT_OUT, Damage, Place, changed, damages, kinds_of, places
 
 OF_API = frozenset(n for n, f in all_facts().items() if not f.of_host) | {"droplet"}
@@ -241,9 +241,7 @@ ROWS = {"droplet_host_firewall": {n: {"denied": False, "reason": ""} for n in ("
 def inventory_of(source: Reader) -> WiderInventory:
     """Read an account as a run with every check does (ApiError: the run ends)."""
     source.pause = lambda seconds: None  # type: ignore[method-assign]
-    return read_inventory(
-        source, parse_selectors(["all"]), now=NOW, settle=True, volume_snapshots=True
-    )
+    return read_account(source, now=NOW)
 
 
 @cache

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -268,7 +269,7 @@ class TestPace:
         self, cloud: Cloud, time: FakeTime, retry_after: str | None
     ) -> None:
         """A 429 that does not say how long is the hour's: stop, and say when it resets."""
-        headers = {"ratelimit-reset": "1795363200"}
+        headers = {"ratelimit-remaining": "0", "ratelimit-reset": "4102444800"}
         if retry_after:
             headers["retry-after"] = retry_after
         cloud.fail("/v2/droplets", 429, headers=headers)
@@ -277,9 +278,59 @@ class TestPace:
             reader.pages("droplets.list")
         assert str(caught.value) == (
             "GET /v2/droplets: 429, the token's limit of requests per hour is used up; "
-            "the oldest request expires at 2026-11-22 16:00:00 UTC; run again then"
+            "the oldest request expires at 2100-01-01 00:00:00 UTC; run again then"
         )
         assert (caught.value.status, reader.requests, time.slept) == (429, 1, [])
+
+    @pytest.mark.parametrize(
+        "left",
+        [
+            {"ratelimit-remaining": "4711", "ratelimit-reset": "4102444800"},
+            {"ratelimit-remaining": "4711", "ratelimit-reset": "1604778000"},
+            {"ratelimit-remaining": "0", "ratelimit-reset": "1604778000"},
+            {"ratelimit-remaining": "1", "retry-after": "soon"},
+        ],
+    )
+    def test_a_429_that_cannot_be_the_hours_is_tried_again(
+        self, cloud: Cloud, time: FakeTime, left: dict[str, str]
+    ) -> None:
+        """Requests are left, or the reset is past: a little later it works."""
+        cloud.fail("/v2/droplets", 429, times=3, headers=left)
+        said: list[str] = []
+        reader = cloud.client(sleep=time.sleep, clock=time.clock, notice=said.append)
+        assert reader.pages("droplets.list") == []
+        assert (reader.requests, sum(time.slept)) == (4, pytest.approx(2 + 4 + 8))
+        assert len(said) == 3
+
+    def test_a_429_without_a_time_is_not_tried_for_ever(
+        self, cloud: Cloud, time: FakeTime
+    ) -> None:
+        """A few tries, each a little later, then one line."""
+        headers = {"ratelimit-remaining": "4711"}
+        cloud.fail("/v2/droplets", 429, times=99, headers=headers)
+        reader = cloud.client(sleep=time.sleep, clock=time.clock)
+        with pytest.raises(ApiError, match=r"429, DigitalOcean gives no time \(refused 5 times\)"):
+            reader.pages("droplets.list")
+        assert (reader.requests, sum(time.slept)) == (5, pytest.approx(2 + 4 + 8 + 16))
+
+    @pytest.mark.parametrize(
+        ("until", "seconds"),
+        [
+            ("Sun, 22 Nov 2026 12:00:09 GMT", 9),
+            ("Sunday, 22-Nov-26 12:00:09 GMT", 9),
+            ("Sun Nov 22 12:00:09 2026", 9),
+            ("Sun, 22 Nov 2026 11:00:00 GMT", 0),
+        ],
+    )
+    def test_a_date_to_wait_for_is_understood(
+        self, cloud: Cloud, time: FakeTime, until: str, seconds: float
+    ) -> None:
+        """Every form that RFC 9110 has, by the service's own clock."""
+        headers = {"retry-after": until, "date": "Sun, 22 Nov 2026 12:00:00 GMT"}
+        cloud.fail("/v2/droplets", 429, headers=headers)
+        reader = cloud.client(sleep=time.sleep, clock=time.clock)
+        assert reader.pages("droplets.list") == []
+        assert sum(time.slept) == pytest.approx(seconds)
 
     @pytest.mark.parametrize("reset", ["", "x", "-5", "9e99", "nan"])
     def test_a_senseless_reset_is_not_shown(self, cloud: Cloud, reset: str) -> None:
@@ -543,6 +594,65 @@ class TestBrokenAnswers:
                 reader.pages("droplets.list")
         assert reader.requests == 1
 
+    @pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nX: a", b"HTTP/1.1 2", b""])
+    def test_headers_that_drip_end(self, sent: bytes) -> None:
+        """One clock runs from the connect: no form of an answer goes on for ever."""
+        with _Dripping(head=sent) as url:
+            reader = ApiClient(Secret(TOKEN), url, read_timeout=5, answer_timeout=0.3)
+            with reader, pytest.raises(ApiError, match=r"was not whole within 0\.3 s"):
+                reader.pages("droplets.list")
+        assert reader.requests == 1
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"transfer-encoding": "chunked"},
+            {"transfer-encoding": "chunked", "connection": "close"},
+            {"connection": "close"},
+        ],
+    )
+    def test_a_body_of_any_form_that_drips_ends(self, more: dict[str, str]) -> None:
+        """The length of a chunk drips, too; and an end that we made ourselves ends no body."""
+        with _Dripping(headers={"content-length": "", **more}) as url:
+            reader = ApiClient(Secret(TOKEN), url, read_timeout=5, answer_timeout=0.3)
+            with reader, pytest.raises(ApiError, match=r"was not whole within 0\.3 s"):
+                reader.pages("droplets.list")
+
+    def test_a_handshake_that_drips_ends(self) -> None:
+        """The server answers the handshake of TLS with a byte now and then."""
+        record = b"\x16\x03\x03\x40\x00"
+        with _Dripping(head=record) as url:
+            secure = url.replace("http:", "https:")
+            reader = ApiClient(Secret(TOKEN), secure, read_timeout=5, answer_timeout=0.3)
+            with reader, pytest.raises(ApiError, match=r"was not whole within 0\.3 s"):
+                reader.pages("droplets.list")
+
+    def test_a_kept_connection_has_its_time_for_each_answer(self, cloud: Cloud) -> None:
+        """The clock of one request does not end the next one's connection."""
+        with (
+            FakeApi(cloud) as api,
+            ApiClient(Secret(TOKEN), api.url, answer_timeout=0.5) as reader,
+        ):
+            ends = monotonic() + 1
+            while monotonic() < ends:
+                reader.get("droplets.list")
+            assert len({r.port for r in api.requests}) == 1
+
+    def test_slow_tries_do_not_add_up(self, cloud: Cloud, time: FakeTime) -> None:
+        """What took a minute is not tried again; what took long is said to be."""
+        cloud.fail("/v2/droplets", 500, times=9)
+        cloud.fail("/v2/firewalls", 500, times=9)
+        said: list[str] = []
+        reader = cloud.client(sleep=time.sleep, clock=time.clock, notice=said.append)
+        for path, took, tries in (("droplets", 61, 1), ("firewalls", 31, 2)):
+            sent = reader.requests
+            cloud.fault, fault = _slow(cloud.fault, time, took), cloud.fault  # type: ignore[method-assign]
+            with pytest.raises(ApiError, match=f"500 .*tried {tries} time"):
+                reader.pages(f"{path}.list")
+            cloud.fault = fault  # type: ignore[method-assign]
+            assert reader.requests - sent == tries
+        assert said == ["GET /v2/firewalls: 500; trying again"]
+
     def test_a_zip_bomb_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The limit counts what was unpacked."""
         monkeypatch.setattr("pytest_droplet.api._pydo.ANSWER_LIMIT_BYTES", 2**20)
@@ -673,15 +783,33 @@ class TestReplay:
             ReplayClient({"droplets.list?page=1&per_page=200": answer}).pages("droplets.list")
 
 
-class _Dripping:
-    """A server that sends a body that is given, or a byte now and then for ever."""
+def _slow(fault: Any, time: FakeTime, seconds: float) -> Any:
+    """Let each answer take some seconds."""
 
-    def __init__(self, body: bytes | None = None, headers: dict[str, str] | None = None) -> None:
+    def taken(path: str, query: Mapping[str, str]) -> Any:
+        time.now += seconds
+        return fault(path, query)
+
+    return taken
+
+
+class _Dripping:
+    """A server that sends a body that is given, or a byte now and then for ever.
+
+    An empty header is left out; ``head`` is sent instead of a whole head.
+    """
+
+    def __init__(
+        self,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        head: bytes | None = None,
+    ) -> None:
         self._body = body
         length = 10**6 if body is None else len(body)
         lines = {"content-type": "application/json", "content-length": str(length)}
-        head = "".join(f"{k}: {v}\r\n" for k, v in (lines | (headers or {})).items())
-        self._head = f"HTTP/1.1 200 OK\r\n{head}\r\n".encode()
+        given = "".join(f"{k}: {v}\r\n" for k, v in (lines | (headers or {})).items() if v)
+        self._head = f"HTTP/1.1 200 OK\r\n{given}\r\n".encode() if head is None else head
         self._stop = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
@@ -702,6 +830,6 @@ class _Dripping:
             try:
                 connection.sendall(self._head + (self._body or b""))
                 while self._body is None and not self._stop.wait(0.02):
-                    connection.sendall(b" ")
+                    connection.sendall(b"0" if b"chunked" in self._head else b" ")
             except OSError:
                 return

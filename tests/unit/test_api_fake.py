@@ -30,6 +30,8 @@ def cloud() -> Cloud:
     cloud.add_firewall("bare", inbound_rules=None, droplet_ids=None)["tags"] = None
     cloud.add_key("ops")
     cloud.add_project("shop", [web["id"]])
+    cloud.add_pool("shop", [web["id"], 1002])
+    cloud.add_cluster("k", [1003, 1004])
     cloud.add_reserved_ip("198.51.100.1", web["id"])
     cloud.add_reserved_ip("198.51.100.2")
     for days in (1, 8):
@@ -45,7 +47,11 @@ def api(cloud: Cloud) -> Iterator[FakeApi]:
 
 
 def paths(cloud: Cloud) -> list[str]:
-    known = {"droplet_id": cloud.droplets[0]["id"], "project_id": cloud.projects[0]["id"]}
+    known = {
+        "droplet_id": cloud.droplets[0]["id"],
+        "project_id": cloud.projects[0]["id"],
+        "autoscale_pool_id": cloud.pools[0]["id"],
+    }
     return [operation.path.format_map(known) for operation in OPERATIONS.values()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,9 +21,12 @@ from pytest_droplet.api.inventory import (
     parse_firewall,
     parse_key,
     parse_volume_snapshot,
-    read_inventory,
 )
+from pytest_droplet.audit import facts_of_hosts, needed_lists
+from pytest_droplet.collection import shipped_of
 from pytest_droplet.model import (
+    API_LISTS,
+    KUBERNETES,
     Address,
     Backup,
     BackupPolicy,
@@ -34,6 +37,8 @@ from pytest_droplet.model import (
 )
 from pytest_droplet.selection import parse_selectors
 from pytest_droplet.testing import SCOPES, Cloud
+from pytest_droplet.words import PROFILES
+from tests.support.accounts import USUAL, read_account
 from tests.support.clock import FakeTime
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -50,7 +55,8 @@ def cloud() -> Cloud:
 def read(cloud: Cloud, *selectors: str, scopes: Any = None, **options: Any) -> WiderInventory:
     time = FakeTime()
     reader = cloud.client(scopes, sleep=time.sleep, clock=time.clock)
-    return read_inventory(reader, parse_selectors(selectors or ["all"]), now=NOW, **options)
+    options = {"lists": USUAL} | options
+    return read_account(reader, parse_selectors(selectors or ["all"]), now=NOW, **options)
 
 
 def asked(cloud: Cloud, *selectors: str, **options: Any) -> list[str]:
@@ -388,7 +394,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("count", [1, 10, 201, 1000])
     def test_an_account_costs_few_requests(self, cloud: Cloud, count: int) -> None:
-        """Droplets twice, policies, firewalls, keys, images: no request for each Droplet."""
+        """Droplets twice, pools, clusters, policies, firewalls, keys, images; none for each."""
         for number in range(count):
             cloud.add(f"web-{number}", tags=["web"], backups=4)
         cloud.add_firewall("web", tags=["web"])
@@ -396,7 +402,7 @@ class TestRequests:
         pages = math.ceil(count / 200)
         images = 1 if count == 1 else math.ceil(4 * count / 200)
         paths = asked(cloud)
-        assert len(paths) == (pages + 1) + pages + 1 + 1 + images
+        assert len(paths) == (pages + 1) + 2 + pages + 1 + 1 + images
         assert sum("/images" in path for path in paths) == (0 if count == 1 else images)
 
     def test_projects_and_reserved_ips_only_where_needed(self, cloud: Cloud) -> None:
@@ -413,19 +419,65 @@ class TestRequests:
         inventory = read(cloud, "project:sh*")
         assert [(d.name, d.project) for d in inventory.selection] == [("web", "shop")]
 
-    def test_firewalls_of_a_droplet_only_where_the_join_finds_none(self, cloud: Cloud) -> None:
+    def test_firewalls_of_a_droplet_only_where_tags_are_hidden(self, cloud: Cloud) -> None:
         """And only of selected Droplets; of none where the account has no firewall."""
-        bare = cloud.add("bare", tags=["x"])["id"]
+        bare = cloud.add("bare-x", tags=["x"])["id"]
         cloud.add("unselected", tags=["y"])
-        none = read(cloud, "tag:x")
-        assert none.attached[bare].get() == ()
-        assert not any("firewalls" in p and "/droplets/" in p for p in asked(cloud, "tag:x"))
-        direct = cloud.add("direct", tags=["x"])["id"]
-        cloud.add("by-tag", tags=["x", "web"])
+        blind = {"scopes": SCOPES - {"tag:read"}}
+        for scopes in ({}, blind):
+            assert read(cloud, "bare-*", **scopes).attached[bare].get() == ()
+            assert not any("/droplets/1" in p for p in asked(cloud, "bare-*", **scopes))
+        direct = cloud.add("bare-direct", tags=["x"])["id"]
+        by_tag = cloud.add("bare-by-tag", tags=["x", "web"])["id"]
         cloud.add_firewall("web", tags=["web"], droplets=[direct])
-        per_droplet = [p for p in asked(cloud, "tag:x") if p.endswith("/firewalls")]
-        assert per_droplet == [f"/v2/droplets/{bare}/firewalls", "/v2/firewalls"]
-        assert read(cloud, "tag:x").attached[bare].get() == ()
+        assert not any("/droplets/1" in p for p in asked(cloud, "bare-*"))
+        seen = read(cloud, "bare-*").attached
+        assert {i: r.get() for i, r in seen.items()} == {bare: ()}
+        per_droplet = [p for p in asked(cloud, "bare-*", **blind) if "/droplets/1" in p]
+        assert per_droplet == [f"/v2/droplets/{i}/firewalls" for i in (bare, direct, by_tag)]
+        seen = read(cloud, "bare-*", **blind).attached
+        assert {i: len(r.get()) for i, r in seen.items()} == {bare: 0, direct: 1, by_tag: 1}
+
+    def test_a_droplet_without_a_backup_is_not_asked_for_one(self, cloud: Cloud) -> None:
+        """The list of Droplets names its backups: there is none, whatever its policy."""
+        for _ in range(30):
+            cloud.add("web", tags=["a"], backups=0)
+        lists = ("backup_policies", "backups")
+        paths = asked(cloud, lists=lists)
+        assert len(paths) == 2 + 2 + 1
+        assert set(read(cloud, lists=lists).backups.get().values()) == {()}
+
+    @pytest.mark.parametrize("name", API_LISTS)
+    def test_a_list_that_nobody_needs_is_not_asked_for(self, cloud: Cloud, name: str) -> None:
+        """It is missing, with the reason; nobody takes it for empty."""
+        web = cloud.add("web", tags=["a"], backups=2, volume_ids=["v-1"])
+        cloud.add_firewall("web", droplets=[web["id"]])
+        assert asked(cloud, lists=()) == [
+            *("/v2/droplets", "/v2/droplets", "/v2/droplets/autoscale", "/v2/kubernetes/clusters")
+        ]
+        known = getattr(read(cloud, lists=()), name)
+        if known:
+            with pytest.raises(NotObservedError, match="not asked: no selected check needs it"):
+                known.get()
+        assert len(asked(cloud, lists=(name,))) < len(asked(cloud, lists=API_LISTS))
+
+    @pytest.mark.parametrize(
+        ("count", "profiles", "most"),
+        [(1000, {"droplet"}, 35), (1000, PROFILES, 70), (10_000, {"droplet"}, 310)],
+    )
+    def test_the_budget_of_requests(
+        self, cloud: Cloud, count: int, profiles: Iterable[str], most: int
+    ) -> None:
+        """With four backups each; all profiles cost at most twice that."""
+        for number in range(count):
+            volumes = ["v-1"] if number % 10 == 0 else []
+            cloud.add(f"web-{number}", tags=["web"], backups=4, volume_ids=volumes)
+        cloud.add_firewall("web", tags=["web"])
+        cloud.add_key("ops")
+        checks = shipped_of(frozenset(profiles))
+        lists = needed_lists(checks, facts_of_hosts(checks))
+        assert {"firewalls", "keys", "backup_policies", "backups"} <= lists
+        assert read(cloud, lists=lists).requests <= most
 
     def test_one_droplet_of_many_is_asked_by_itself(self, cloud: Cloud) -> None:
         """Its backups cost one request, the images of the account a dozen."""
@@ -455,6 +507,71 @@ class TestRequests:
         node = cloud.add("node", tags=[CLUSTER], backups=0)["id"]
         cloud.add_firewall("other", tags=["web"])
         assert not any(str(node) in path for path in asked(cloud))
+
+
+class TestManaged:
+    """Droplets that a pool or a cluster makes and destroys."""
+
+    def test_members_of_pools_are_told_by_the_lists(self, cloud: Cloud) -> None:
+        """Nothing of the Droplet itself names its pool; its backups are not asked for."""
+        first, second, own = (cloud.add("web", tags=["a"], backups=2)["id"] for _ in range(3))
+        cloud.add_pool("shop", [first, second])
+        cloud.add_pool("empty")
+        inventory = read(cloud)
+        assert [d.pool for d in inventory.selection] == ["shop", "shop", None]
+        assert inventory.droplet(first).ephemeral == "autoscale pool shop"
+        assert inventory.droplet(own).ephemeral is None
+        assert all(d.managed_by is None for d in inventory.droplets)
+        assert inventory.notes == ()
+
+    @pytest.mark.parametrize("hidden", ["absent", "null", "empty"])
+    def test_nodes_are_told_where_tags_are_hidden(self, hidden: Any) -> None:
+        """By the list of clusters; a node that has no Droplet yet is none."""
+        cloud = Cloud(now=NOW, hidden=hidden)
+        node = cloud.add("node", tags=[CLUSTER])["id"]
+        web = cloud.add("web", tags=["a"])["id"]
+        cloud.add_cluster("k", [node, ""])
+        for scopes in (None, SCOPES - {"tag:read"}):
+            inventory = read(cloud, scopes=scopes)
+            assert inventory.droplet(node).managed_by == KUBERNETES == "DigitalOcean Kubernetes"
+            assert inventory.droplet(node).ephemeral == KUBERNETES
+            assert inventory.droplet(web).managed_by is None
+
+    def test_a_token_that_may_not_read_them_knows_less(self, cloud: Cloud) -> None:
+        """The run goes on; it is said where it matters: a tag names a node's cluster, too."""
+        node = cloud.add("node", tags=[CLUSTER])["id"]
+        cloud.add_pool("shop", [node])
+        cloud.fail("/v2/droplets/autoscale", 403)
+        inventory = read(cloud, scopes=SCOPES - {"kubernetes:read"})
+        assert inventory.droplet(node).managed_by == KUBERNETES
+        (note,) = inventory.notes
+        assert note.startswith(
+            "members of autoscale pools look like any Droplet: GET /v2/droplets/autoscale: 403 "
+        )
+        blind = read(cloud, scopes=SCOPES - {"kubernetes:read", "tag:read"})
+        assert blind.droplet(node).managed_by is None
+        (note,) = blind.notes
+        assert note.startswith("nodes of DOKS may look like any Droplet: GET /v2/kubernetes/")
+        assert note.endswith("the token lacks the scope kubernetes:read")
+
+    @pytest.mark.parametrize("pool", ["../../v2/account", "", 5, None])
+    def test_a_hostile_pool_id_is_refused(self, cloud: Cloud, pool: Any) -> None:
+        """It would become part of a path; the Droplets are known nevertheless."""
+        web = cloud.add("web", tags=["a"])["id"]
+        cloud.add_pool("shop", [web])["id"] = pool
+        inventory = read(cloud)
+        assert inventory.droplet(web).pool is None
+        assert inventory.notes[0].startswith("members of autoscale pools look like any Droplet")
+
+    def test_no_template_is_kept(self, cloud: Cloud) -> None:
+        """Its user_data may hold any secret: a recording does without."""
+        cloud.add_pool("shop", [cloud.add("web", tags=["a"])["id"]])
+        kept: list[Any] = []
+        reader = cloud.client()
+        reader.on_answer = lambda operation, params, answer: kept.append(recorded(answer))
+        read_account(reader, now=NOW)
+        assert "autoscale_pools" in json.dumps(kept)
+        assert "not-to-be-kept" not in json.dumps(kept)
 
 
 class TestBackups:
@@ -552,7 +669,7 @@ class TestUnknown:
         first, second = (cloud.add("web", tags=["a"])["id"] for _ in range(2))
         cloud.add_firewall("x", tags=["b"])
         cloud.fail(f"/v2/droplets/{first}/firewalls", 500, times=3)
-        attached = read(cloud).attached
+        attached = read(cloud, scopes=SCOPES - {"tag:read"}).attached
         assert attached[second].get() == ()
         with pytest.raises(NotObservedError, match="500"):
             attached[first].get()
@@ -600,18 +717,18 @@ class TestWider:
         web = cloud.add("web", tags=["a"])
         cloud.add_volume_snapshot(self.VOLUME, days=2)
         cloud.add_volume_snapshot(str(web["id"]), resource_type="droplet")
-        assert "/v2/snapshots" not in asked(cloud, volume_snapshots=True)
+        assert "/v2/snapshots" not in asked(cloud, lists=API_LISTS)
         web["volume_ids"] = [self.VOLUME]
         assert "/v2/snapshots" not in asked(cloud)
-        assert asked(cloud, volume_snapshots=True).count("/v2/snapshots") == 1
+        assert asked(cloud, lists=API_LISTS).count("/v2/snapshots") == 1
         assert read(cloud).volume_snapshots is None
-        (snapshot,) = read(cloud, volume_snapshots=True).volume_snapshots.get()
+        (snapshot,) = read(cloud, lists=API_LISTS).volume_snapshots.get()
         assert (snapshot.volume_id, snapshot.created_at) == (self.VOLUME, NOW - timedelta(days=2))
 
     def test_snapshots_that_may_not_be_read_are_missing(self, cloud: Cloud) -> None:
         """Never an empty list."""
         cloud.add("web", tags=["a"], volume_ids=[self.VOLUME])
-        inventory = read(cloud, volume_snapshots=True, scopes=SCOPES - {"snapshot:read"})
+        inventory = read(cloud, lists=API_LISTS, scopes=SCOPES - {"snapshot:read"})
         with pytest.raises(NotObservedError, match=r"403 .*snapshot:read"):
             inventory.volume_snapshots.get()
 
@@ -642,7 +759,7 @@ class TestWider:
                 firewall.update(status="succeeded", pending_changes=[])
 
         cloud.on_request = settle
-        inventory = read_inventory(reader, parse_selectors(["all"]), now=NOW, settle=True)
+        inventory = read_account(reader, parse_selectors(["all"]), now=NOW, lists=API_LISTS)
         assert [f.status for f in inventory.firewalls.get()] == ["waiting"]
         assert [f.status for f in inventory.firewalls_again.get()] == ["succeeded"]
         assert inventory.firewalls_again.observed_at == NOW + timedelta(seconds=60)
@@ -653,24 +770,24 @@ class TestWider:
         self.waiting(cloud)
         other = cloud.add("db", tags=["b"])
         assert read(cloud).firewalls_again is None
-        assert read(cloud, "tag:b", settle=True).firewalls_again is None
+        assert read(cloud, "tag:b", lists=API_LISTS).firewalls_again is None
         for status, droplet_id in (("succeeded", other["id"]), ("failed", 7)):
             change = {"droplet_id": droplet_id, "removing": False, "status": "waiting"}
             cloud.firewalls[0].update(status=status, pending_changes=[change])
-            assert read(cloud, "tag:a", settle=True).firewalls_again is None
+            assert read(cloud, "tag:a", lists=API_LISTS).firewalls_again is None
 
     def test_a_firewall_that_is_attached_by_tag_may_wait(self, cloud: Cloud) -> None:
         """Also where the token does not see tags: the Droplet's own list has it."""
         self.waiting(cloud, tags=["a"])["droplet_ids"] = []
-        assert read(cloud, settle=True).firewalls_again is not None
+        assert read(cloud, lists=API_LISTS).firewalls_again is not None
         blind = SCOPES - {"tag:read"}
-        assert read(cloud, settle=True, scopes=blind).firewalls_again is not None
+        assert read(cloud, lists=API_LISTS, scopes=blind).firewalls_again is not None
 
     def test_a_second_reading_that_fails_leaves_the_first(self, cloud: Cloud) -> None:
         """Only what needs the second is unknown."""
         self.waiting(cloud)
         cloud.fail("/v2/firewalls?per_page=100", 500, times=3)
-        inventory = read(cloud, settle=True)
+        inventory = read(cloud, lists=API_LISTS)
         assert inventory.firewalls.get()
         with pytest.raises(NotObservedError, match="500"):
             inventory.firewalls_again.get()
@@ -690,9 +807,9 @@ class TestWider:
         time = FakeTime()
         reader = cloud.client(sleep=time.sleep, clock=time.clock)
         reader.on_answer = keep
-        wanted = {"now": NOW, "settle": True, "volume_snapshots": True}
-        live = read_inventory(reader, parse_selectors(["all"]), **wanted)
-        replayed = read_inventory(ReplayClient(answers), parse_selectors(["all"]), **wanted)
+        wanted = {"now": NOW, "lists": API_LISTS}
+        live = read_account(reader, parse_selectors(["all"]), **wanted)
+        replayed = read_account(ReplayClient(answers), parse_selectors(["all"]), **wanted)
         assert replayed.firewalls == live.firewalls
         assert replayed.firewalls_again == live.firewalls_again
         assert replayed.volume_snapshots == live.volume_snapshots
@@ -733,13 +850,13 @@ class TestWhole:
 
         reader = cloud.client(SCOPES - {"ssh_key:read"})
         reader.on_answer = keep
-        live = read_inventory(reader, parse_selectors(["all"]), now=NOW)
+        live = read_account(reader, parse_selectors(["all"]), now=NOW)
         replay = ReplayClient(json.loads(json.dumps(answers)))
-        again = read_inventory(replay, parse_selectors(["all"]), now=NOW)
+        again = read_account(replay, parse_selectors(["all"]), now=NOW)
         assert again.keys.missing == live.keys.missing
         for field in ("droplets", "selected", "firewalls", "backups", "attached", "enabled_at"):
             assert getattr(again, field) == getattr(live, field)
-        part = read_inventory(replay, parse_selectors(["web-2"]), now=NOW)
+        part = read_account(replay, parse_selectors(["web-2"]), now=NOW)
         (web,) = part.selection
         assert part.backups.get()[web.id] == live.backups.get()[web.id]
         assert part.attached[web.id].get() == live.attached[web.id].get()

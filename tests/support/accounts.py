@@ -1,0 +1,27 @@
+"""An account read as a whole: what selects, and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pytest_droplet.api.client import Reader
+from pytest_droplet.api.inventory import WiderInventory, read_inventory, read_lists
+from pytest_droplet.model import API_LISTS, ApiList
+from pytest_droplet.selection import Selection, parse_selectors
+
+USUAL: tuple[ApiList, ...] = ("firewalls", "keys", "backup_policies", "backups", "enabled_at")
+"""The lists of the default profile."""
+
+
+def read_account(
+    client: Reader,
+    selection: Selection | None = None,
+    *,
+    now: datetime,
+    reserved: bool = False,
+    lists: Iterable[ApiList] = API_LISTS,
+) -> WiderInventory:
+    """Return what a run knows that needs these lists."""
+    chosen = selection or parse_selectors(["all"])
+    return read_lists(client, read_inventory(client, chosen, now=now, reserved=reserved), lists)
