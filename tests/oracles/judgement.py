@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,7 +104,15 @@ def _judge(networks: Networks, hooks: tuple[Hook, ...] | None) -> Judgement:
     return Judgement(denied, reached, only_input)
 
 
-def contradictions(said: Judgement, arrived: Collection[Probe]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Contradiction:
+    """What the product says and packets do not; ``awaited``: one of these would agree with it."""
+
+    words: str
+    awaited: tuple[Probe, ...] = ()
+
+
+def contradictions(said: Judgement, arrived: AbstractSet[Probe]) -> Iterator[Contradiction]:
     """Yield where packets show that something is not so.
 
     A port that is called closed took no packet, from any family; a port that is called open took
@@ -111,19 +120,21 @@ def contradictions(said: Judgement, arrived: Collection[Probe]) -> Iterator[str]
     is called none, one did, unless a chain before the hook ``input`` dropped it. What cannot be
     told contradicts nothing.
     """
-    for (origin, protocol, port), allowed in sorted(said.reached.items()):
-        got = [p for p in arrived if (p.origin, p.protocol, p.port) == (origin, protocol, port)]
+    for place, allowed in sorted(said.reached.items()):
+        probes = tuple(p for p in PROBES if (p.origin, p.protocol, p.port) == place)
+        got = arrived.intersection(probes)
         if allowed is False and got:
-            yield f"closed, but reached: {got[0]}"
+            yield Contradiction(f"closed, but reached: {got}")
         if allowed and not got:
-            yield f"open, but not reached: {origin} {protocol} {port}"
+            yield Contradiction(f"open, but not reached: {place}", probes)
     for version, denied in said.denied.items():
-        got = [
+        probes = tuple(
             p
-            for p in arrived
+            for p in PROBES
             if p.origin == "internet" and p.version == version and p.port in UNLISTED
-        ]
+        )
+        got = arrived.intersection(probes)
         if denied and got:
-            yield f"denies by default, but reached: {got[0]}"
+            yield Contradiction(f"denies by default, but reached: {got}")
         if denied is False and not got and said.only_input:
-            yield f"no default deny in IPv{version}, but no unlisted port was reached"
+            yield Contradiction(f"IPv{version} is not denied by default, but not reached", probes)

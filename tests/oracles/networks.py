@@ -73,6 +73,7 @@ class Namespace:
             os.close(before)
 
     def close(self) -> None:
+        """Let it end, once no socket is left in it."""
         os.close(self.descriptor)
 
 

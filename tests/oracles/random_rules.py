@@ -41,23 +41,37 @@ class RandomRules:
 
     def _table(self, number: int) -> str:
         self._family = self._one("inet", "inet", "inet", "ip", "ip6")
-        lines = [f"table {self._family} t{number} {{", self._maybe("  flags dormant;", 0.1)]
-        lines += ["  set ports { type inet_service; flags interval; "
-                  f"elements = {{ {self._ports()} }}; }}"]  # fmt: skip
-        kind = "ipv6_addr" if self._family == "ip6" else "ipv4_addr"
-        lines += [f"  set seen {{ type {kind}; size 100; flags dynamic,timeout; timeout 1h; }}"]
-        lines += [f"  set temp {{ type inet_service; flags timeout; elements = "
-                  f"{{ {self._port()} timeout 1h }}; }}"]  # fmt: skip
-        lines += [f"  map verdicts {{ type inet_service : verdict; elements = "
-                  f"{{ {self._port()} : accept }}; }}"]  # fmt: skip
-        lines += ["  quota much { over 100 mbytes }", "  limit few { rate 1/hour burst 2 packets }"]
         self._chains = []
+        body = []
         for name in ("one", "two")[: self._among((0, 1, 2))]:
-            lines += [f"  chain {name} {{", *self._rules(3), "  }"]
+            body += [f"  chain {name} {{", *self._rules(3), "  }"]
             self._chains.append(name)
         for number_of_chain in range(self._among((1, 1, 2))):
-            lines += self._base(number_of_chain)
-        return "\n".join([*filter(None, lines), "}"])
+            body += self._base(number_of_chain)
+        dormant = self._maybe("  flags dormant;", 0.1)
+        named = self._named(" ".join(body))
+        return "\n".join([f"table {self._family} t{number} {{", dormant, *named, *body, "}"])
+
+    def _named(self, rules: str) -> list[str]:
+        """Return the sets and limits that rules name."""
+        kind = "ipv6_addr" if self._family == "ip6" else "ipv4_addr"
+        expiring = f"{{ {self._port()} timeout 1h }}"
+        known = {
+            "@ports": f"type inet_service; flags interval; elements = {{ {self._ports()} }};",
+            "@seen": f"type {kind}; size 100; flags dynamic,timeout; timeout 1h;",
+            "@temp": f"type inet_service; flags timeout; elements = {expiring};",
+            "@verdicts": f"type inet_service : verdict; elements = {{ {self._port()} : drop }};",
+        }
+        lines = []
+        for name, text in known.items():
+            if name in rules:
+                word = "map" if name == "@verdicts" else "set"
+                lines.append(f"  {word} {name[1:]} {{ {text} }}")
+        if '"much"' in rules:
+            lines.append("  quota much { over 100 mbytes }")
+        if '"few"' in rules:
+            lines.append("  limit few { rate 1/hour burst 2 packets }")
+        return lines
 
     def _base(self, number: int) -> list[str]:
         place = self._one("input", "input", "input", "prerouting")

@@ -298,7 +298,7 @@ CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; polic
         ('log prefix "a accept b" level info', False),
         ('comment "tcp dport 22 accept"', False),
         ("limit rate 3/minute burst 5 packets accept", True),
-        ("limit rate over 3/minute drop; accept", None),
+        ("limit rate over 3/minute drop; accept", True),
         ("fib saddr . iif oif missing drop; tcp dport 22 accept", True),
         ("fib daddr type local accept", True),
         ("tcp flags & (fin|syn) == (fin|syn) drop; tcp dport 22 accept", True),
