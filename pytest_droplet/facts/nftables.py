@@ -445,7 +445,7 @@ def _changes(expressions: list[Any]) -> Changes:
         elif kind == "mangle":
             found |= _changed(body)
         elif kind == "xt":
-            harmless = body and (body.get("type") == "match" or body["name"] in _HARMLESS_TARGETS)
+            harmless = body and (body.get("type") == "match" or body.get("name") in _HARMLESS_TARGETS)
             found |= Changes() if harmless else ANY_CHANGE
         elif kind == "tproxy" or kind not in STATEMENTS:
             found |= Changes() if kind in {"?", "unknown"} else ANY_CHANGE
