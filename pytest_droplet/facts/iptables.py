@@ -260,6 +260,8 @@ def _add_test(draft: _Draft, option: str, values: list[str], *, inverted: bool) 
     if option in _RATES:
         rate = negated(_RATES[option], by=inverted)
         draft.rate = both(draft.rate, rate)
+    elif option == "--connlimit-above" and not inverted and int(values[0]) > 0:
+        draft.rate = both(draft.rate, "seldom")
     elif option in _PARTS_OF_RATES:
         return
     elif option == "--hitcount":  # of a list that is asked by --rcheck or --update
@@ -407,8 +409,6 @@ _RATES: dict[str, Condition] = {
     "--hashlimit": "some",
     "--hashlimit-upto": "some",
     "--hashlimit-above": "seldom",
-    "--connlimit-above": "seldom",
-    "--connlimit-upto": "some",
 }
 """What holds for some packets, and whether the first of a quiet client is among them."""
 

@@ -207,6 +207,8 @@ class _Ruleset:
             doubt = self._doubt(home)
             if doubt is None:
                 continue
+            if body["type"] == "nat" and body["hook"] == "input":
+                doubt = doubt or "a chain of type nat at the hook input is not followed"
             hook = Hook(
                 label=f"{body['family']} {body['table']} {body['name']}",
                 versions=FAMILIES[body["family"]],
@@ -445,7 +447,9 @@ def _changes(expressions: list[Any]) -> Changes:
         elif kind == "mangle":
             found |= _changed(body)
         elif kind == "xt":
-            harmless = body and (body.get("type") == "match" or body.get("name") in _HARMLESS_TARGETS)
+            harmless = body and (
+                body.get("type") == "match" or body.get("name") in _HARMLESS_TARGETS
+            )
             found |= Changes() if harmless else ANY_CHANGE
         elif kind == "tproxy" or kind not in STATEMENTS:
             found |= Changes() if kind in {"?", "unknown"} else ANY_CHANGE
@@ -568,6 +572,8 @@ def _match(body: Any, table: _Table, packet: Packet) -> Condition:
 
 def _applies(left: Any, packet: Packet) -> bool:
     """Whether the packet has the header at all: without it no comparison holds."""
+    if isinstance(left, dict) and "&" in left:
+        left = left["&"][0]
     parts = left.get("concat", [left]) if isinstance(left, dict) else []
     for part in parts:
         of_connection = part.get("ct", {}).get("key") if isinstance(part, dict) else None

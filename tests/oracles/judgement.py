@@ -27,7 +27,7 @@ from pytest_droplet.model import Address, Droplet, NotObservedError, Reading
 from .networks import HOST, HOST_IN_VPC, Networks, Probe
 
 PORTS = (22, 53, 80, 443, 1234, 5432, 8080, 9000, 30_001, 61_001)
-UNLISTED = (4_321, 47_808)
+UNLISTED = (707, 4_321, 47_808)
 """Ports that no rule set here names: what becomes of them is the default."""
 
 _NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)

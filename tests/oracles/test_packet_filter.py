@@ -17,6 +17,20 @@ _RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
 _SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOM_RULE_SETS", "100")))
 _ROOT = os.environ.get("PYTEST_DROPLET_ORACLE_ROOT", "")
 _REFUSED = re.compile(r"^/dev/stdin:([0-9]+):[0-9-]+: Error", re.MULTILINE)
+_NO_LEGACY_RULES = """*raw
+:PREROUTING ACCEPT [0:0]
+COMMIT
+*mangle
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+COMMIT
+"""
 _ROUNDS = 6
 _WAIT_S = 0.005
 _LONGER_WAITS_S = (0.005, 0.05, 0.3)
@@ -37,12 +51,9 @@ def load(networks: Networks, text: str) -> str:
     """Load rules in place of those that are there; return why nft or iptables refused them."""
     networks.run("nft", "flush", "ruleset")
     for tool in ("iptables", "ip6tables"):
-        empty = "".join(f"*{name}\nCOMMIT\n" for name in ("raw", "mangle", "nat", "filter"))
-        networks.run(f"{tool}-legacy-restore", text=empty)
+        networks.run(f"{tool}-legacy-restore", text=_NO_LEGACY_RULES)
     tool, _, rest = text.partition("\n")
-    command = (
-        tool.removeprefix("#!").split() if tool.startswith("#!") else ["nft", "-f", "/dev/stdin"]
-    )
+    command = tool.removeprefix("#!").split() if tool.startswith("#!") else ["nft", "-f", "-"]
     done = networks.run(*command, text=rest if tool.startswith("#!") else text)
     return done.stderr if done.returncode else ""
 
@@ -75,16 +86,14 @@ def disagreements(networks: Networks, text: str) -> list[str]:
 
 
 def reached_alone(networks: Networks, text: str, probes: tuple[Probe, ...]) -> set[Probe]:
-    """Return which of some packets arrive when no others are sent, more than a small rate."""
-    arrived: set[Probe] = set()
-    for wait_s in _LONGER_WAITS_S if probes else ():
+    """Return which of some packets arrives when no others are sent, more than a small rate."""
+    for wait_s in _LONGER_WAITS_S:
         for probe in probes:
             load(networks, text)
             for _ in range(_ROUNDS):
-                arrived |= networks.answered([probe], wait_s)
-        if arrived:
-            break
-    return arrived
+                if arrived := networks.answered([probe], wait_s):
+                    return arrived
+    return set()
 
 
 @pytest.mark.parametrize("path", _RULE_SETS, ids=lambda path: path.name)
