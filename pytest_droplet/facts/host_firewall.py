@@ -258,7 +258,8 @@ def decide(
         dropping += drops[:1]
         undecided += [] if drops else may_drop[:1]
     if undecided:
-        return Decision(None, f"what {undecided[0]} does {where} cannot be told")
+        doubt = next(hook.doubt for hook in known if hook.label == undecided[0])
+        return Decision(None, doubt or f"what {undecided[0]} does {where} cannot be told")
     return Decision(denied=True, reason=f"denied {where} by {', '.join(dict.fromkeys(dropping))}")
 
 
