@@ -281,6 +281,8 @@ def _test(option: str, values: list[str], *, inverted: bool) -> _Test:
     if make is None:
         return lambda _: None
     test = make(values)
+    if option in _OF_CONNECTIONS:
+        return lambda packet: negated(test(packet), by=inverted) if packet.is_tracked else None
     return lambda packet: negated(test(packet), by=inverted)
 
 
@@ -420,6 +422,9 @@ _PARTS_OF_RATES = frozenset(
         *("--hashlimit-rate-match", "--hashlimit-rate-interval"),
         *("--connlimit-mask", "--connlimit-saddr", "--connlimit-daddr"),
     )
+)
+_OF_CONNECTIONS = frozenset(
+    ("--ctstatus", "--ctdir", "--ctorigdst", "--ctorigdstport", "--ctproto")
 )
 _DESTINATION_PORTS = frozenset({"--dport", "--dports", "--ports"})
 _TESTS: dict[str, Callable[[list[str]], _Test]] = {

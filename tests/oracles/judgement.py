@@ -87,7 +87,7 @@ def judge_text(networks: Networks, text: str) -> Judgement:
 
 
 def _judge(networks: Networks, hooks: tuple[Hook, ...] | None) -> Judgement:
-    interfaces = parse_interfaces(networks.read(ADDRESSES))
+    interfaces = parse_interfaces(networks.read(ADDRESSES, by_root=False))
     known = hooks or ()
     unread = "" if hooks is not None else "not read"
     found = expose(_DROPLET, _LISTENERS, interfaces, known, _NO_CLOUD, unread=unread)

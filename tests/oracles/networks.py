@@ -132,10 +132,10 @@ class Networks:
                 env={"PATH": _PATH},
             )
 
-    def read(self, section: Section) -> SectionOutput:
-        """Run the command of a section as it is run on a host."""
+    def read(self, section: Section, *, by_root: bool = True) -> SectionOutput:
+        """Run the command of a section as it is run on a host, by the root's programs or ours."""
         command = ["sh", "-c", section.command]
-        if self._root:
+        if self._root and by_root:
             command = ["unshare", "--mount", "sh", "-c", _TO_ROOT, "sh", self._root]
             command.append(section.command)
         with self.host.entered():
