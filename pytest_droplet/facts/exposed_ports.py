@@ -31,7 +31,6 @@ from pytest_droplet.facts.packet_filter import (
     Network,
     Packet,
     Place,
-    both,
 )
 from pytest_droplet.model import Droplet, NotObservedError, Reading
 from pytest_droplet.redact import one_line
@@ -218,7 +217,8 @@ class _Host:
         )
 
     def _follow(self, packet: Packet) -> Reach:
-        if (early := self._past("prerouting", packet)).allowed is False:
+        early = _both(self._past("ingress", packet), self._past("prerouting", packet), "")
+        if early.allowed is False:
             return early
         ends = [
             self._arrive(packet, outcome) if outcome != "drop" else Reach(None, _UNKNOWN_NAT)
@@ -276,12 +276,13 @@ class _Host:
             if outcomes == {"drop"}:
                 return Reach(allowed=False, why=f"denied by {hook.label}")
             if "drop" in outcomes:
-                doubt = f"what {hook.label} does cannot be told"
+                doubt = hook.doubt or f"what {hook.label} does cannot be told"
         return Reach(None, doubt) if doubt else Reach(allowed=True, why="")
 
 
 def _both(first: Reach, second: Reach, why: str) -> Reach:
-    allowed = both(first.allowed, second.allowed)
+    known = (first.allowed, second.allowed)
+    allowed = False if False in known else None if None in known else True
     if allowed:
         return Reach(allowed, why)
     return next(r for r in (first, second) if r.allowed is allowed)

@@ -90,7 +90,10 @@ def droplet_firewall_manager(observation: Observation) -> FirewallManager:
         hooks = ()
     if hooks and not files.modules:
         raise NotObservedError("rules without a module for them: the answer is not whole")
-    active = tuple(hook.label for hook in hooks if 4 in hook.versions and hook.is_filter)
+    filtering = [hook for hook in hooks if 4 in hook.versions and hook.is_filter]
+    active = tuple(hook.label for hook in filtering if not hook.doubt)
+    if filtering and not active:
+        raise NotObservedError(filtering[0].doubt)
     enabled, idle = _managers(observation.fact("droplet_units"), files)
     return FirewallManager(active, enabled, idle)
 

@@ -311,7 +311,7 @@ def _is_port(element: ET.Element, packet: Packet) -> bool:
     matched = _PORTS.fullmatch(element.get("port", ""))
     if matched is None or element.get("protocol") != packet.protocol:
         return False
-    return packet.to(int(matched[1]), int(matched[2] or matched[1]))
+    return packet.to(int(matched[1]), int(matched[2] or matched[1])) is True
 
 
 def _parsed(text: str, path: str) -> ET.Element:

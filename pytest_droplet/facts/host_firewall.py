@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.iptables import parse_saves
 from pytest_droplet.facts.nftables import parse_ruleset
-from pytest_droplet.facts.packet_filter import Hook, Network, Packet
+from pytest_droplet.facts.packet_filter import Hook, Network, Packet, share_changes
 from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
@@ -24,9 +24,14 @@ _HAS_NF_TABLES = (
     "b=/lib/modules/$(uname -r)/modules.builtin; has() { [ -d /sys/module/$1 ] ||"
     ' grep -qs "/$1[.]ko" $b || [ ! -e /proc/modules ]; };'
 )
+# nft 1.0.6 prints other words in the place of a table's flags in JSON: the text form has them.
+_LIST = (
+    "nft -j list ruleset && { echo; echo '== tables';"
+    " nft -t list ruleset | grep -E '^(table|.flags) '; :; }"
+)
 NFT = Section(
     "nft",
-    f"{_HAS_NF_TABLES} if has nf_tables; then nft -j list ruleset; elif [ -e $b ]; then"
+    f"{_HAS_NF_TABLES} if has nf_tables; then {_LIST}; elif [ -e $b ]; then"
     " echo absent; else echo 'it cannot be told whether the kernel has nf_tables' >&2; exit 1; fi",
     root=True,
 )
@@ -215,13 +220,13 @@ def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]
                 f" {one_line(iptables.stderr) or f'status {code}'}"
             )
     if nft.stdout.strip() == "absent":
-        return tuple(legacy)
+        return share_changes(legacy)
     if nft.rc == _ABSENT and not nft.stdout.strip() and saved:
-        return (*saved.values(), *legacy)
+        return share_changes((*saved.values(), *legacy))
     if nft.rc != 0:
         raise NotObservedError(one_line(nft.stderr) or f"nft ended with status {nft.rc}")
     rules = parse_ruleset(nft.stdout)
-    return (*(saved.get(hook.label, hook) for hook in rules), *legacy)
+    return share_changes((*(saved.get(hook.label, hook) for hook in rules), *legacy))
 
 
 def decide(
@@ -253,7 +258,8 @@ def decide(
         dropping += drops[:1]
         undecided += [] if drops else may_drop[:1]
     if undecided:
-        return Decision(None, f"what {undecided[0]} does {where} cannot be told")
+        doubt = next(hook.doubt for hook in known if hook.label == undecided[0])
+        return Decision(None, doubt or f"what {undecided[0]} does {where} cannot be told")
     return Decision(denied=True, reason=f"denied {where} by {', '.join(dict.fromkeys(dropping))}")
 
 

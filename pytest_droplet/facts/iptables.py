@@ -12,22 +12,27 @@ from functools import partial
 from typing import Literal
 
 from pytest_droplet.facts.packet_filter import (
+    ANY_CHANGE,
     Action,
+    Changes,
+    Condition,
     Destination,
     Hook,
-    Match,
     Network,
     Packet,
     Place,
     Rule,
     Step,
+    any_of,
     both,
     for_addresses,
     goes_out,
-    is_broad,
+    has_mark,
     is_foreign,
     is_named,
     negated,
+    of_all_ports,
+    share_changes,
     to_networks,
 )
 from pytest_droplet.model import NotObservedError
@@ -41,6 +46,8 @@ _HARMLESS = frozenset(
         *("MARK", "CONNMARK", "SECMARK", "CONNSECMARK", "TCPMSS", "CLASSIFY", "DSCP", "TOS"),
     )
 )
+_UNCHANGING = frozenset({"NFQUEUE", "QUEUE", "MASQUERADE", "SNAT"})
+_ALL_BITS = 0xFFFF_FFFF
 _PLACES: dict[str, Place] = {
     "PREROUTING": "prerouting",
     "INPUT": "input",
@@ -50,14 +57,18 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security"
 _DESTINATION = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9a-fA-F:.]+?))?(?::([0-9]{1,5}))?")
 _ONE_PORT = re.compile(r"[0-9]{1,5}")
 _FLAGS = frozenset(("FIN", "SYN", "RST", "PSH", "ACK", "URG"))
-_Test = Callable[[Packet], Match]
+_WITHOUT_OPTIONS = frozenset({"tcp", "udp", "icmp", "icmp6", "comment"})
+"""Matches that hold, as they stand, for what ``-p`` names; of others an option is looked for."""
+
+_Test = Callable[[Packet], Condition]
 
 
 @dataclass
 class _Draft:
     tests: list[_Test] = field(default_factory=list)
     ports: list[str] = field(default_factory=list)
-    limited: bool = False
+    rate: Condition = True
+    seen_before: bool = False
     target: str = ""
     arguments: list[str] = field(default_factory=list)
     goto: bool = False
@@ -71,6 +82,7 @@ class _Table:
     chains: dict[str, list[Rule]] = field(default_factory=dict)
     filters: Counter[str] = field(default_factory=Counter)
     ports: set[tuple[int, int]] = field(default_factory=set)
+    changes: Changes = field(default_factory=Changes)
 
 
 def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
@@ -90,7 +102,7 @@ def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
         for chain in _PLACES
         if not (name == "nat" and chain != "PREROUTING")
     )
-    return tuple(hook for hook in found if hook is not None)
+    return share_changes(hook for hook in found if hook is not None)
 
 
 def _tables(text: str, wanted: set[str]) -> dict[str, _Table]:
@@ -117,6 +129,8 @@ def _add_rule(table: _Table, line: str) -> None:
     rules = table.chains.setdefault(chain, [])
     rules.insert(0 if first else len(rules), _rule(draft, table.policies))
     table.ports.update(range_ for text in draft.ports for range_ in _ranges(text))
+    if draft.target not in {*table.policies, *table.chains}:
+        table.changes |= _changes(draft.target, draft.arguments)
     decides = draft.target and draft.target not in _HARMLESS
     table.filters[chain] += bool(decides and not is_foreign(draft.target))
 
@@ -135,6 +149,7 @@ def _hook(table: _Table, version: Literal[4, 6], name: str, chain: str, label: s
         translates=name == "nat",
         priority=_PRIORITIES[name],
         ports=frozenset(table.ports),
+        changes=table.changes,
     )
 
 
@@ -144,10 +159,7 @@ def _rule(draft: _Draft, chains: dict[str, str]) -> Rule:
 
 def _apply(draft: _Draft, chains: dict[str, str], packet: Packet) -> Sequence[Step]:
     action = _action(draft, chains)
-    matches = both(*(test(packet) for test in draft.tests))
-    if draft.limited and matches is not False:
-        matches = {"accept": matches, "drop": False}.get(action.kind)
-    return [(matches, action)]
+    return [(both(draft.rate, *(test(packet) for test in draft.tests)), action)]
 
 
 def _action(draft: _Draft, chains: dict[str, str]) -> Action:
@@ -178,6 +190,22 @@ def _translation(arguments: list[str]) -> Action:
     return Action("translate", Destination(None, int(port) if port else None).text)
 
 
+def _changes(target: str, arguments: list[str]) -> Changes:
+    """Return what a target of the kernel does to packets that other rules read."""
+    if not target or target in _FINAL or target in {"DNAT", "REDIRECT", *_UNCHANGING}:
+        return Changes()
+    if target == "NOTRACK" or (target == "CT" and "--notrack" in arguments):
+        return Changes(untracked=True)
+    if target not in {"MARK", "CONNMARK"}:
+        return Changes() if target in _HARMLESS else ANY_CHANGE
+    given = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    if "--restore-mark" in arguments or "--save-mark" in arguments:
+        return Changes(copied=True)
+    value = given.get("--set-xmark", given.get("--set-mark", "")).partition("/")[0]
+    bits = int(value, 0) if value else _ALL_BITS
+    return Changes(mark=bits) if target == "MARK" else Changes(connection_mark=bits)
+
+
 def _parse_rule(line: str) -> tuple[str, _Draft, bool]:
     """Return chain and rule, and whether it goes before the others (``-I``, as ufw writes)."""
     draft = _Draft()
@@ -194,6 +222,7 @@ def _parse_rule(line: str) -> tuple[str, _Draft, bool]:
 def _read(words: list[str], draft: _Draft) -> None:
     inverted = False
     place = 0
+    pending = 0  # matches that no option was read of
     while place < len(words):
         option = words[place]
         place += 1
@@ -210,12 +239,37 @@ def _read(words: list[str], draft: _Draft) -> None:
             ends = next((i for i, word in enumerate(after) if word in {"-m", "--match"}), None)
             draft.arguments = after[:ends]
             place += len(draft.arguments)
-        elif option == "--limit" or option.startswith("--hashlimit"):
-            draft.limited = True
-        elif option not in {"-m", "--match", "--comment", "--limit-burst", "-c"}:
-            draft.tests.append(_test(option, values, inverted=inverted))
-            draft.ports += values[:1] if option in _DESTINATION_PORTS else []
+            pending = _settle(draft, pending)
+        elif option in {"-m", "--match"}:
+            pending = _settle(draft, pending) + (values[0] not in _WITHOUT_OPTIONS)
+        elif option not in {"--comment", "-c"}:
+            _add_test(draft, option, values, inverted=inverted)
+            pending = 0
         inverted = False
+    _settle(draft, pending)
+
+
+def _settle(draft: _Draft, pending: int) -> int:
+    """Take a match without any option for a condition that is not known."""
+    if pending:
+        draft.tests.append(lambda _: None)
+    return 0
+
+
+def _add_test(draft: _Draft, option: str, values: list[str], *, inverted: bool) -> None:
+    if option in _RATES:
+        rate = negated(_RATES[option], by=inverted)
+        draft.rate = both(draft.rate, rate)
+    elif option == "--connlimit-above" and not inverted and int(values[0]) > 0:
+        draft.rate = both(draft.rate, "seldom")
+    elif option in _PARTS_OF_RATES:
+        return
+    elif option == "--hitcount":  # of a list that is asked by --rcheck or --update
+        draft.tests = [lambda _: None if draft.seen_before else "seldom", *draft.tests]
+    else:
+        draft.seen_before |= inverted and option in {"--rcheck", "--update"}
+        draft.tests.append(_test(option, values, inverted=inverted))
+        draft.ports += values[:1] if option in _DESTINATION_PORTS else []
 
 
 def _is_option(word: str) -> bool:
@@ -227,6 +281,8 @@ def _test(option: str, values: list[str], *, inverted: bool) -> _Test:
     if make is None:
         return lambda _: None
     test = make(values)
+    if option in _OF_CONNECTIONS:
+        return lambda packet: negated(test(packet), by=inverted) if packet.is_tracked else None
     return lambda packet: negated(test(packet), by=inverted)
 
 
@@ -247,17 +303,17 @@ def _destination(values: list[str]) -> _Test:
 
 def _ports(values: list[str]) -> _Test:
     ranges = _ranges(values[0])
-    return lambda packet: any(packet.to(*ports) for ports in ranges)
+    return lambda packet: any_of(packet.to(*ports) for ports in ranges)
 
 
 def _source_ports(values: list[str]) -> _Test:
-    broad = any(is_broad(*ports) for ports in _ranges(values[0]))
+    broad = any_of(of_all_ports(*ports) for ports in _ranges(values[0]))
     return lambda _: broad
 
 
 def _original_ports(values: list[str]) -> _Test:
     ranges = _ranges(values[0])
-    return lambda packet: any((packet.sent_to or packet).to(*ports) for ports in ranges)
+    return lambda packet: any_of((packet.sent_to or packet).to(*ports) for ports in ranges)
 
 
 def _original_destination(values: list[str]) -> _Test:
@@ -300,9 +356,26 @@ def _among(generic: frozenset[str]) -> Callable[[list[str]], _Test]:
 
 
 def _mark(values: list[str]) -> _Test:
-    value = values[0].partition("/")[0]
-    unmarked = int(value, 0) == 0
-    return lambda _: unmarked
+    """Judge the mark of a packet or of its connection: which of both is not told apart."""
+    value, _, mask = values[0].partition("/")
+    wanted, masked = int(value, 0), int(mask or str(_ALL_BITS), 0)
+
+    def test(packet: Packet) -> Condition:
+        bits = packet.changes.mark | packet.changes.connection_mark
+        return has_mark(bits, wanted, wanted, masked) if packet.is_tracked else None
+
+    return test
+
+
+def _states(values: list[str]) -> _Test:
+    """Judge ``--ctstate``: DNAT holds beside the state that a connection has."""
+    wanted = set(values[0].split(","))
+
+    def test(packet: Packet) -> Condition:
+        sent_on = packet.sent_to is not None and "DNAT" in wanted
+        return sent_on or any_of(packet.is_in_state(state.lower()) for state in wanted)
+
+    return test
 
 
 def _tcp_flags(values: list[str]) -> _Test:
@@ -333,6 +406,26 @@ def _always(_: list[str]) -> _Test:
     return lambda _: True
 
 
+_RATES: dict[str, Condition] = {
+    "--limit": "some",
+    "--hashlimit": "some",
+    "--hashlimit-upto": "some",
+    "--hashlimit-above": "seldom",
+}
+"""What holds for some packets, and whether the first of a quiet client is among them."""
+
+_PARTS_OF_RATES = frozenset(
+    (
+        *("--limit-burst", "--hashlimit-burst", "--hashlimit-mode", "--hashlimit-srcmask"),
+        *("--hashlimit-dstmask", "--hashlimit-name", "--hashlimit-htable-size"),
+        *("--hashlimit-htable-max", "--hashlimit-htable-expire", "--hashlimit-htable-gcinterval"),
+        *("--hashlimit-rate-match", "--hashlimit-rate-interval"),
+        *("--connlimit-mask", "--connlimit-saddr", "--connlimit-daddr"),
+    )
+)
+_OF_CONNECTIONS = frozenset(
+    ("--ctstatus", "--ctdir", "--ctorigdst", "--ctorigdstport", "--ctproto")
+)
 _DESTINATION_PORTS = frozenset({"--dport", "--dports", "--ports"})
 _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "-p": _protocol,
@@ -346,11 +439,10 @@ _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "--dports": _ports,
     "--sports": _source_ports,
     "--ports": _ports,
-    "--hitcount": _never,
     "--rt-type": _never,
     "--match-set": _set_match,
-    "--ctstate": _among(frozenset({"NEW"})),
-    "--state": _among(frozenset({"NEW"})),
+    "--ctstate": _states,
+    "--state": _states,
     "--ctstatus": _status,
     "--ctdir": _among(frozenset({"ORIGINAL"})),
     "--ctorigdst": _original_destination,

@@ -21,6 +21,7 @@ _TOKEN = re.compile(r'"([^"\n]*)"|(#[^\n]*)|(\\\n)|([{};,\n])|([^\s{};,"#\\]+)|\
 _INCLUDE = re.compile(r"""^[ \t]*include[ \t]+["']([^"'\n]+)["'][ \t]*;?[ \t]*$""", re.MULTILINE)
 _KEYED = re.compile(r"([\w.+@*/-]+):")
 _RANGE = re.compile(r"([0-9]+)-([0-9]+)")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,8}")
 _DEEPEST = 8
 _LONGEST = 1_000_000
 _FAMILIES = frozenset({"ip", "ip6", "inet", "arp", "bridge", "netdev"})
@@ -38,6 +39,14 @@ _VERDICTS = frozenset({"accept", "drop", "return", "continue"})
 _FINAL = frozenset({*_VERDICTS, "reject", "jump", "goto", "queue", "dnat", "redirect"})
 _BARE_META = frozenset({"iif", "iifname", "oif", "oifname"})
 _PROTOCOLS = frozenset({"tcp", "udp", "th", "ip", "ip6", "icmp", "icmpv6"})
+_BITWISE = frozenset({"&", "|", "^", "<<", ">>", "and", "or", "xor", "lshift", "rshift"})
+_OF_SETS = frozenset({"add", "update", "delete"})
+_IN_SETS = frozenset(
+    (
+        *("type", "typeof", "flags", "elements", "timeout", "gc-interval", "size", "policy"),
+        *("auto-merge", "comment", "counter"),
+    )
+)
 _ENDS = frozenset({"\n", ";"})
 _UNKNOWN: Mapping[str, Any] = {"unknown": None}
 
@@ -108,6 +117,7 @@ class _Parser:
         self._at = 0
         self._defined: dict[str, list[str]] = {}
         self._found: list[Any] = []
+        self._flags: dict[tuple[str, str], set[str]] = {}
 
     def objects(self) -> list[Any]:
         while self._at < len(self._tokens):
@@ -121,7 +131,8 @@ class _Parser:
             elif word in {"flush", "delete", "destroy"}:
                 self._remove(self._statement())
             elif word == "add" and self._peek() == "table":
-                self._statement()
+                if "{" in self._statement():
+                    raise NotObservedError("nft: 'add table' with rules is not known here")
             else:
                 raise NotObservedError(f"nft: {one_line(word, 40)!r} is not known here")
         return self._found
@@ -200,6 +211,7 @@ class _Parser:
         else:
             family, name = "ip", family
         home = {"family": family, "table": name}
+        flags: set[str] = set()
         for (word,) in self._block():
             if word in {"chain", "set", "map"}:
                 self._at += 1
@@ -208,8 +220,13 @@ class _Parser:
             elif word == "define":
                 self._at += 1
                 self._define()
+            elif word == "flags":
+                flags.update(w for w in self._expanded(self._statement())[1:] if w != ",")
             else:
                 self._statement()
+        if self._flags.setdefault((family, name), flags) != flags:
+            raise NotObservedError(f"nft: the table {one_line(name, 40)} is given other flags")
+        self._found.append({"table": {**home, "name": name, "flags": sorted(flags)}})
 
     def _chain(self, body: dict[str, Any]) -> None:
         chain = dict(body)
@@ -228,6 +245,8 @@ class _Parser:
         elements: list[Any] = []
         for _ in self._block():
             words = self._expanded(self._statement())
+            if words[0] not in _IN_SETS:
+                raise NotObservedError(f"nft: {one_line(words[0], 40)!r} in a set is not known")
             if words[0] == "elements":
                 elements = _Rule(words[2:]).elements()
         self._found.append({"set": {**body, "elem": elements}})
@@ -256,7 +275,10 @@ class _Rule:
     def expressions(self) -> list[Any]:
         found: list[Any] = []
         while self._at < len(self._words):
-            found.append(self._one())
+            if self._peek() == "comment":
+                self._at += 2
+            else:
+                found.append(self._one())
         return found
 
     def elements(self) -> list[Any]:
@@ -281,14 +303,30 @@ class _Rule:
         if word == "log":
             self._skip("prefix", "level", "group", "snaplen", "queue-threshold", "flags")
             return {"log": None}
-        if word == "comment":
-            self._next()
-            return {"comment": None}
         if word == "limit":
             return self._limit()
+        if word in {*_OF_SETS, "{", "meter", "notrack"} or self._peek(1) == "set":
+            return self._other(word)
+        return self._condition(word)
+
+    def _other(self, word: str) -> Any:
+        """Parse what changes sets or packets; what is not known is skipped."""
+        if word in _OF_SETS and self._peek().startswith("@"):
+            return self._stored()
+        if word in {"{", "meter"}:
+            return self._skipped()
+        if word == "notrack":
+            return {"notrack": None}
+        if word in {"meta", "ct"}:
+            return self._changed({word: {"key": self._next()}})
+        if word in _PROTOCOLS:
+            return self._changed({"payload": {"protocol": word, "field": self._next()}})
+        return dict(_UNKNOWN)
+
+    def _condition(self, word: str) -> Any:
         if word == "ct" and self._peek() in {"state", "status", "direction"}:
             return self._compared({"ct": {"key": self._next()}}, str)
-        if word == "meta" and self._peek(1) != "set":
+        if word == "meta":
             return self._compared({"meta": {"key": self._next()}}, _number_or_text)
         if word in _BARE_META:
             return self._compared({"meta": {"key": word}}, str)
@@ -298,29 +336,61 @@ class _Rule:
             return self._payload(word)
         return dict(_UNKNOWN)
 
+    def _stored(self) -> str:
+        """Return ``@name`` of a statement that changes a set; what it adds is not read."""
+        name = self._next()
+        self._skipped()
+        return name
+
+    def _skipped(self) -> Any:
+        """Skip what stands in braces, with the words before it."""
+        depth = 1 if self._words[self._at - 1] == "{" else 0
+        while self._peek():
+            word = self._next()
+            depth += (word == "{") - (word == "}")
+            if word == "}" and depth == 0:
+                break
+        return dict(_UNKNOWN)
+
+    def _changed(self, key: Any) -> Any:
+        """Parse ``mark set 0x1``; of another value it is only known that there is one."""
+        self._at += 1
+        value = _number_or_text(self._next())
+        return {"mangle": {"key": key, "value": value}}
+
     def _skip(self, *names: str) -> None:
         while self._peek() in names:
             self._at += 2
 
     def _limit(self) -> Any:
-        self._skip("name")
-        if self._peek() != "rate" or self._peek(1) == "over":
+        """Parse ``limit rate over 10/second burst 5 packets``; a named limit is not looked up."""
+        if self._peek() != "rate":
             return dict(_UNKNOWN)
-        self._at += 2
+        self._at += 1
+        over = self._peek() == "over"
+        rate = self._peek(over)
+        self._at += 1 + over
         if self._peek() == "burst":
             self._at += 3
-        return {"limit": None}
+        return {"limit": {"rate": rate, "inv": over}}
 
     def _verdict(self, word: str) -> Any:
         if word in {"jump", "goto"}:
             return {word: {"target": self._next()}}
         if word == "reject":
-            self._at = len(self._words)
-            return {"reject": None}
+            return {"reject": self._kind_of_reject()}
         if word in {"queue", "dnat", "redirect"}:
             self._at = len(self._words)
             return {"queue": None}
         return {word: None}
+
+    def _kind_of_reject(self) -> Any:
+        """Parse ``with tcp reset`` or ``with icmp type port-unreachable``, up to the end."""
+        if self._peek() != "with":
+            return None
+        kind = self._peek(1)
+        self._at = len(self._words)
+        return {"type": "tcp reset" if kind == "tcp" else kind}
 
     def _fib(self) -> Any:
         flags = []
@@ -360,6 +430,10 @@ class _Rule:
         if self._peek() == "vmap":
             self._at += 1
             return {"vmap": {"key": left, "data": self._verdict_map(kind)}}
+        if self._peek() == ".":
+            raise NotObservedError("nft: conditions joined by a dot are not known here")
+        if self._peek() in _BITWISE:
+            return dict(_UNKNOWN)
         operator = self._next() if self._peek() in _OPERATORS else "=="
         return {"match": {"op": operator, "left": left, "right": self._value(kind)}}
 
@@ -414,6 +488,8 @@ def _port(word: str) -> Any:
 def _number_or_text(word: str) -> Any:
     if word.isdecimal() and word.isascii():
         return int(word)
+    if _HEXADECIMAL.fullmatch(word):
+        return int(word, 16)
     return _port(word) if _RANGE.fullmatch(word) else word
 
 

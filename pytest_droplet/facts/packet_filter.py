@@ -1,9 +1,10 @@
 """What a packet filter does with a new connection from anywhere: the rules of nft and iptables.
 
 The question is asked of the first packet of a connection, from any address of the internet. It
-is *generic*, to a port that nobody has a rule for, or to one given port. A condition that most
+is *generic*, to a port that nobody has a rule for, or to one given port. A condition that all
 such packets meet holds, one that few meet does not: for the generic packet ``tcp dport 22`` does
-not, ``tcp dport 1-65535`` does.
+not, ``tcp dport 1-65535`` does. Of a condition that some packets meet and others do not, such as
+a rate, neither is said: what it accepts gets in, what it drops does not close a port.
 """
 
 from __future__ import annotations
@@ -11,17 +12,27 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from pytest_droplet.model import NotObservedError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Match: TypeAlias = bool | None
-"""Whether the packet meets a condition; None: it cannot be told."""
+"""Whether something is so; None: it cannot be told."""
 
-Place: TypeAlias = Literal["prerouting", "input", "forward"]
+Condition: TypeAlias = Match | Literal["some", "seldom"]
+"""Whether the packet meets a condition; None: it cannot be told.
+
+``some`` such packets meet it, and the first of a quiet client does (a rate that is not used up);
+``seldom``: the first does not (a rate that is exceeded).
+"""
+
+Place: TypeAlias = Literal["ingress", "prerouting", "input", "forward"]
 _BROAD_PORTS = 60_000
+_LAST_PORT = 65_535
+_TRACKED_AT = -200
+_ALL_BITS = 0xFFFF_FFFF
 _HALF_OF_IPV4 = 2**31
 _IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")
 _DEPTH = 64
@@ -41,6 +52,43 @@ def is_world(networks: Iterable[Network]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What rules do to packets before others read them.
+
+    Attributes:
+        mark: The bits that a rule may set in the packet's mark, which is 0 at first.
+        connection_mark: The same of the connection's mark.
+        copied: Whether one mark is copied to the other.
+        untracked: Whether the connection of a packet may be left untracked.
+        packet: Whether a packet's addresses, ports or whereabouts may be others afterwards.
+    """
+
+    mark: int = 0
+    connection_mark: int = 0
+    copied: bool = False
+    untracked: bool = False
+    packet: bool = False
+
+    def __or__(self, other: Changes) -> Changes:
+        copied = self.copied or other.copied
+        mark = self.mark | other.mark
+        connection_mark = self.connection_mark | other.connection_mark
+        if copied:
+            mark = connection_mark = mark | connection_mark
+        return Changes(
+            mark,
+            connection_mark,
+            copied,
+            self.untracked or other.untracked,
+            self.packet or other.packet,
+        )
+
+
+ANY_CHANGE = Changes(_ALL_BITS, _ALL_BITS, copied=True, untracked=True)
+"""What a statement that is not known may do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Packet:
     """The first packet of a connection: where it comes in, its family and protocol.
 
@@ -51,6 +99,8 @@ class Packet:
         source: Whether it comes from these networks, told by them together.
         out: Where it goes out again, one of these; empty: it is for the host itself.
         sent_to: What it was for before its destination was translated, None where it was not.
+        states: The states of its connection, one of these: ``invalid`` where none is looked up.
+        changes: What rules may have done to it.
     """
 
     interfaces: frozenset[str]
@@ -61,10 +111,21 @@ class Packet:
     source: Callable[[Iterable[Network]], Match] = is_world
     out: frozenset[str] = frozenset()
     sent_to: Packet | None = None
+    states: frozenset[str] = frozenset({"new"})
+    changes: Changes = Changes()
 
-    def to(self, first: int, last: int) -> bool:
-        """Whether its port is one of these; a generic packet's is one of about all ports."""
-        return is_broad(first, last) if self.port is None else first <= self.port <= last
+    def to(self, first: int, last: int) -> Condition:
+        """Whether its port is one of these; a generic packet's may be any port."""
+        return of_all_ports(first, last) if self.port is None else first <= self.port <= last
+
+    def is_in_state(self, state: str) -> Match:
+        """Whether its connection is in this state: ``new``, ``untracked``, ``invalid``, ..."""
+        return (len(self.states) == 1 or None) if state in self.states else False
+
+    @property
+    def is_tracked(self) -> Match:
+        """Whether the kernel knows a connection of it."""
+        return True if self.states == {"new"} else None if "new" in self.states else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +162,7 @@ class Destination:
         return cls(None if address == "-" else address, None if port == "-" else int(port))
 
 
-Step: TypeAlias = tuple[Match, Action]
+Step: TypeAlias = tuple[Condition, Action]
 Rule: TypeAlias = Callable[[Packet], Iterable[Step]]
 """A rule: for a packet, whether it applies and what it does (a map may do several things)."""
 
@@ -118,6 +179,8 @@ class Hook:
         translates: Whether it gives packets other destinations (type ``nat``).
         priority: Its place among others: destinations are translated at -100.
         ports: The ranges of ports that rules of a translating chain's table name.
+        doubt: Why it may not filter at all; empty: it does.
+        changes: What the rules of its table, or of all tables, do to packets.
     """
 
     label: str
@@ -130,6 +193,8 @@ class Hook:
     translates: bool = False
     priority: int = 0
     ports: frozenset[tuple[int, int]] = frozenset()
+    doubt: str = ""
+    changes: Changes = Changes()
 
     @property
     def is_filter(self) -> bool:
@@ -141,9 +206,26 @@ class Hook:
 
         ``accept``, ``drop``, or the text of a :class:`Destination`.
         """
-        found = _Walk(self.chains, packet).through(self.chain, 0)
+        if self.changes.packet:
+            return frozenset({"accept", "drop"})
+        states, changes = self._states(), self.changes
+        found = _Walk(self.chains, replace(packet, states=states, changes=changes)).through(
+            self.chain, 0
+        )
         ends: set[str] = {self.policy} if "end" in found else set()
+        if self.doubt or (self.translates and "untracked" in states):
+            ends.add("accept")
         return frozenset((found - {"end"}) | ends)
+
+    def _states(self) -> frozenset[str]:
+        """Return in which states a first packet may be here: connections are looked up late."""
+        early = self.place == "ingress" or (
+            self.place == "prerouting" and self.priority <= _TRACKED_AT
+        )
+        states = {"invalid"} if early else {"new"}
+        if early and self.place == "prerouting" and self.priority == _TRACKED_AT:
+            states.add("new")
+        return frozenset(states | ({"untracked"} if self.changes.untracked else set()))
 
 
 class _Walk:
@@ -162,12 +244,16 @@ class _Walk:
         return self._known[name]
 
     def _walk(self, rules: Sequence[Rule], depth: int) -> frozenset[str]:
+        """Follow rules; what drops some packets closes nothing, what accepts some lets in."""
         found: set[str] = set()
         for rule in rules:
             for matches, action in rule(self._packet):
                 if matches is False:
                     continue
                 outcomes, goes_on = self._do(action, depth)
+                if isinstance(matches, str):
+                    goes_on = goes_on or matches == "seldom" or outcomes != {"accept"}
+                    outcomes.discard("drop")
                 found |= outcomes
                 if matches and not goes_on:
                     return frozenset(found)
@@ -193,34 +279,62 @@ class _Walk:
         return inside - {"end"}, "end" in inside
 
 
+def share_changes(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
+    """Return chains that know what the rules of all their tables do to packets."""
+    known = tuple(hooks)
+    changes = Changes()
+    for hook in known:
+        changes |= hook.changes
+    return tuple(replace(hook, changes=changes) for hook in known)
+
+
 def is_foreign(name: str) -> bool:
     """Whether a table or chain belongs to a program that is no firewall of the host."""
     return _FOREIGN.match(name) is not None
 
 
-def both(*matches: Match) -> Match:
+def both(*matches: Condition) -> Condition:
     """Return whether all conditions are met."""
     if False in matches:
         return False
-    return None if None in matches else True
+    if "seldom" in matches or ("some" in matches and None in matches):
+        return "seldom"
+    return None if None in matches else "some" if "some" in matches else True
 
 
-def any_of(matches: Iterable[Match]) -> Match:
+def any_of(matches: Iterable[Condition]) -> Condition:
     """Return whether one of the conditions is met."""
     known = list(matches)
-    if True in known:
-        return True
-    return None if None in known else False
+    choices: tuple[Condition, ...] = (True, None, "some", "seldom")
+    return next((match for match in choices if match in known), False)
 
 
-def negated(match: Match, *, by: bool = True) -> Match:
+def negated(match: Condition, *, by: bool = True) -> Condition:
     """Return the opposite, where ``by`` says so."""
-    return match if match is None or not by else not match
+    if match is None or not by:
+        return match
+    if isinstance(match, str):
+        return "seldom" if match == "some" else "some"
+    return not match
 
 
 def is_broad(first: int, last: int) -> bool:
     """Whether a range of ports is about all of them."""
     return last - first >= _BROAD_PORTS
+
+
+def of_all_ports(first: int, last: int) -> Condition:
+    """Whether any port is in a range: in one that has about all of them ``some`` are."""
+    if first <= 1 and last >= _LAST_PORT:
+        return True
+    return "some" if is_broad(first, last) else False
+
+
+def has_mark(bits: int, first: int, last: int, mask: int = _ALL_BITS) -> Match:
+    """Whether a mark in which some bits may be set is in a range, under a mask."""
+    if not bits & mask:
+        return first == 0
+    return False if first == last and first & ~(bits & mask) else None
 
 
 def to_networks(text: str) -> list[Network]:

@@ -353,10 +353,24 @@ CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; polic
         ('log prefix "a accept b" level info', False),
         ('comment "tcp dport 22 accept"', False),
         ("limit rate 3/minute burst 5 packets accept", True),
-        ("limit rate over 3/minute drop; accept", None),
+        ("limit rate over 3/minute drop; accept", True),
         ("fib saddr . iif oif missing drop; tcp dport 22 accept", True),
         ("fib daddr type local accept", True),
         ("tcp flags & (fin|syn) == (fin|syn) drop; tcp dport 22 accept", True),
+        ("limit rate over 3/minute accept", None),
+        ("update @s { ip saddr limit rate over 10/second } drop; accept", None),
+        ("meter m { ip saddr timeout 60s limit rate over 5/second } drop; accept", None),
+        ("ct helper { 1, 2 } drop; accept", None),
+        ("ct state & (established|related) != 0 drop; accept", None),
+        ("iifname . ip saddr vmap @verdicts; accept", "unread"),
+        ("reject with icmpv6 no-route; accept", True),
+        ("reject with tcp reset; accept", False),
+        ("reject with icmp type port-unreachable; accept", False),
+        ("meta mark set 0x1; meta mark 0x1 accept", None),
+        ("meta mark 0x1 drop; accept", True),
+        ("ct mark set mark; ct mark 0x0 accept", None),
+        ("notrack; ct state new accept", None),
+        ("tcp dport set 22; accept", None),
         ("meta skuid 0 accept", None),
         ("ip saddr . tcp dport { 192.0.2.1 . 22 } accept", "unread"),
         ("queue num 0", None),
@@ -372,6 +386,32 @@ def test_a_rule_of_an_nft_file(rule: str, *, expected: bool | str | None) -> Non
             parse_files({"/x": text}, "/x")
         return
     assert lets_in(parse_files({"/x": text}, "/x"), SSH) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("table inet t { flags dormant; chain input { CHAIN } }", []),
+        ("table inet t { flags owner, persist; chain input { CHAIN } }", [{"drop"}]),
+        ("table inet t { flags tomorrow; chain input { CHAIN } }", [{"accept", "drop"}]),
+        ("table inet dormant { chain input { CHAIN } }", [{"drop"}]),
+        ("table inet t { flags dormant; }\ntable inet t { chain input { CHAIN } }", "unread"),
+        ("add table inet t { chain input { CHAIN } }", "unread"),
+        (
+            "table inet t { set s { type ipv4_addr; limit rate 1/second; }; chain input { CHAIN } }",
+            "unread",
+        ),
+    ],
+)
+def test_an_nft_file_tells_what_its_tables_are(text: str, expected: Any) -> None:
+    """A dormant table filters nothing; flags, tables and sets that are not known are not guessed."""
+    chain = "type filter hook input priority 0; policy drop;"
+    files = {"/x": text.replace("CHAIN", chain)}
+    if expected == "unread":
+        with pytest.raises(NotObservedError):
+            parse_files(files, "/x")
+        return
+    assert [set(hook.outcomes(SSH)) for hook in parse_files(files, "/x")] == expected
 
 
 def test_an_nft_file_is_what_nft_makes_of_it() -> None:

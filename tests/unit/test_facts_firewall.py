@@ -26,7 +26,7 @@ from pytest_droplet.facts.host_firewall import (
 )
 from pytest_droplet.facts.iptables import parse_saves
 from pytest_droplet.facts.nftables import parse_ruleset
-from pytest_droplet.facts.packet_filter import Hook, is_world, to_networks
+from pytest_droplet.facts.packet_filter import Hook, Packet, is_world, to_networks
 from pytest_droplet.model import (
     Address,
     Droplet,
@@ -209,6 +209,73 @@ def test_a_limited_drop_is_no_denial() -> None:
     """What drops some packets a second lets the others through."""
     assert denied(save("INPUT -m limit --limit 3/min -j DROP", policy="ACCEPT")) is False
     assert denied(save("INPUT -j REJECT", policy="ACCEPT")) is True
+
+
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ("-m limit --limit 3/min", False),
+        ("-m hashlimit --hashlimit-above 5/sec --hashlimit-mode srcip --hashlimit-name x", False),
+        ("-m hashlimit --hashlimit-upto 5/sec --hashlimit-mode srcip --hashlimit-name x", False),
+        ("-m connlimit --connlimit-above 5 --connlimit-mask 32", False),
+        ("-m connlimit --connlimit-above 0", None),
+        ("-m connlimit --connlimit-upto 5", None),
+        ("-m connlimit ! --connlimit-above 5", None),
+        ("-m recent --update --seconds 60 --hitcount 4 --name x --rsource", False),
+        ("-m recent ! --update --seconds 60 --hitcount 4 --name x --rsource", None),
+        ("-m recent --rcheck --name x", None),
+        ("-m statistic --mode random --probability 0.5", None),
+        ("-m quota --quota 1000", None),
+        ("-m nfacct --nfacct-name x", None),
+        ("-m socket", None),
+        ("-m rpfilter --invert", None),
+        ("-m unheardof", None),
+        ("-m comment --comment x", True),
+        ("-m multiport -p tcp --dports 1024:65535", False),
+    ],
+)
+def test_what_some_packets_meet_denies_nothing(match: str, *, expected: bool | None) -> None:
+    """A drop for some packets is no denial; what cannot be told is neither."""
+    assert denied(save(f"INPUT {match} -j DROP", policy="ACCEPT")) is expected
+    other = "-g other" if "-m comment" in match else "-j other"
+    chained = save(f"INPUT {match} {other}", "other -j DROP", policy="ACCEPT")
+    assert denied(chained) is expected
+
+
+@pytest.mark.parametrize(
+    ("changing", "match", "expected"),
+    [
+        ("-j MARK --set-xmark 0x1/0xffffffff", "-m mark --mark 0x1", None),
+        ("-j MARK --set-xmark 0x10/0x10", "-m mark --mark 0x1/0x0f", True),
+        ("-j MARK --set-xmark 0x10/0x10", "-m mark ! --mark 0x10/0x10", None),
+        ("-j CONNMARK --set-xmark 0x2/0x2", "-m connmark --mark 0x2", None),
+        ("-j CONNMARK --restore-mark", "-m mark --mark 0x1", True),
+        ("-j CT --notrack", "-m conntrack --ctstate UNTRACKED", None),
+        ("-j CT --zone 1", "-m conntrack --ctstate UNTRACKED", True),
+        ("-j NOTRACK", "-m conntrack --ctstate NEW", None),
+        ("-j UNHEARDOF", "-m mark --mark 0x1", None),
+    ],
+)
+def test_what_another_table_changes_cannot_be_told(
+    changing: str, match: str, *, expected: bool | None
+) -> None:
+    """A mark or state that a rule of another table may have set is not taken for the first."""
+    tables = (
+        f"*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {changing}\nCOMMIT\n"
+        f"*filter\n:INPUT DROP [0:0]\n-A INPUT {match} -j ACCEPT\nCOMMIT\n"
+    )
+    hooks = tuple(hook for hook in parse_saves(tables, 4) if hook.place == "input")
+    assert denied(hooks) is expected
+
+
+def test_a_state_before_connections_are_looked_up_is_invalid() -> None:
+    """In the table raw no packet is of a connection yet: a drop of new ones drops none."""
+    raw = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m state --state {} -j DROP\nCOMMIT\n"
+    packet = Packet(frozenset({"eth0"}), 4, "tcp", frozenset({"203.0.113.10"}), port=22)
+
+    for state, expected in (("NEW", {"accept"}), ("INVALID", {"drop"})):
+        (hook,) = parse_saves(raw.format(state), 4)
+        assert hook.outcomes(packet) == expected
 
 
 @given(st.text(), st.text())

@@ -1,0 +1,140 @@
+"""What the product reads of a packet filter, and where packets contradict it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+from pytest_droplet.facts.cloud_firewalls import CloudFirewalls
+from pytest_droplet.facts.exposed_ports import expose
+from pytest_droplet.facts.host_firewall import (
+    ADDRESSES,
+    IPTABLES,
+    NFT,
+    decide,
+    parse_interfaces,
+    parse_rules,
+)
+from pytest_droplet.facts.listeners import Listener, Listeners
+from pytest_droplet.facts.nft_text import parse_files
+from pytest_droplet.facts.packet_filter import Hook
+from pytest_droplet.model import Address, Droplet, NotObservedError, Reading
+
+from .networks import HOST, HOST_IN_VPC, Networks, Probe
+
+PORTS = (22, 53, 80, 443, 1234, 5432, 8080, 9000, 30_001, 61_001)
+UNLISTED = (707, 4_321, 47_808)
+"""Ports that no rule set here names: what becomes of them is the default."""
+
+_NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+_OWN = (
+    Address(HOST[4], 4, "public"),
+    Address(HOST[6], 6, "public"),
+    Address(HOST_IN_VPC[4], 4, "private"),
+)
+_DROPLET = Droplet(1, "web-1", addresses=_OWN)
+_NO_CLOUD = Reading("x", _NOW, CloudFirewalls(()))
+_LISTENERS = Listeners(
+    tuple(
+        Listener(protocol, ip_address("::"), port, ("/usr/bin/x",))
+        for protocol in ("tcp", "udp")
+        for port in (*PORTS, *UNLISTED)
+    ),
+    owners=True,
+)
+PROBES = tuple(
+    Probe(origin, version, protocol, port)
+    for origin, version in (("internet", 4), ("internet", 6), ("vpc", 4))
+    for protocol in ("tcp", "udp")
+    for port in (*PORTS, *UNLISTED)
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the product says of a rule set.
+
+    Attributes:
+        denied: Whether it denies by default, by family; None: it cannot be told.
+        reached: Whether a port can be reached, by origin, protocol and number.
+        only_input: Whether no chain before the hook ``input`` filters.
+    """
+
+    denied: dict[int, bool | None]
+    reached: dict[tuple[str, str, int], bool | None]
+    only_input: bool
+
+
+def judge_loaded(networks: Networks) -> Judgement:
+    """Read the rules that are loaded as the product reads them on a host."""
+    try:
+        hooks = parse_rules(networks.read(NFT), networks.read(IPTABLES))
+    except NotObservedError:
+        return _judge(networks, None)
+    return _judge(networks, hooks)
+
+
+def judge_text(networks: Networks, text: str) -> Judgement:
+    """Read a file of nft rules as the product reads those that are loaded at boot."""
+    hooks = None
+    with suppress(NotObservedError):
+        hooks = parse_files({"/etc/nftables.conf": text}, "/etc/nftables.conf")
+    return _judge(networks, hooks)
+
+
+def _judge(networks: Networks, hooks: tuple[Hook, ...] | None) -> Judgement:
+    interfaces = parse_interfaces(networks.read(ADDRESSES, by_root=False))
+    known = hooks or ()
+    unread = "" if hooks is not None else "not read"
+    found = expose(_DROPLET, _LISTENERS, interfaces, known, _NO_CLOUD, unread=unread)
+    reached = {}
+    for port in found.ports:
+        reached["internet", port.protocol, port.port] = port.internet.allowed
+        reached["vpc", port.protocol, port.port] = port.vpc.allowed
+    inputs = [hook for hook in known if hook.place == "input" and not hook.translates]
+    denied = {
+        version: None if hooks is None else decide(version, inputs, interfaces, _OWN).denied
+        for version in (4, 6)
+    }
+    only_input = not any(hook.place not in {"input", "forward"} for hook in known)
+    return Judgement(denied, reached, only_input)
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """What the product says and packets do not; ``awaited``: one of these would agree with it."""
+
+    words: str
+    awaited: tuple[Probe, ...] = ()
+
+
+def contradictions(said: Judgement, arrived: AbstractSet[Probe]) -> Iterator[Contradiction]:
+    """Yield where packets show that something is not so.
+
+    A port that is called closed took no packet, from any family; a port that is called open took
+    one. Where the default is called a denial, no port that is not named took a packet; where it
+    is called none, one did, unless a chain before the hook ``input`` dropped it. What cannot be
+    told contradicts nothing.
+    """
+    for place, allowed in sorted(said.reached.items()):
+        probes = tuple(p for p in PROBES if (p.origin, p.protocol, p.port) == place)
+        got = arrived.intersection(probes)
+        if allowed is False and got:
+            yield Contradiction(f"closed, but reached: {got}")
+        if allowed and not got:
+            yield Contradiction(f"open, but not reached: {place}", probes)
+    for version, denied in said.denied.items():
+        probes = tuple(
+            p
+            for p in PROBES
+            if p.origin == "internet" and p.version == version and p.port in UNLISTED
+        )
+        got = arrived.intersection(probes)
+        if denied and got:
+            yield Contradiction(f"denies by default, but reached: {got}")
+        if denied is False and not got and said.only_input:
+            yield Contradiction(f"IPv{version} is not denied by default, but not reached", probes)

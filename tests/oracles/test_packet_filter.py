@@ -1,0 +1,115 @@
+"""Packets between namespaces judge what the product reads of rules that real programs loaded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .judgement import PORTS, PROBES, UNLISTED, contradictions, judge_loaded, judge_text
+from .networks import Networks, Probe, tools_missing
+from .random_rules import RandomRules
+
+_RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
+_SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOM_RULE_SETS", "100")))
+_ROOT = os.environ.get("PYTEST_DROPLET_ORACLE_ROOT", "")
+_REFUSED = re.compile(r"^/dev/stdin:([0-9]+):[0-9-]+: Error", re.MULTILINE)
+_NO_LEGACY_RULES = """*raw
+:PREROUTING ACCEPT [0:0]
+COMMIT
+*mangle
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+COMMIT
+"""
+_ROUNDS = 6
+_WAIT_S = 0.005
+_LONGER_WAITS_S = (0.005, 0.05, 0.3)
+
+
+@pytest.fixture(scope="module")
+def networks() -> Iterator[Networks]:
+    if reason := tools_missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    made = Networks((*PORTS, *UNLISTED), _ROOT)
+    yield made
+    made.close()
+
+
+def load(networks: Networks, text: str) -> str:
+    """Load rules in place of those that are there; return why nft or iptables refused them."""
+    networks.run("nft", "flush", "ruleset")
+    for tool in ("iptables", "ip6tables"):
+        networks.run(f"{tool}-legacy-restore", text=_NO_LEGACY_RULES)
+    tool, _, rest = text.partition("\n")
+    command = tool.removeprefix("#!").split() if tool.startswith("#!") else ["nft", "-f", "-"]
+    done = networks.run(*command, text=rest if tool.startswith("#!") else text)
+    return done.stderr if done.returncode else ""
+
+
+def load_what_is_taken(networks: Networks, text: str) -> str:
+    """Load a rule set without the lines that nft refuses; return what was loaded."""
+    lines = text.splitlines()
+    while reasons := load(networks, "\n".join(lines)):
+        refused = {int(number) for number in _REFUSED.findall(reasons)}
+        assert refused, reasons
+        lines = [line for n, line in enumerate(lines, 1) if n not in refused]
+    return "\n".join(lines)
+
+
+def disagreements(networks: Networks, text: str) -> list[str]:
+    """Return where packets contradict the product.
+
+    What should be reached and is not is asked again, alone, of rules that are loaded anew: others
+    may have used up a rate, and under load a packet takes time.
+    """
+    judged = [judge_loaded(networks)]
+    if not text.startswith("#!"):
+        judged.append(judge_text(networks, text))
+    arrived: set[Probe] = set()
+    for _ in range(_ROUNDS):
+        arrived |= networks.answered(PROBES, _WAIT_S)
+    for missing in {each.awaited for said in judged for each in contradictions(said, arrived)}:
+        arrived |= reached_alone(networks, text, missing)
+    return [each.words for said in judged for each in contradictions(said, arrived)]
+
+
+def reached_alone(networks: Networks, text: str, probes: tuple[Probe, ...]) -> set[Probe]:
+    """Return which of some packets arrives when no others are sent, more than a small rate."""
+    for wait_s in _LONGER_WAITS_S:
+        for probe in probes:
+            load(networks, text)
+            for _ in range(_ROUNDS):
+                if arrived := networks.answered([probe], wait_s):
+                    return arrived
+    return set()
+
+
+@pytest.mark.parametrize("path", _RULE_SETS, ids=lambda path: path.name)
+def test_packets_agree_with_what_is_read_of_a_known_rule_set(
+    networks: Networks, path: Path
+) -> None:
+    """A port that took a packet is not called closed, one that took none is not called open."""
+    text = path.read_text()
+    assert not load(networks, text)
+    assert disagreements(networks, text) == []
+
+
+@pytest.mark.parametrize("seed", _SEEDS)
+def test_packets_agree_with_what_is_read_of_a_random_rule_set(
+    networks: Networks, seed: int
+) -> None:
+    """The same of rule sets that nobody wrote; lines that nft refuses are left out."""
+    text = load_what_is_taken(networks, RandomRules(seed).text())
+    assert disagreements(networks, text) == [], text
