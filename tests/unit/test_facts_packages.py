@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_droplet.facts import apt, dnf
+from pytest_droplet.facts.apt_policy import APT_POLICY, parse_policy
 from pytest_droplet.facts.automatic_updates import parse_apt_automatic
 from pytest_droplet.facts.host import Kernel
 from pytest_droplet.facts.kernels import parse_dpkg_kernels, parse_reboot, parse_rpm_kernels
@@ -38,6 +39,7 @@ def test_any_answer_is_parsed_or_not_observed(stdout: str, rc: int, stderr: str)
         lambda: apt.parse_updates(answer),
         lambda: list(apt.parse_sources(stdout)),
         lambda: apt.parse_indexes(stdout),
+        lambda: parse_policy(stdout),
         lambda: dnf.parse_updates(answer),
         lambda: dnf.parse_metadata(stdout),
         lambda: parse_apt_automatic(stdout),
@@ -103,9 +105,9 @@ def test_the_archive_tells_what_is_security(origin: str, *, security: bool) -> N
 )
 def test_one_line_sources(line: str, uri: str) -> None:
     """Options and comments of a line do not hide its archive and suite."""
-    assert list(apt.parse_sources(f"== /etc/apt/sources.list\n{line}\n")) == [
-        apt.AptSource(uri, "bookworm")
-    ]
+    (source,) = apt.parse_sources(f"== /etc/apt/sources.list\n{line}\n")
+
+    assert (source.uri, source.suite, source.components) == (uri, "bookworm", ("main",))
 
 
 def test_stanzas_of_sources() -> None:
@@ -140,7 +142,7 @@ def test_the_apt_sections_write_nothing(tmp_path: Path) -> None:
             cwd=tmp_path,
             check=False,
         )
-        for section in (apt.APT, apt.APT_SOURCES, apt.APT_INDEX)
+        for section in (apt.APT, apt.APT_SOURCES, apt.APT_INDEX, APT_POLICY)
     }
 
     assert list(_listing()) == before
