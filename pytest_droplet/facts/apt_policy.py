@@ -40,7 +40,8 @@ APT_POLICY = Section(
     "(Insecure|Weak|DowngradeToInsecure)Repositories|Binary::[^:]+::(RootDir|Dir|Acquire::Allow"
     "|APT::(Architecture|Default-Release)).*) ' || exit;"
     ' echo "dpkg $(dpkg --print-architecture)"; x=$(apt-config shell lists Dir::State::lists/d'
-    " status Dir::State::status/f list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d pins Dir::Etc::preferences/f)"
+    " status Dir::State::status/f list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d"
+    " pins Dir::Etc::preferences/f)"
     " && printf '%s\\n' \"$x\" || exit;"
     ' if [ -d "$folder" ] && ! ls "$folder" >/dev/null; then echo "!! $folder"; fi;'
     ' named=; for x in "$pins" "$folder"*; do [ -f "$x" ] || continue; echo "== pins $x";'
@@ -116,7 +117,7 @@ class AptPolicy:
     """What decides which version apt prefers.
 
     ``settings`` are those that differ from what this program expects, in words: with one of them
-    apt's answer is about something else. ``architecture`` is the one that packages are for. ``target`` is ``APT::Default-Release``, empty where
+    apt's answer is about something else. ``architecture`` is that of the packages, ``target`` is ``APT::Default-Release``, empty where
     unset. ``indexes`` is empty where nothing is pinned: all of them have their usual priority.
     """
 
@@ -140,10 +141,14 @@ class AptPolicy:
         return (*self.settings, *(f"{p} is not understood" for p in odd))
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The setting of a target release, as it is written; empty where there is none."""
+        return (f'APT::Default-Release "{self.target}"',) if self.target else ()
+
+    @property
     def told_by(self) -> str:
         """What tells it so: the files of pins and the setting, empty where nothing does."""
-        target = [f'APT::Default-Release "{self.target}"'] if self.target else []
-        return ", ".join([*self.files, *target])
+        return ", ".join([*self.files, *self.targets])
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,32 +255,22 @@ def reach_of(
     if not policy.restricted or not security:
         return Reach(doubts=tuple(doubts))
     of_security = [i for i in policy.indexes if any(_has(i, fields) for fields in security)]
+    origins = {fields["o"] for fields in security}
     of_base = [
         i
         for i in policy.indexes
         if i not in of_security
+        and i.release.get("o") in origins
         and i.release.get("n") in base
-        and any(i.release.get("o") == fields["o"] for fields in security)
         and not i.release.get("a", "").endswith(("-backports", "-proposed"))
     ]
     if not of_security:
         doubts.append(f"apt-cache policy names no security source; pins: {policy.told_by}")
         return Reach(doubts=tuple(doubts))
-    faults = []
+    release = max((i.priority for i in of_base), default=0)
     low = min(of_security, key=lambda i: i.priority)
-    high = max((i.priority for i in of_base), default=0)
-    if _too_low(low.priority, high):
-        general = sorted({pin.file for pin in policy.pins if pin.general})
-        by = ", ".join(
-            general + ([f'APT::Default-Release "{policy.target}"'] * bool(policy.target))
-        )
-        release = f", the release has {high}" if high >= _STATUS_PRIORITY else ""
-        name = low.release.get("a") or low.release.get("n")
-        faults.append(
-            f"apt takes no update from {name}: its priority is {low.priority}{release};"
-            f" see {by or policy.told_by}"
-        )
-    for pin, certain in _narrow(policy, of_security, of_base, high):
+    faults = [_fault(policy, low, release)] if _too_low(low.priority, release) else []
+    for pin, certain in _narrow(policy, of_security, of_base, release):
         if certain:
             faults.append(f"{pin} keeps security updates of installed packages away")
         else:
@@ -283,11 +278,20 @@ def reach_of(
     return Reach(tuple(map(one_line, faults)), tuple(map(one_line, doubts)))
 
 
+def _fault(policy: AptPolicy, security: IndexPriority, release: int) -> str:
+    """Say that the whole source is out of reach, and what tells apt so."""
+    name = security.release.get("a") or security.release.get("n")
+    above = f", the release has {release}" if release >= _STATUS_PRIORITY else ""
+    files = sorted({pin.file for pin in policy.pins if pin.general})
+    by = ", ".join([*files, *policy.targets])
+    return f"apt takes no update from {name}: its priority is {security.priority}{above}; see {by}"
+
+
 def _narrow(
     policy: AptPolicy,
     of_security: Sequence[IndexPriority],
     of_base: Sequence[IndexPriority],
-    high: int,
+    release: int,
 ) -> Iterator[tuple[Pin, bool]]:
     """Yield pins of single packages that keep, or may keep (False), security updates away."""
     about = [p for p in policy.pins if not p.general and p.concerns(policy.installed)]
@@ -303,7 +307,7 @@ def _narrow(
             pin.priority if applies else i.priority
             for i, applies in zip(of_security, on_security, strict=True)
         ]
-        above = pin.priority if any(on_base) else high
+        above = pin.priority if any(on_base) else release
         if any((*on_security, *on_base)) and _too_low(min(security), above):
             yield pin, len(about) == 1
 
@@ -378,15 +382,12 @@ def _parts(text: str) -> Iterator[tuple[str, list[str]]]:
 def _pin_files(text: str) -> list[str]:
     """Return the files of pins that apt reads: in the folder, without extension or ``.pref``."""
     parts = list(_parts(text))
-    alone = {
-        s
-        for name, lines in parts
-        if name == "settings"
-        for n, s in _settings(lines)
-        if n == "pins"
-    }
+    settings = dict(
+        _settings(line for name, lines in parts if name == "settings" for line in lines)
+    )
     files = [name[5:] for name, _ in parts if name.startswith("pins ")]
-    return [f for f in files if f in alone or _PREFERENCES.fullmatch(f.rpartition("/")[2])]
+    alone = settings.get("pins")
+    return [f for f in files if f == alone or _PREFERENCES.fullmatch(f.rpartition("/")[2])]
 
 
 def _settings(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
