@@ -65,10 +65,10 @@ def _namespace() -> list[str]:
 
 
 class AptHost:
-    """One such host; ``installed`` are the versions of its packages.
+    """One such host; ``installed`` are the versions of its packages, ``held`` is on hold.
 
-    ``archive`` is what each suite has. Files are given with each call, by absolute path below
-    ``/etc/apt``, and are gone afterwards.
+    ``archive`` is what each suite has; updates of ``phased`` suites are for no host yet. Files
+    are given with each call, by absolute path below ``/etc/apt``, and are gone afterwards.
     """
 
     def __init__(
@@ -76,10 +76,15 @@ class AptHost:
         folder: Path,
         installed: Mapping[str, str],
         archive: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        held: str = "",
+        phased: str = "",
     ) -> None:
         self.folder = folder
         self.installed = dict(installed)
         self.archive = dict(ARCHIVE if archive is None else archive)
+        self.held, self.phased = held, phased
+        self.mode = 0o644
         self._write()
 
     @cached_property
@@ -88,13 +93,16 @@ class AptHost:
         asked = ["dpkg", "--print-architecture"]
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
-    def run(self, command: str, files: Files | None = None) -> subprocess.CompletedProcess[bytes]:
-        """Run sh on the host with these files and the command on its standard input."""
+    def run(
+        self, command: str, files: Files | None = None, *, shell: str = "sh -s"
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a shell on the host with these files and the command on its standard input."""
         written = files or {}
         for path, text in written.items():
             place = self._place(path)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
+            place.chmod(self.mode)
         mounts = "\n".join(
             f'mount --bind "{self.folder}/{inside}" "$(readlink -f {place})"'
             for inside, place in (
@@ -105,7 +113,7 @@ class AptHost:
         )
         try:
             return subprocess.run(
-                [*_namespace(), "sh", "-euc", f"{mounts}\nexec sh -s"],
+                [*_namespace(), "sh", "-euc", f"{mounts}\nexec {shell}"],
                 input=command.encode(),
                 capture_output=True,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
@@ -115,16 +123,20 @@ class AptHost:
             for path in written:
                 self._place(path).unlink()
 
-    def sections(self, files: Files | None = None) -> Mapping[str, SectionOutput]:
+    def sections(
+        self, files: Files | None = None, *, shell: str = "sh -s"
+    ) -> Mapping[str, SectionOutput]:
         """Return what the host script prints there, for the facts of both checks."""
         names = {name for check in (PENDING, INDEX) for name in shipped()[check].facts}
         wanted = [s for n in sorted(names & all_facts().keys()) for s in all_facts()[n].sections]
         os_release = all_facts()["droplet_os_release"].sections
         sections = script.distinct([*os_release, *wanted])
-        answer = self.run(script.compose(sections, _NONCE), files)
+        answer = self.run(script.compose(sections, _NONCE), files, shell=shell)
         return script.parse(answer.stdout, sections, _NONCE).sections
 
-    def verdicts(self, files: Files | None = None) -> Mapping[str, Verdict]:
+    def verdicts(
+        self, files: Files | None = None, *, shell: str = "sh -s"
+    ) -> Mapping[str, Verdict]:
         """Return the verdicts of both checks on what the script printed."""
         table = {
             name: {
@@ -132,7 +144,7 @@ class AptHost:
                 for key in ("stdout", "stderr", "rc", "missing")
                 if getattr(output, key) is not None
             }
-            for name, output in self.sections(files).items()
+            for name, output in self.sections(files, shell=shell).items()
         }
         return {
             check: Case(
@@ -161,10 +173,18 @@ class AptHost:
             (self.folder / name).mkdir(parents=True)
         (self.folder / "os-release").write_text(_OS)
         (self.folder / "dpkg/status").write_text(
-            "".join(self._stanza(*p, "Status: install ok installed\n") for p in self._packages())
+            "".join(
+                self._stanza(
+                    name,
+                    version,
+                    f"Status: {'hold' if name == self.held else 'install'} ok installed\n",
+                )
+                for name, version in self.installed.items()
+            )
         )
         stanzas = []
         for suite, (address, label, archive, codename) in SUITES.items():
+            phased = "Phased-Update-Percentage: 0\n" if suite == self.phased else ""
             stem = lists / f"{address}/dists/{suite}".replace("/", "_")
             stanzas.append(
                 f"Types: deb\nURIs: http://{address}\nSuites: {suite}\nComponents: main\n"
@@ -172,14 +192,11 @@ class AptHost:
             Path(f"{stem}_InRelease").write_text(self._release(label, archive, codename))
             Path(f"{stem}_main_binary-{self.architecture}_Packages").write_text(
                 "".join(
-                    self._stanza(name, version, f"Filename: {name}.deb\nSize: 1\n")
+                    self._stanza(name, version, f"Filename: {name}.deb\nSize: 1\n{phased}")
                     for name, version in self.archive.get(suite, {}).items()
                 )
             )
         (self.folder / "etc-apt/sources.list.d/debian.sources").write_text("\n".join(stanzas))
-
-    def _packages(self) -> list[tuple[str, str]]:
-        return list(self.installed.items())
 
     def _stanza(self, name: str, version: str, more: str) -> str:
         source = f"Source: {SOURCES[name]}\n" if name in SOURCES else ""

@@ -7,6 +7,7 @@ nobody tells it otherwise, ``patches.no-pending-security-updates`` never passes.
 import os
 import random
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -193,12 +194,56 @@ def test_a_pin_that_is_not_understood_is_unknown(current: AptHost, name: str) ->
         assert FILE in verdict.message, verdicts
 
 
+@pytest.mark.parametrize(
+    ("held", "phased", "setting"),
+    [
+        ("", "", ""),
+        ("alpha", "", ""),
+        ("", "bookworm-updates", ""),
+        ("", "bookworm-updates", 'APT::Get::Never-Include-Phased-Updates "true";\n'),
+        ("alpha", "bookworm-updates", 'APT::Default-Release "bookworm";\n'),
+    ],
+)
 def test_a_newer_version_elsewhere_hides_no_security_update(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path, held: str, phased: str, setting: str
 ) -> None:
-    """Where another suite has a version that is newer still, the security update waits all the same."""
+    """Where another suite has a newer version still, the security update below it waits."""
     archive = {**ARCHIVE, "bookworm-updates": {"alpha": "1.1"}}
-    host = AptHost(tmp_path_factory.mktemp("newer"), {"alpha": "1.0"}, archive)
+    host = AptHost(tmp_path, {"alpha": "1.0"}, archive, held=held, phased=phased)
 
-    assert host.would_install() == {"alpha": "1.1"}
-    assert host.verdicts()[PENDING].outcome == "fail"
+    assert host.verdicts(config(setting) if setting else {})[PENDING].outcome == "fail"
+
+
+def test_the_script_writes_nothing(behind: AptHost) -> None:
+    """With pins and all, apt's folders stay as they are."""
+    files = FORMS["after another"]
+    behind.sections(files)
+    before = _listing(behind)
+
+    behind.sections(files)
+
+    assert _listing(behind) == before
+
+
+def _listing(host: AptHost) -> list[tuple[str, int, int]]:
+    return [
+        (str(path), stat.st_size, stat.st_mtime_ns)
+        for folder in ("lib-apt", "dpkg", "cache")
+        for path in sorted((host.folder / folder).rglob("*"))
+        for stat in [path.lstat()]
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_a_file_that_the_login_cannot_read_is_unknown(current: AptHost) -> None:
+    """A file of pins that only root may read hides what it does from anybody else: it is named."""
+    current.mode = 0o600
+    try:
+        shell = "setpriv --reuid=65534 --regid=65534 --clear-groups sh -s"
+        verdicts = current.verdicts({FILE: stanza("*", BY_SECURITY[0], -1)}, shell=shell)
+    finally:
+        current.mode = 0o644
+
+    for verdict in verdicts.values():
+        assert verdict.outcome == "unknown", verdicts
+        assert FILE in verdict.message, verdicts

@@ -14,7 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_droplet.facts import apt, dnf
-from pytest_droplet.facts.apt_policy import APT_POLICY, parse_policy
+from pytest_droplet.facts.apt_policy import (
+    APT_POLICY,
+    AptPolicy,
+    IndexPriority,
+    parse_policy,
+    reach_of,
+)
 from pytest_droplet.facts.automatic_updates import parse_apt_automatic
 from pytest_droplet.facts.host import Kernel
 from pytest_droplet.facts.kernels import parse_dpkg_kernels, parse_reboot, parse_rpm_kernels
@@ -108,6 +114,95 @@ def test_one_line_sources(line: str, uri: str) -> None:
     (source,) = apt.parse_sources(f"== /etc/apt/sources.list\n{line}\n")
 
     assert (source.uri, source.suite, source.components) == (uri, "bookworm", ("main",))
+
+
+SETTINGS = (
+    "== settings\nAPT::Architecture \"amd64\";\ndpkg amd64\nlists='/var/lib/apt/lists/'\n"
+    "status='/var/lib/dpkg/status'\nlist='/etc/apt/sources.list'\n"
+    "parts='/etc/apt/sources.list.d/'\npins='/etc/apt/preferences'\n"
+)
+
+
+def pins(text: str, file: str = "/etc/apt/preferences.d/x") -> str:
+    lines = "".join(f"|{line}\n" for line in text.splitlines())
+    return f"{SETTINGS}== pins {file}\n{lines}\n== policy\n== installed\n== end\n"
+
+
+def test_stanzas_of_pins() -> None:
+    """Comments, explanations, folded lines and small letters are read as apt reads them."""
+    policy = parse_policy(
+        pins(
+            "# why\nExplanation: only this\n\nExplanation: because\npackage: a\n b*\n"
+            "Pin: release o=Debian, n=bookworm\nPin-Priority: -1\n\n"
+            'Package: *\nPin: origin ""\nPin-Priority: many\n'
+        )
+    )
+
+    assert [(p.packages, p.kind, p.argument, p.priority) for p in policy.pins] == [
+        (("a", "b*"), "release", "o=Debian, n=bookworm", -1),
+        (("*",), "origin", '""', None),
+    ]
+    assert [p.general for p in policy.pins] == [False, True]
+    assert len(policy.doubts) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "read"),
+    [
+        ("/etc/apt/preferences", True),
+        ("/etc/apt/preferences.d/50pin", True),
+        ("/etc/apt/preferences.d/a.b.pref", True),
+        ("/etc/apt/preferences.d/a.bak", False),
+        ("/etc/apt/preferences.d/a b", False),
+    ],
+)
+def test_files_of_pins_that_apt_reads(file: str, *, read: bool) -> None:
+    """A file counts by its name, as in apt_preferences(5)."""
+    policy = parse_policy(pins("Package: *\nPin: origin x\nPin-Priority: 1\n", file))
+
+    assert policy.restricted is read
+
+
+def index(priority: int, letters: str, site: str = "x") -> IndexPriority:
+    return IndexPriority(priority, dict(p.split("=") for p in letters.split(",")), site)
+
+
+@pytest.mark.parametrize(
+    ("security", "release", "reached"),
+    [
+        *((500, 500, True), (990, 500, True), (100, 100, True), (1001, -1, True)),
+        *((499, 500, False), (500, 501, False), (99, 1, False), (-1, -10, False)),
+    ],
+)
+def test_the_security_source_is_reached_by_its_priority(
+    security: int, release: int, *, reached: bool
+) -> None:
+    """It is, from 100 on, where the release has no more; as apt chooses candidates."""
+    policy = AptPolicy(
+        target="x",
+        indexes=(
+            index(security, "o=Debian,l=Debian-Security,a=s,n=x-security"),
+            index(release, "o=Debian,l=Debian,a=stable,n=x"),
+            index(2000, "o=Debian,l=Debian,a=stable-backports,n=x"),
+            index(2000, "o=Other,l=Other,a=stable,n=x"),
+        ),
+    )
+    fields = [{"o": "Debian", "l": "Debian-Security", "a": "s", "n": "x-security"}]
+
+    reach = reach_of(policy, fields, ("x", "x-updates"))
+
+    assert (not reach.faults, reach.doubts) == (reached, ())
+
+
+def test_one_whole_source_of_security_updates_is_enough() -> None:
+    """An odd source beside a plain one takes nothing away; alone, it is named."""
+    odd = apt.AptSource("http://a", "x-security", ("main",), (("trusted", "yes"),))
+    local = apt.AptSource("file:/a", "x-security", ("main",), (("trusted", "yes"),))
+    plain = apt.AptSource("http://b", "x-security", ("main",))
+
+    assert apt.source_doubts([odd, plain], "amd64") == ()
+    assert apt.source_doubts([local], "amd64") == ()
+    assert len(apt.source_doubts([odd], "amd64")) == 1
 
 
 def test_stanzas_of_sources() -> None:
