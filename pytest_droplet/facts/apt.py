@@ -77,7 +77,6 @@ _TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
 _READ_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 _INST = re.compile(r"Inst (\S+)(?: \[([^\]]*)\])? \((\S+) ?(.*?) ?\[\S*\]\)")
 _SUMMARY = re.compile(r"^\d+ upgraded, \d+ newly installed, ", re.MULTILINE)
-_LISTED = re.compile(r"(\S+?)/(\S+) (\S+) (\S+)(?: \[(?:upgradable from: (\S+)|[^\]]*)\])?")
 _SECURITY = re.compile(r"(?:^|[ ,])(?:Debian-Security:|[^ ,]*/[a-z-]*-security(?![\w-]))")
 _OPTIONS = re.compile(r"\[([^\]]*)\]")
 _SCHEME = re.compile(r"^[A-Za-z][\w+.-]*:(?://)?")
@@ -200,7 +199,7 @@ def _doubts(source: AptSource, architecture: str) -> Iterator[str]:
         elif name in _ARCHITECTURES:
             if architecture not in re.split(r"[,\s]+", value):
                 yield f"{said} leaves out {architecture}"
-        elif name not in _HARMLESS:
+        elif name not in _HARMLESS and not name.startswith("x-"):
             yield f"{said} is not understood"
 
 
@@ -292,23 +291,25 @@ def _simulated(line: str) -> Update:
 def _of_security(text: str) -> Iterator[Update]:
     """Yield the newest version of each package that a security suite has and the host has not.
 
-    The list has a package's candidate first, with the installed version, then its other versions.
+    The list has every version of a package, a line each, ``NAME/SUITES VERSION ARCHITECTURE``;
+    the line of the version that apt would install ends with the one that is there.
     """
-    installed: dict[tuple[str, str], str] = {}
+    rows = [words for line in text.splitlines() if len(words := line.split()) >= 3]
+    installed = {
+        (words[0].partition("/")[0], words[2]): words[5].rstrip("]")
+        for words in rows
+        if words[3:5] == ["[upgradable", "from:"] and len(words) == 6
+    }
     newest: dict[tuple[str, str], Update] = {}
-    for line in text.splitlines():
-        if (found := _LISTED.fullmatch(line.strip())) is None:
+    for place, version, architecture, *_ in rows:
+        name, _slash, suites = place.partition("/")
+        old = installed.get((name, architecture))
+        if old is None or not any(suite.endswith("-security") for suite in suites.split(",")):
             continue
-        name, suites, version, architecture, old = found.groups()
-        package = name, architecture
-        if old:
-            installed[package] = old
-        have = newest[package].new if package in newest else installed.get(package)
-        if have is None or dpkg_key(version) <= dpkg_key(have):
-            continue
-        if any(suite.endswith("-security") for suite in suites.split(",")):
-            newest[package] = Update(
-                name, version, installed[package], suites, security=True, blocked=True
+        known = newest.get((name, architecture))
+        if dpkg_key(version) > dpkg_key(known.new if known else old):
+            newest[name, architecture] = Update(
+                name, version, old, suites, security=True, blocked=True
             )
     yield from newest.values()
 

@@ -65,11 +65,13 @@ _FALSE = frozenset({"no", "false", "without", "off", "disable", "0", ""})
 _SETTING = re.compile(r'(\S+) "(.*)";')
 _PLACE = re.compile(r"(lists|status|list|parts|pins)='(.*)'")
 _ROW = re.compile(r" *(-?\d{1,9}) \S+.*")
-_CONDITION = re.compile(r"(?:^|,)\s*([a-z])=")
+_CONDITION = re.compile(r"(?:^|,)\s*([A-Za-z])=")
+_GLOB = re.compile(r"[*?\[]")
 _PREFERENCES = re.compile(r"[A-Za-z0-9_:-]+|[A-Za-z0-9_.:-]+\.pref")
 _KINDS = frozenset({"release", "origin", "version"})
 _WORDS = {"never": -32768}
 _STATUS_PRIORITY = 100
+_MANY_PATTERNS, _MANY_INDEXES = 100, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,16 @@ class Pin:
         """Whether it sets the priority of whole indexes, which ``apt-cache policy`` prints."""
         return "*" in self.packages
 
-    def concerns(self, installed: Iterable[tuple[str, str]]) -> bool:
-        """Whether one of the installed packages (name, source) has a name that it names.
+    def concerns(self, installed: Collection[tuple[str, str]]) -> bool | None:
+        """Whether it names an installed package (name, source); None: a pattern is not understood.
 
-        A pattern that is not understood names all.
+        Regular expressions are not: one that a host wrote could take for ever.
         """
-        return any(_names(pattern, *pair) for pattern in self.packages for pair in installed)
+        names = {name for name, _ in installed}, {source for _, source in installed}
+        answers = [_names(pattern, *names) for pattern in self.packages]
+        if True in answers:
+            return True
+        return None if None in answers else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,23 +299,35 @@ def _narrow(
     of_base: Sequence[IndexPriority],
     release: int,
 ) -> Iterator[tuple[Pin, bool]]:
-    """Yield pins of single packages that keep, or may keep (False), security updates away."""
-    about = [p for p in policy.pins if not p.general and p.concerns(policy.installed)]
-    for pin in about:
-        if pin.kind == "version" or pin.priority is None:
-            continue  # it holds one version: an update that it keeps away is seen when there is one
+    """Yield pins of single packages that keep, or may keep (False), security updates away.
+
+    A pin of a version is none of them: it holds what is installed, as apt-mark does, and an
+    update that it keeps away is seen when there is one.
+    """
+    narrow = [pin for pin in policy.pins if not pin.general and pin.kind != "version"]
+    patterns = sum(len(pin.packages) for pin in narrow)
+    if patterns > _MANY_PATTERNS or len(policy.indexes) > _MANY_INDEXES:
+        yield narrow[0], False
+        return
+    concerned = {pin: pin.concerns(policy.installed) for pin in narrow}
+    about = [
+        (pin, pin.priority)
+        for pin in narrow
+        if concerned[pin] is not False and pin.priority is not None
+    ]
+    for pin, priority in about:
         on_security = [_applies(pin, index) for index in of_security]
         on_base = [_applies(pin, index) for index in of_base]
         if None in (*on_security, *on_base):
             yield pin, False
             continue
         security = [
-            pin.priority if applies else i.priority
+            priority if applies else i.priority
             for i, applies in zip(of_security, on_security, strict=True)
         ]
-        above = pin.priority if any(on_base) else release
+        above = priority if any(on_base) else release
         if any((*on_security, *on_base)) and _too_low(min(security), above):
-            yield pin, len(about) == 1
+            yield pin, len(about) == 1 and concerned[pin] is True
 
 
 def _too_low(security: int, release: int) -> bool:
@@ -320,16 +338,16 @@ def _has(index: IndexPriority, fields: Mapping[str, str]) -> bool:
     return all(index.release.get(letter, "") == value for letter, value in fields.items())
 
 
-def _names(pattern: str, name: str, source: str) -> bool:
-    """Whether a word of ``Package:`` names a package, or is not understood."""
-    known = name
-    if pattern.startswith("src:"):
-        pattern, known = pattern[4:], source
-    if pattern.startswith("/"):
-        return _found(pattern, known) is not False
-    if pattern.startswith("?"):
-        return True
-    return fnmatchcase(known.lower(), pattern.partition(":")[0].lower())
+def _names(pattern: str, packages: Collection[str], sources: Collection[str]) -> bool | None:
+    """Whether a word of ``Package:`` names one of the packages; None: not understood."""
+    known = sources if pattern.startswith("src:") else packages
+    pattern = pattern.removeprefix("src:")
+    if pattern.startswith(("/", "?")):
+        return None
+    pattern = pattern.partition(":")[0]
+    if not _GLOB.search(pattern):
+        return pattern in known
+    return any(fnmatchcase(name, pattern) for name in known)
 
 
 def _applies(pin: Pin, index: IndexPriority) -> bool | None:
@@ -344,29 +362,19 @@ def _applies(pin: Pin, index: IndexPriority) -> bool | None:
     ends = [*(s.start() for s in starts[1:]), len(pin.argument)]
     answers = []
     for start, end in zip(starts, ends, strict=True):
-        if start[1] not in index.release:
+        letter = start[1].lower()
+        if letter not in index.release:
             return None
         wanted = pin.argument[start.end() : end].strip()
-        answers.append(_like(wanted, index.release[start[1]]))
+        answers.append(_like(wanted, index.release[letter]))
     if False in answers:
         return False
     return None if None in answers else True
 
 
 def _like(pattern: str, text: str) -> bool | None:
-    """Whether text is like a glob, or a regular expression between slashes; None: unclear."""
-    if pattern.startswith("/"):
-        return _found(pattern, text)
-    return fnmatchcase(text.lower(), pattern.lower())
-
-
-def _found(pattern: str, text: str) -> bool | None:
-    if len(pattern) < 2 or not pattern.endswith("/"):
-        return None
-    try:
-        return re.search(pattern[1:-1], text, re.IGNORECASE) is not None
-    except (re.error, RecursionError, OverflowError):
-        return None
+    """Whether text is like a glob; None where it is a regular expression."""
+    return None if pattern.startswith("/") else fnmatchcase(text.lower(), pattern.lower())
 
 
 def _parts(text: str) -> Iterator[tuple[str, list[str]]]:
