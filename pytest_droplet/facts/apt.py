@@ -32,8 +32,9 @@ APT = Section(
     "apt",
     f'{FIND_PINS}o="{NO_WRITES}"; x=$(apt-get -s $o -o APT::Get::Show-User-Simulation-Note=0'
     " dist-upgrade); r=$?; printf '%s\\n' \"$x\" | sed '/^Conf /d';"
-    ' if [ $r = 0 ] && { [ -n "$restricted" ] || ! printf \'%s\\n\' "$x" |'
-    " grep -q '^0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded'; }; then"
+    ' if [ $r = 0 ] && { [ -n "$restricted" ] ||'
+    " ! printf '%s\\n' \"$x\" | grep -q ' and 0 not upgraded' ||"
+    " ! printf '%s\\n' \"$x\" | grep -Eq '^0 upgraded, 0 newly|^Inst .*-security[ ,]'; }; then"
     f" echo ==upgradable; x=$(apt $o {_UNRESTRICTED} list --upgradable -a) || r=$?;"
     " printf '%s\\n' \"$x\" | grep -E -e '-security|upgradable from' || :; fi; exit $r",
 )
