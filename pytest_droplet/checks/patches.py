@@ -35,16 +35,21 @@ def test_package_index_is_fresh_and_has_a_security_source(
     The age is that of the host's last look at its sources: not of the index files of apt, whose
     time is the server's. As that look may have failed, the index of the security source has to
     be within its own ``Valid-Until``, or, where it has none, not older than 30 days itself.
+    apt also has to take updates from that source: its priority (``apt-cache policy``) is at least
+    100 and that of the release, for all installed packages. A pin that is not understood, and
+    settings that let apt look elsewhere or take unsigned indexes, make the answer unknown.
 
     Rationale:
-        "No update waits" is worth nothing where the host has not asked for weeks, or has never
-        been told where security updates are.
+        "No update waits" is worth nothing where the host has not asked for weeks, has never been
+        told where security updates are, or has been told to leave them alone.
 
     Remediation:
         Debian, Ubuntu: ``apt update``, and add the suite ``CODENAME-security`` to
         ``/etc/apt/sources.list.d/``. AlmaLinux, Rocky Linux, CentOS Stream: ``dnf makecache``,
         and enable ``baseos`` and ``appstream``; Fedora: enable ``updates``. Take out pins to a
-        vault.
+        vault. Where apt takes nothing from the security source: ``apt-cache policy``, then
+        remove or narrow the named pin, or ``APT::Default-Release``, which has to match the
+        security suite too: ``"/^CODENAME(|-security|-updates)$/"``.
     """
     with Claims() as claim:
         for problem in _problems(droplet_package_index, droplet_settings, droplet_now):
@@ -67,21 +72,29 @@ def test_no_security_update_is_waiting(
 ) -> None:
     """No security update is waiting.
 
-    Updates on hold, kept back or excluded by the configuration count. Updates that Ubuntu phases
-    do not: they are none of security.
+    Updates on hold, kept back, pinned away or excluded by the configuration count: every version
+    of a security suite that is newer than the installed one. Updates that Ubuntu phases do not:
+    they are none of security.
 
     Rationale:
         A published update tells everybody where the flaw is. Between the update and its
         installation the host is open to whoever reads it.
 
     Remediation:
-        Debian, Ubuntu: ``apt update && apt full-upgrade``; look at ``apt-mark showhold``.
+        Debian, Ubuntu: ``apt update && apt full-upgrade``; look at ``apt-mark showhold``
+        and at the pins in ``/etc/apt/preferences.d``.
         AlmaLinux, Rocky Linux, Fedora: ``dnf upgrade --security``; look at ``excludepkgs`` in
         ``/etc/dnf/dnf.conf``. CentOS Stream: ``dnf upgrade``. Then reboot where it is asked for.
     """
     waiting = droplet_pending_updates.security
     wait = "security update waits" if len(waiting) == 1 else "security updates wait"
-    assert not waiting, f"{len(waiting)} {wait}: {list_updates(waiting)}"
+    told_by = droplet_pending_updates.told_by
+    held = any(u.blocked for u in waiting) and told_by
+    assert not waiting, f"{len(waiting)} {wait}: {list_updates(waiting)}" + (
+        f"; apt is told what to hold back by {told_by}" if held else ""
+    )
+    if droplet_pending_updates.hidden:
+        raise NotObservedError(droplet_pending_updates.hidden)
     _need_index(droplet_package_index, droplet_settings, droplet_now)
     if droplet_pending_updates.unlabelled:
         raise NotObservedError(
@@ -264,6 +277,8 @@ def _problems(index: PackageIndex, settings: Settings, now: datetime) -> list[Ex
             )
         )
     found += [AssertionError(f"no enabled source is {name}") for name in index.lacking]
+    found += [AssertionError(fault) for fault in index.unreachable]
+    found += [NotObservedError(doubt) for doubt in index.doubts]
     for source in index.sources:
         found += [AssertionError(f"{source.name}: {fault}") for fault in _faults(source, now)]
     open_ended = [(s.dated, s.name) for s in index.sources if s.dated and not s.valid_until]

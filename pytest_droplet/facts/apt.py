@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from pytest_droplet.facts import Observation
+from pytest_droplet.facts.apt_policy import (
+    FIND_PINS,
+    NO_WRITES,
+    Reach,
+    apt_policy,
+    pin_files,
+    reach_of,
+)
 from pytest_droplet.facts.os_release import OsRelease
 from pytest_droplet.facts.packages import PackageIndex, PackageSource, PendingUpdates, Update
+from pytest_droplet.facts.versions import dpkg_key
 from pytest_droplet.facts.whole import whole
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
 
-_NO_WRITES = (
-    "-o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
-    " -o Dir::Log::Planner= -o Dir::Log::Solver="
+_UNRESTRICTED = (
+    "-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null"
+    " -o APT::Default-Release= -o APT::Get::Always-Include-Phased-Updates=1"
 )
 APT = Section(
     "apt",
-    f'o="{_NO_WRITES}"; x=$(apt-get -s $o -o APT::Get::Show-User-Simulation-Note=0 dist-upgrade);'
-    " r=$?; printf '%s\\n' \"$x\"; case $x in *' and 0 not upgraded'*) ;;"
-    " *) [ $r = 0 ] && { echo ==upgradable; apt $o list --upgradable || r=$?; } ;; esac; exit $r",
+    f'{FIND_PINS}o="{NO_WRITES}"; x=$(apt-get -s $o -o APT::Get::Show-User-Simulation-Note=0'
+    " dist-upgrade); r=$?; printf '%s\\n' \"$x\" | sed '/^Conf /d';"
+    ' if [ $r = 0 ] && { [ -n "$restricted" ] ||'
+    " ! printf '%s\\n' \"$x\" | grep -q ' and 0 not upgraded' ||"
+    " ! printf '%s\\n' \"$x\" | grep -Eq '^0 upgraded, 0 newly|^Inst .*-security[ ,]'; }; then"
+    f" echo ==upgradable; x=$(apt $o {_UNRESTRICTED} list --upgradable -a) || r=$?;"
+    " printf '%s\\n' \"$x\" | grep -E -e '-security|upgradable from' || :; fi; exit $r",
 )
 APT_SOURCES = Section(
     "apt_sources",
@@ -43,22 +56,48 @@ APT_INDEX = Section(
 )
 
 _ABSENT = 127
+_LOCAL = ("file:", "copy:", "cdrom:")
+_UNSIGNED = frozenset({"trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure"})
+_HARMLESS = frozenset(
+    {
+        *("signed-by", "lang", "languages", "pdiffs", "by-hash", "check-valid-until"),
+        *("check-date", "date-max-future", "valid-until-min", "valid-until-max"),
+        *(
+            "arch+",
+            "architectures-add",
+            "inrelease-path",
+            "description",
+            "x-repolib-name",
+            "x-repolib-default-mirror",
+        ),
+    }
+)
+_ARCHITECTURES = frozenset({"arch", "architectures"})
+_KEYS = frozenset({"types", "uris", "suites", "components", "enabled"})
+_TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
+_READ_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 _INST = re.compile(r"Inst (\S+)(?: \[([^\]]*)\])? \((\S+) ?(.*?) ?\[\S*\]\)")
 _SUMMARY = re.compile(r"^\d+ upgraded, \d+ newly installed, ", re.MULTILINE)
-_LISTED = re.compile(r"(\S+?)/(\S+) (\S+) (\S+) \[upgradable from: (\S+)\]")
 _SECURITY = re.compile(r"(?:^|[ ,])(?:Debian-Security:|[^ ,]*/[a-z-]*-security(?![\w-]))")
-_OPTIONS = re.compile(r"\[[^\]]*\]")
+_OPTIONS = re.compile(r"\[([^\]]*)\]")
 _SCHEME = re.compile(r"^[A-Za-z][\w+.-]*:(?://)?")
 _QUOTED = re.compile(r"""[\\|{}\[\]<>"^~_=!@#$%&*\x00-\x20\x7f]""")
+_UPGRADABLE = "\n==upgradable\n"
 _STAMP = re.compile(r"(\d{1,11}) (/\S+)")
 
 
 @dataclass(frozen=True, slots=True)
 class AptSource:
-    """An enabled ``deb`` entry: one suite of one archive."""
+    """An enabled ``deb`` entry: one suite of one archive.
+
+    ``options`` are those of sources.list(5), names in lower case; ``components`` is empty where
+    the suite is a path.
+    """
 
     uri: str
     suite: str
+    components: tuple[str, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +122,27 @@ class AptIndexes:
 
 
 def pending_updates(observation: Observation) -> PendingUpdates:
-    """Return what ``apt-get dist-upgrade`` would install, and what it leaves out though newer."""
-    return parse_updates(observation.section(APT.name))
+    """Return what ``apt-get dist-upgrade`` would install, and what it leaves out though newer.
+
+    What pins and ``APT::Default-Release`` keep away is among it. Where it cannot be told what
+    they do, ``hidden`` says so.
+    """
+    output = observation.section(APT.name)
+    try:
+        pending = parse_updates(output)
+    except NotObservedError as error:
+        files = pin_files(observation)
+        raise NotObservedError(
+            f"{error}; pins are in {', '.join(files)}" if files else str(error)
+        ) from error
+    try:
+        policy = apt_policy(observation)
+    except NotObservedError as error:
+        return replace(pending, hidden=str(error))
+    hidden = next(iter(policy.doubts), "")
+    if policy.restricted and _UPGRADABLE not in output.stdout:
+        hidden = f"what apt would install without {policy.told_by} was not printed"
+    return replace(pending, hidden=hidden, told_by=policy.told_by)
 
 
 def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
@@ -93,13 +151,57 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
     newest = max(found.stamps, default=None)
     sources = security_sources(observation, os)
     extended = _pairs(observation, {f"{os.codename}-infra-security"})
+    reach = _reach(observation, os)
     return PackageIndex(
         manager="apt",
         updated_at=newest[0] if newest and found.indexes else None,
         stamp=newest[1].rpartition("/")[2] if newest else "",
         sources=(*sources, *(_package_source(*pair) for pair in extended)),
         lacking=() if sources else (f"{os.codename}-security",),
+        unreachable=reach.faults,
+        doubts=reach.doubts,
     )
+
+
+def _reach(observation: Observation, os: OsRelease) -> Reach:
+    """Return whether the security sources are used as they are, by their options and by pins."""
+    pairs = _security_pairs(observation, os)
+    try:
+        policy = apt_policy(observation)
+    except NotObservedError as error:
+        return Reach(doubts=(str(error),))
+    doubts = source_doubts([source for source, _ in pairs], policy.architecture)
+    fields = [
+        {"o": index.origin, "l": index.label, "a": index.suite, "n": index.codename}
+        for _, index in pairs
+        if index is not None
+    ]
+    reach = reach_of(policy, fields, (os.codename, f"{os.codename}-updates"))
+    return replace(reach, doubts=(*doubts, *reach.doubts))
+
+
+def source_doubts(sources: Iterable[AptSource], architecture: str) -> tuple[str, ...]:
+    """Return what makes the sources less than what they seem; empty where one of them is whole.
+
+    That is: anybody may have made its index, or it is not asked for all of its packages.
+    """
+    found = [tuple(_doubts(source, architecture)) for source in sources]
+    return min(found, key=len, default=())
+
+
+def _doubts(source: AptSource, architecture: str) -> Iterator[str]:
+    if source.components and "main" not in source.components:
+        yield f"{source.suite}: its component main is not enabled"
+    for name, value in source.options:
+        said = f"{source.suite}: its option {name}={value}"
+        if name in _UNSIGNED:
+            if value.lower() in _TRUE and not source.uri.startswith(_LOCAL):
+                yield f"{said} lets anybody make its index"
+        elif name in _ARCHITECTURES:
+            if architecture not in re.split(r"[,\s]+", value):
+                yield f"{said} leaves out {architecture}"
+        elif name not in _HARMLESS and not name.startswith("x-"):
+            yield f"{said} is not understood"
 
 
 def security_sources(observation: Observation, os: OsRelease) -> tuple[PackageSource, ...]:
@@ -168,13 +270,15 @@ def parse_updates(output: SectionOutput) -> PendingUpdates:
     errors = [x for x in (*output.stderr.splitlines(), *text.splitlines()) if x.startswith("E:")]
     if output.rc != 0 or errors:
         raise NotObservedError(one_line(next(iter(errors), f"status {output.rc}")))
-    simulated, _, listed = text.partition("\n==upgradable\n")
+    simulated, _, listed = text.partition(_UPGRADABLE)
     if not _SUMMARY.search(simulated):
         raise NotObservedError("apt-get printed no summary line")
     updates = [_simulated(x) for x in simulated.splitlines() if x.startswith("Inst ")]
-    known = {u.name for u in updates}
-    updates += [u for u in _left_out(listed) if u.name not in known]
-    return PendingUpdates("apt", tuple(updates))
+    known = {u.name: u for u in updates}
+    for update in _of_security(listed):
+        simulated_one = known.get(update.name)
+        known[update.name] = replace(simulated_one, security=True) if simulated_one else update
+    return PendingUpdates("apt", tuple(known.values()))
 
 
 def _simulated(line: str) -> Update:
@@ -185,13 +289,30 @@ def _simulated(line: str) -> Update:
     return Update(found[1], found[3], found[2], origin, security=_is_security(origin))
 
 
-def _left_out(text: str) -> Iterator[Update]:
-    for line in text.splitlines():
-        if (found := _LISTED.fullmatch(line.strip())) is None:
+def _of_security(text: str) -> Iterator[Update]:
+    """Yield the newest version of each package that a security suite has and the host has not.
+
+    The list has every version of a package, a line each, ``NAME/SUITES VERSION ARCHITECTURE``;
+    the line of the version that apt would install ends with the one that is there.
+    """
+    rows = [words for line in text.splitlines() if len(words := line.split()) >= 3]
+    installed = {
+        (words[0].partition("/")[0], words[2]): words[5].rstrip("]")
+        for words in rows
+        if words[3:5] == ["[upgradable", "from:"] and len(words) == 6
+    }
+    newest: dict[tuple[str, str], Update] = {}
+    for place, version, architecture, *_ in rows:
+        name, _slash, suites = place.partition("/")
+        old = installed.get((name, architecture))
+        if old is None or not any(suite.endswith("-security") for suite in suites.split(",")):
             continue
-        suites = found[2].split(",")
-        if any(suite.endswith("-security") for suite in suites):
-            yield Update(found[1], found[3], found[5], found[2], security=True, blocked=True)
+        known = newest.get((name, architecture))
+        if dpkg_key(version) > dpkg_key(known.new if known else old):
+            newest[name, architecture] = Update(
+                name, version, old, suites, security=True, blocked=True
+            )
+    yield from newest.values()
 
 
 def _is_security(origins: str) -> bool:
@@ -202,13 +323,14 @@ def parse_sources(text: str) -> Iterator[AptSource]:
     """Yield the enabled ``deb`` entries of the files that follow lines ``== PATH``.
 
     Both forms of sources.list(5) are read, by the end of the path: one line an entry, and
-    stanzas (deb822) whose ``Enabled`` may be ``no``.
+    stanzas (deb822) whose ``Enabled`` may be ``no``. A file whose name apt does not take has none.
     """
     path, lines = "", list[str]()
     for line in (*text.splitlines(), "== "):
         if line.startswith("== "):
             parse = _stanzas if path.endswith(".sources") else _one_liners
-            yield from parse(lines)
+            if _READ_NAME.fullmatch(path.rpartition("/")[2]):
+                yield from parse(lines)
             path, lines = line[3:].strip(), []
         else:
             lines.append(line)
@@ -216,9 +338,17 @@ def parse_sources(text: str) -> Iterator[AptSource]:
 
 def _one_liners(lines: Iterable[str]) -> Iterator[AptSource]:
     for line in lines:
-        words = _OPTIONS.sub(" ", line.partition("#")[0], count=1).split()
+        entry = line.partition("#")[0]
+        words = _OPTIONS.sub(" ", entry, count=1).split()
         if len(words) >= 3 and words[0] == "deb":
-            yield AptSource(words[1], words[2].rstrip("/"))
+            options = _OPTIONS.search(entry)
+            pairs = [o.partition("=") for o in (options[1].split() if options else ())]
+            yield AptSource(
+                words[1],
+                words[2].rstrip("/"),
+                tuple(words[3:]),
+                tuple((name.lower(), value) for name, _, value in pairs),
+            )
 
 
 def _stanzas(lines: Iterable[str]) -> Iterator[AptSource]:
@@ -239,10 +369,12 @@ def _stanzas(lines: Iterable[str]) -> Iterator[AptSource]:
 def _entries(fields: dict[str, str]) -> Iterator[AptSource]:
     if fields.get("enabled", "yes").lower() in {"no", "false", "without", "off", "disable", "0"}:
         return
+    options = tuple((name, value) for name, value in fields.items() if name not in _KEYS)
+    components = tuple(fields.get("components", "").split())
     if "deb" in fields.get("types", "").split():
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
-                yield AptSource(uri, suite.rstrip("/"))
+                yield AptSource(uri, suite.rstrip("/"), components, options)
 
 
 def parse_indexes(text: str) -> AptIndexes:

@@ -45,6 +45,7 @@ DNF = Section(
     f" unshare -m --propagation private sh -c {shlex.quote(_READ_ONLY + _ASK)}",
     root=True,
 )
+_DECISIVE = "reposdir|installroot|arch|basearch|forcearch|optional_metadata_types"
 DNF_INDEX = Section(
     "dnf_index",
     "for c in /var/cache/dnf /var/cache/libdnf5; do [ -d $c ] || continue;"
@@ -53,7 +54,11 @@ DNF_INDEX = Section(
     " /usr/share/dnf5/repos.override.d/*.repo /etc/dnf/repos.override.d/*.repo; do"
     ' [ -e "$x" ] || continue; echo "== $x"; sed -nE -e \'s#//[^/@[:space:]]*@#//#g\''
     " -e '/^\\[/p' -e '/^[[:space:]]*(enabled|baseurl|mirrorlist|metalink)[[:space:]]*[=:]/p'"
-    " -e '/^[[:space:]]+[a-z]+:\\/\\//p' \"$x\" || echo '!! unreadable'; done; :",
+    " -e '/^[[:space:]]+[a-z]+:\\/\\//p' \"$x\" || echo '!! unreadable'; done;"
+    " for x in /etc/dnf/dnf.conf /usr/share/dnf5/libdnf.conf.d/*.conf"
+    ' /etc/dnf/libdnf5.conf.d/*.conf; do [ -e "$x" ] || continue; echo "== $x";'
+    f" sed -nE '/^[[:space:]]*({_DECISIVE})[[:space:]]*[=:]/p' \"$x\""
+    " || echo '!! unreadable'; done; :",
 )
 
 _ABSENT = 127
@@ -66,6 +71,7 @@ _ADVISORY = re.compile(
 _NEVRA = re.compile(r"(.+)-([^-]+-[^-]+)\.([^.]+)")
 _CACHED = re.compile(r"(\d{1,11}) /var/cache/\w+/([^/]+)-[0-9a-f]{16}/repodata/(\S+)")
 _OPTION = re.compile(r"\s*(enabled|baseurl|mirrorlist|metalink)\s*[=:]\s*(.*)")
+_MAIN_OPTION = re.compile(rf"\s*({_DECISIVE})\s*[=:]\s*(.*)")
 _OVERRIDES = ".override.d/"
 _FALSE = frozenset({"0", "no", "false", "off"})
 _ELSEWHERE = re.compile(r"debug|source|src|testing|beta|devel", re.IGNORECASE)
@@ -100,10 +106,14 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The configured repositories and the cached metadata, both by repository id."""
+    """The configured repositories and the cached metadata, both by repository id.
+
+    ``doubts`` are settings with which dnf speaks of other repositories, packages or advisories.
+    """
 
     repositories: Mapping[str, Repository]
     cached: Mapping[str, Cached]
+    doubts: tuple[str, ...] = ()
 
 
 def base_repositories(os: OsRelease) -> tuple[str, ...]:
@@ -117,6 +127,7 @@ def pending_updates(observation: Observation, os: OsRelease) -> PendingUpdates:
     """Return the updates that dnf would install, and the security updates that it leaves out."""
     pending = parse_updates(observation.section(DNF.name))
     metadata = _metadata(observation)
+    pending = replace(pending, hidden=next(iter(metadata.doubts), ""))
     base = [
         r
         for r in metadata.repositories.values()
@@ -156,6 +167,7 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
             for r in repositories
         ),
         lacking=tuple(need for need, repositories in serving.items() if not repositories),
+        doubts=metadata.doubts,
     )
 
 
@@ -237,15 +249,19 @@ def parse_metadata(text: str) -> Metadata:
     """Parse lines ``EPOCH PATH`` of cached files and, after ``== PATH``, repository files.
 
     Files of overrides change the repositories that their section names match (``*``, ``?``).
+    Files ``.conf`` have options of dnf itself.
     """
     cached: dict[str, Cached] = {}
     repositories: dict[str, Repository] = {}
+    doubts: list[str] = []
     path, section, override = "", "", False
     for line in text.splitlines():
         if line.startswith("== "):
             path, section, override = line, "", _OVERRIDES in line
         elif not path:
             _add_cached(cached, line)
+        elif path.endswith(".conf"):
+            doubts += _doubts(path[3:], line)
         elif line.startswith("["):
             section = line.strip()[1:].partition("]")[0]
             if not override and section not in {"", "main"}:
@@ -255,7 +271,18 @@ def parse_metadata(text: str) -> Metadata:
             for repository in matching if override else [section]:
                 if repository in repositories:
                     repositories[repository] = _with(repositories[repository], line)
-    return Metadata(repositories, cached)
+    return Metadata(repositories, cached, tuple(doubts))
+
+
+def _doubts(file: str, line: str) -> Iterator[str]:
+    """Yield an option with which dnf's answer is about something else than is thought."""
+    option = _MAIN_OPTION.fullmatch(line)
+    if option is None:
+        return
+    name, value = option[1], option[2].strip()
+    if name == "optional_metadata_types" and "updateinfo" in value:
+        return
+    yield one_line(f"{file}: {name} = {value}: dnf may not see all security updates")
 
 
 def _add_cached(cached: dict[str, Cached], line: str) -> None:

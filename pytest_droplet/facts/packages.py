@@ -51,12 +51,15 @@ class PendingUpdates:
     """The updates that wait, blocked ones included.
 
     ``unlabelled`` is the reason why security updates cannot be told from others, empty where
-    they can.
+    they can; ``hidden`` why more of them may wait than are seen. ``told_by`` names what tells the
+    manager to prefer a version to a newer one.
     """
 
     manager: str
     updates: tuple[Update, ...] = ()
     unlabelled: str = ""
+    hidden: str = ""
+    told_by: str = ""
 
     @property
     def security(self) -> tuple[Update, ...]:
@@ -72,7 +75,9 @@ class PendingUpdates:
         known = self.unlabelled or f"{len(self.security)} of security"
         text = f"{self.manager}: {len(self.updates)} updates, {known}"
         shown = self.security or self.updates
-        return one_line(f"{text}: {list_updates(shown)}" if shown else text)
+        text = f"{text}: {list_updates(shown)}" if shown else text
+        text = f"{text}; versions are chosen by {self.told_by}" if self.told_by else text
+        return one_line(f"{text}; {self.hidden}" if self.hidden else text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,8 @@ class PackageIndex:
 
     ``updated_at`` is the host's last attempt to update it, seen at ``stamp``; None: never.
     ``lacking`` names the sources that a release must have and that no enabled source is.
+    ``unreachable`` says why the manager takes no security update from an enabled source;
+    ``doubts`` why it cannot be told what it takes.
     """
 
     manager: str
@@ -108,12 +115,15 @@ class PackageIndex:
     stamp: str = ""
     sources: tuple[PackageSource, ...] = ()
     lacking: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         when = f"{self.updated_at:%Y-%m-%d %H:%M} UTC by {self.stamp}" if self.updated_at else ""
         parts = [f"{self.manager} index updated {when or 'never'}"]
         parts += [", ".join(map(str, self.sources))] if self.sources else []
         parts += [f"not enabled: {', '.join(self.lacking)}"] if self.lacking else []
+        parts += [*self.unreachable, *self.doubts]
         return one_line("; ".join(parts))
 
 

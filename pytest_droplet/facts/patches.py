@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pytest_droplet.facts import Observation, apt, dnf, fact
+from pytest_droplet.facts.apt_policy import APT_POLICY
 from pytest_droplet.facts.os_release import OS
 from pytest_droplet.facts.packages import PackageIndex, PendingUpdates, manager_of
 
 
 @fact(
-    "apt-get -s dist-upgrade; dnf -C check-update", sections=(OS, apt.APT, dnf.DNF, dnf.DNF_INDEX)
+    "apt-get -s dist-upgrade; apt list --upgradable; dnf -C check-update",
+    sections=(OS, apt.APT, APT_POLICY, dnf.DNF, dnf.DNF_INDEX),
 )
 def droplet_pending_updates(observation: Observation) -> PendingUpdates:
     """Return the updates that wait, by the index that the host has; nothing is fetched."""
@@ -19,8 +21,9 @@ def droplet_pending_updates(observation: Observation) -> PendingUpdates:
 
 
 @fact(
-    "ls /var/lib/apt/lists; cat /etc/apt/sources.list*; ls /var/cache/dnf; cat /etc/yum.repos.d/*",
-    sections=(OS, apt.APT_SOURCES, apt.APT_INDEX, dnf.DNF_INDEX),
+    "ls /var/lib/apt/lists; cat /etc/apt/sources.list*; apt-cache policy; ls /var/cache/dnf;"
+    " cat /etc/yum.repos.d/*",
+    sections=(OS, apt.APT_SOURCES, apt.APT_INDEX, APT_POLICY, dnf.DNF_INDEX),
 )
 def droplet_package_index(observation: Observation) -> PackageIndex:
     """Return when the index was updated and which sources of security updates are enabled."""

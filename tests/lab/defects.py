@@ -395,6 +395,15 @@ _OS_AND_PATCHES = {
         undo="dpkg --install /run/new.deb",
         packages=("old.deb", "new.deb"),
     ),
+    "patches.security-pinned-away": Defect(
+        "web-clean",
+        _fail("patches.index-trustworthy")
+        | _unknown("patches.no-pending-security-updates", "patches.no-pending-updates"),
+        files=lambda _: {
+            "/etc/apt/preferences.d/99-defect": "Package: *\nPin: release l=Debian-Security\n"
+            "Pin-Priority: -1\n"
+        },
+    ),
     "patches.not-automatic": Defect(
         "web-clean",
         _fail("patches.automatic-updates-enabled"),

@@ -15,6 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_droplet.facts import apt, dnf
+from pytest_droplet.facts.apt_policy import (
+    APT_POLICY,
+    AptPolicy,
+    IndexPriority,
+    parse_policy,
+    reach_of,
+)
 from pytest_droplet.facts.automatic_updates import parse_apt_automatic
 from pytest_droplet.facts.host import Kernel
 from pytest_droplet.facts.kernels import parse_dpkg_kernels, parse_reboot, parse_rpm_kernels
@@ -39,6 +46,7 @@ def test_any_answer_is_parsed_or_not_observed(stdout: str, rc: int, stderr: str)
         lambda: apt.parse_updates(answer),
         lambda: list(apt.parse_sources(stdout)),
         lambda: apt.parse_indexes(stdout),
+        lambda: parse_policy(stdout),
         lambda: dnf.parse_updates(answer),
         lambda: dnf.parse_metadata(stdout),
         lambda: parse_apt_automatic(stdout),
@@ -104,9 +112,98 @@ def test_the_archive_tells_what_is_security(origin: str, *, security: bool) -> N
 )
 def test_one_line_sources(line: str, uri: str) -> None:
     """Options and comments of a line do not hide its archive and suite."""
-    assert list(apt.parse_sources(f"== /etc/apt/sources.list\n{line}\n")) == [
-        apt.AptSource(uri, "bookworm")
+    (source,) = apt.parse_sources(f"== /etc/apt/sources.list\n{line}\n")
+
+    assert (source.uri, source.suite, source.components) == (uri, "bookworm", ("main",))
+
+
+SETTINGS = (
+    "== settings\nAPT::Architecture \"amd64\";\ndpkg amd64\nlists='/var/lib/apt/lists/'\n"
+    "status='/var/lib/dpkg/status'\nlist='/etc/apt/sources.list'\n"
+    "parts='/etc/apt/sources.list.d/'\npins='/etc/apt/preferences'\n"
+)
+
+
+def pins(text: str, file: str = "/etc/apt/preferences.d/x") -> str:
+    lines = "".join(f"|{line}\n" for line in text.splitlines())
+    return f"{SETTINGS}== pins {file}\n{lines}\n== policy\n== installed\n== end\n"
+
+
+def test_stanzas_of_pins() -> None:
+    """Comments, explanations, folded lines and small letters are read as apt reads them."""
+    policy = parse_policy(
+        pins(
+            "# why\nExplanation: only this\n\nExplanation: because\npackage: a\n b*\n"
+            "Pin: release o=Debian, n=bookworm\nPin-Priority: -1\n\n"
+            'Package: *\nPin: origin ""\nPin-Priority: many\n'
+        )
+    )
+
+    assert [(p.packages, p.kind, p.argument, p.priority) for p in policy.pins] == [
+        (("a", "b*"), "release", "o=Debian, n=bookworm", -1),
+        (("*",), "origin", '""', None),
     ]
+    assert [p.general for p in policy.pins] == [False, True]
+    assert len(policy.doubts) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "read"),
+    [
+        ("/etc/apt/preferences", True),
+        ("/etc/apt/preferences.d/50pin", True),
+        ("/etc/apt/preferences.d/a.b.pref", True),
+        ("/etc/apt/preferences.d/a.bak", False),
+        ("/etc/apt/preferences.d/a b", False),
+    ],
+)
+def test_files_of_pins_that_apt_reads(file: str, *, read: bool) -> None:
+    """A file counts by its name, as in apt_preferences(5)."""
+    policy = parse_policy(pins("Package: *\nPin: origin x\nPin-Priority: 1\n", file))
+
+    assert policy.restricted is read
+
+
+def index(priority: int, letters: str, site: str = "x") -> IndexPriority:
+    return IndexPriority(priority, dict(p.split("=") for p in letters.split(",")), site)
+
+
+@pytest.mark.parametrize(
+    ("security", "release", "reached"),
+    [
+        *((500, 500, True), (990, 500, True), (100, 100, True), (1001, -1, True)),
+        *((499, 500, False), (500, 501, False), (99, 1, False), (-1, -10, False)),
+    ],
+)
+def test_the_security_source_is_reached_by_its_priority(
+    security: int, release: int, *, reached: bool
+) -> None:
+    """It is, from 100 on, where the release has no more; as apt chooses candidates."""
+    policy = AptPolicy(
+        target="x",
+        indexes=(
+            index(security, "o=Debian,l=Debian-Security,a=s,n=x-security"),
+            index(release, "o=Debian,l=Debian,a=stable,n=x"),
+            index(2000, "o=Debian,l=Debian,a=stable-backports,n=x"),
+            index(2000, "o=Other,l=Other,a=stable,n=x"),
+        ),
+    )
+    fields = [{"o": "Debian", "l": "Debian-Security", "a": "s", "n": "x-security"}]
+
+    reach = reach_of(policy, fields, ("x", "x-updates"))
+
+    assert (not reach.faults, reach.doubts) == (reached, ())
+
+
+def test_one_whole_source_of_security_updates_is_enough() -> None:
+    """An odd source beside a plain one takes nothing away; alone, it is named."""
+    odd = apt.AptSource("http://a", "x-security", ("main",), (("trusted", "yes"),))
+    local = apt.AptSource("file:/a", "x-security", ("main",), (("trusted", "yes"),))
+    plain = apt.AptSource("http://b", "x-security", ("main",))
+
+    assert apt.source_doubts([odd, plain], "amd64") == ()
+    assert apt.source_doubts([local], "amd64") == ()
+    assert len(apt.source_doubts([odd], "amd64")) == 1
 
 
 def test_stanzas_of_sources() -> None:
@@ -142,7 +239,7 @@ def test_the_apt_sections_write_nothing(tmp_path: Path) -> None:
             cwd=tmp_path,
             check=False,
         )
-        for section in (apt.APT, apt.APT_SOURCES, apt.APT_INDEX)
+        for section in (apt.APT, apt.APT_SOURCES, apt.APT_INDEX, APT_POLICY)
     }
 
     assert list(_listing(tmp_path)) == before
