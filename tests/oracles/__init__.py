@@ -1,0 +1,1 @@
+"""Tests that hold what we read against the program that decides."""
