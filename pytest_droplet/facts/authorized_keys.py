@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.public_keys import PublicKey, parse_blob
+from pytest_droplet.facts.public_keys import PublicKey, parse_blob, type_name
 from pytest_droplet.facts.sshd import CONFIGURATION
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.redact import MASK, one_line
 
 # L holds patterns, each after a letter: s sshd -T, m a Match block, d the default. Out come
 # USERS:LETTER:PATH, with x for a file that no pattern names, and the number of users.
@@ -34,8 +34,20 @@ _CONFIGURED = (
     f'k~/^({_KEYWORDS})/{{print "conf " FILENAME ":" FNR ":" l}}'
     'm&&k=="authorizedkeysfile"{$1="match";gsub(/"/,"");print}'
 )
-# Only lines that hold a key blob leave the host: a user may have linked the file to any other.
-_LINES = r"[[:space:]]AAAA|^[[:space:]]*# *added and managed by digitalocean"
+# What leaves the host of the numbered lines of a file. They end at a NUL byte, as for sshd: it has
+# become \001 before, and \001 has become \002, since awks differ on it. Left out are blank lines and
+# comments, but for the comment that the droplet agent puts before its keys. A user may have linked
+# the file to any other: a line without a key's blob stays on the host, and so does a very long one;
+# "hidden:" tells the number of the first.
+_LINES = (
+    '!/^[0-9]+:/{h=0;print;next}{i=index($0,":");n=substr($0,1,i);l=substr($0,i+1);'
+    'sub(/\\001.*/,"",l)}'
+    "tolower(l)~/^[ \\t]*# *added and managed by digitalocean/{print n l;next}"
+    "l~/^[ \\t]*#/||l~/^[ \\t\\v\\f\\r]*$/{next}"
+    "length(l)<100000&&l!~/-----BEGIN/&&"
+    "l~/[ \\t][\\v\\f\\r]*A[\\v\\f\\r]*A[\\v\\f\\r]*A[\\v\\f\\r]*A/{print n l;next}"
+    '!h{h=1;print "hidden:" substr(n,1,i-1)}'
+)
 
 KEYS = Section(
     "authorized_keys",
@@ -60,8 +72,9 @@ KEYS = Section(
     'case "$l" in *:*:*) ;; *) echo "$l"; continue ;; esac; '
     "IFS=; w=${l%%:*}; l=${l#*:}; k=${l%%:*}; for f in ${l#*:}; do "
     'if [ -f "$f" ]; then echo "file:$w:$k:$(stat -L -c %a:%U:%Y "$f"):$f"; '
-    f'grep -aniE "{_LINES}" "$f" || [ $? = 1 ] || echo "unread:$w:$k:$f"; echo; '
-    'elif [ -e "$f" ]; then echo "odd:$w:$k:$f"; fi; done; done',
+    'grep -an "" "$f" || [ $? = 1 ] || { echo; echo "unread:$w:$k:$f"; }; echo; '
+    'elif [ -e "$f" ]; then echo "odd:$w:$k:$f"; fi; done; done | '
+    f"tr '\\000\\001' '\\001\\002' | awk '{_LINES}'",
     root=True,
 )
 
@@ -79,7 +92,12 @@ _SOURCE = re.compile(
     r"(authorizedkeyscommand|trustedusercakeys|authorizedprincipals(?:file|command))"
     r"[\s=]+(?!\"?none\"?\s*(?:#|$))(.+)"
 )
-_OPTION = re.compile(r'([A-Za-z0-9-]+)(?:="((?:\\"|[^"\\]|\\(?!"))*)"|=([^ \t,"]*))?')
+# A quote opens or closes wherever it stands, but for one behind a backslash. The groups give
+# nothing back: what does not end as sshd reads it, does not end.
+_OPTIONS = re.compile(r'(?:\\"|"(?:\\"|[^"])*+"|[^" \t])*+')
+_OPTION = re.compile(r'(?:\\"|"(?:\\"|[^"])*+"|[^",])++')
+_BLANKS = re.compile(r"[ \t]+")
+_OPTION_NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +155,8 @@ class AuthorizedKeys:
     Attributes:
         entries: Those that could be read, by file and line.
         files: How many files were read.
-        unread: Files that could not be read; what is in them is not known.
+        unread: Files that could not be read, or hold a line that is not understood; what is in
+            them is not known.
         patterns: Those of ``AuthorizedKeysFile`` whose files were looked for.
         elsewhere: What sshd's configuration lets keys come from beside files, for anybody:
             ``keyword value``.
@@ -209,35 +228,39 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
 
     Args:
         text: ``sshd`` and ``conf`` lines, ``look`` with the patterns that are looked for, each
-            after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and the lines
-            that hold a key, with their numbers; ``end:`` and the number of users. ``X`` says
-            what of sshd's configuration is left out.
+            after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and its lines
+            with their numbers, but for comments and blank ones; ``hidden:`` has the number of
+            the first line that holds no key's blob; ``end:`` and the number of users. ``X``
+            says what of sshd's configuration is left out.
+
+    Returns:
+        The keys. A file with a line that is neither a key nor a comment is among the unread: what
+        is not understood here may be a key to sshd.
 
     Raises:
         NotObservedError: It does not end with the number of users, or there was none.
 
-    Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; DigitalOcean's droplet-agent.
+    Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; OpenSSH's auth2-pubkeyfile.c, sshkey.c and
+    auth-options.c, read with 9.2p1; DigitalOcean's droplet-agent.
     """
     entries: list[AuthorizedKey] = []
     unread: list[str] = []
     patterns: set[str] = set()
     elsewhere: list[str] = []
-    files = users = 0
+    files: list[_File] = []
+    users = 0
     by_default = "\nsshd authorizedkeysfile " not in f"\n{text}"
-    current: tuple[tuple[str, ...], str, bool] | None = None
-    agent_line = 0
+    current: _File | None = None
     for line in text.split("\n"):
         kind, _, rest = line.partition(":")
         if kind.isascii() and kind.isdigit() and current is not None:
-            number, body = int(kind[:9]), rest.strip()
-            if body.lower() in _AGENT_COMMENTS:
-                agent_line = number
-            elif entry := _entry(body, current, number, after_agent=agent_line == number - 1):
+            if entry := _line(current, kind, rest):
                 entries.append(entry)
+        elif kind == "hidden" and current is not None:
+            current.leave_out(rest)
         elif kind == "file":
-            current, agent_line, files = _file(rest, by_default=by_default), -1, files + 1
-            if current is None:
-                unread.append(one_line(rest))
+            current = _file(rest, by_default=by_default)
+            files.append(current)
         elif kind in {"unread", "odd"} and rest.count(":") >= 2:
             unread.append(one_line(rest.split(":", 2)[2]))
         elif kind == "end" and rest.isascii() and rest.isdigit():
@@ -250,79 +273,129 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
         raise NotObservedError("the authorized keys could not be listed: no account was found")
     if by_default:
         unread.append("files that sshd -T would name, which it did not")
+    unread += [file.unread for file in files if file.unread]
     left_out = (line[2:] for line in text.split("\n") if line.startswith("X "))
     unread += [one_line(f"files of another configuration: {reason}") for reason in left_out]
     return AuthorizedKeys(
         tuple(entries),
-        files,
+        len(files),
         tuple(unread),
         frozenset(patterns) | {"none"},
         tuple(dict.fromkeys(elsewhere)),
     )
 
 
-def _file(text: str, *, by_default: bool) -> tuple[tuple[str, ...], str, bool] | None:
+@dataclass(slots=True)
+class _File:
+    """The file whose lines are read.
+
+    Attributes:
+        unread: Why it counts as one that could not be read; empty: it was read.
+        agent_line: The number of the last comment of the droplet agent; -1: there was none.
+    """
+
+    users: tuple[str, ...]
+    path: str
+    in_use: bool
+    unread: str = ""
+    agent_line: int = -1
+
+    def leave_out(self, number: str) -> None:
+        """Note a line that is not understood: the first one is named."""
+        number = one_line(number, 9)
+        self.unread = (
+            self.unread or f"{self.path}: line {number} is not understood, fix or delete it"
+        )
+
+
+def _file(text: str, *, by_default: bool) -> _File:
     parts = text.split(":", 5)
     if len(parts) < 6:
-        return None
+        return _File((), one_line(text), in_use=False, unread=one_line(text))
     owners, letter, path = parts[0], parts[1], parts[5]
     in_use = letter in _READ_BY_SSHD or (by_default and letter == "d")
-    return tuple(map(one_line, filter(None, owners.split(",")))), one_line(path), in_use
+    return _File(tuple(map(one_line, filter(None, owners.split(",")))), one_line(path), in_use)
 
 
-def _entry(
-    line: str, where: tuple[tuple[str, ...], str, bool], number: int, *, after_agent: bool
-) -> AuthorizedKey | None:
-    """Parse a line of authorized_keys; None: sshd finds no key in it."""
+def _line(file: _File, number: str, text: str) -> AuthorizedKey | None:
+    """Read a line of a file; None: it is blank or a comment, or noted as not understood.
+
+    For sshd only blanks and tabs may stand before a comment.
+    """
+    line = text.strip(" \t")
     if line.startswith("#"):
+        if line.strip().lower() in _AGENT_COMMENTS:
+            file.agent_line = int(number[:9])
         return None
-    options: tuple[str, ...] = ()
-    values: dict[str, str] = {}
-    found = _key_and_comment(line)
-    if found is None:
-        length, pairs = _options(line)
-        options = tuple(_shown(name, value) for name, value in pairs)
-        values = {name: value for name, value in pairs if value}
-        found = _key_and_comment(line[length:].lstrip(" \t"))
-    if found is None:
+    entry = _entry(line, file, int(number[:9]))
+    if entry is None and line:
+        file.leave_out(number)
+    return entry
+
+
+def _entry(line: str, file: _File, number: int) -> AuthorizedKey | None:
+    """Parse a line that is no comment; None: no key is found in it."""
+    parts = _parts(line)
+    if parts is None:
         return None
-    users, path, in_use = where
-    key, comment = found
-    agent = _agent_expiry(comment) if after_agent else None
+    listed, key, comment = parts
+    options = _options(listed)
+    agent = _agent_expiry(comment) if file.agent_line == number - 1 else None
     return AuthorizedKey(
-        users=users,
-        path=path,
+        users=file.users,
+        path=file.path,
         line=number,
         key=key,
         comment="droplet agent" if agent else one_line(_BLOB_IN_TEXT.sub("...", comment), 80),
-        options=options,
-        expires=_expiry(values.get("expiry-time", "")),
+        options=tuple([_shown(name, value) for name, value in options]),
+        expires=_first_expiry(options),
         agent_expires=agent,
-        in_use=in_use,
+        in_use=file.in_use,
     )
 
 
+def _parts(line: str) -> tuple[str, PublicKey, str] | None:
+    """Split a line as sshd does: the options, the key, the comment.
+
+    The line is a key, or what stands behind its options is one. Options in which a secret was
+    masked may have lost a quote: what follows them is not known.
+    """
+    if found := _key_and_comment(line):
+        return "", *found
+    options = _OPTIONS.match(line)
+    listed = options[0] if options else ""
+    found = _key_and_comment(line[len(listed) :].lstrip(" \t"))
+    return None if found is None or MASK in listed else (listed, *found)
+
+
 def _key_and_comment(text: str) -> tuple[PublicKey, str] | None:
-    parts = re.split(r"[ \t]+", text, maxsplit=2)
+    """Read a type, a blob that names the same type, and a comment; None: it is something else."""
+    parts = _BLANKS.split(text, maxsplit=2)
     key = parse_blob(parts[1]) if len(parts) > 1 else None
-    return None if key is None else (key, parts[2].strip() if len(parts) > 2 else "")
+    if key is None or key.type != type_name(parts[0]):
+        return None
+    return key, parts[2].strip() if len(parts) > 2 else ""
 
 
-def _options(line: str) -> tuple[int, list[tuple[str, str]]]:
-    """Return the length of the option list at the start of a line, and the options."""
-    pairs = []
-    at = 0
-    while match := _OPTION.match(line, at):
-        pairs.append((match[1].lower(), match[2] or match[3] or ""))
-        at = match.end()
-        if line[at : at + 1] != ",":
-            break
-        at += 1
-    return at, pairs
+def _options(text: str) -> list[tuple[str, str]]:
+    """Return the names, in lower case, and the values of a list of options."""
+    pairs: list[tuple[str, str]] = []
+    for option in _OPTION.findall(text):
+        name, _, value = option.partition("=")
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        known = name.lower() if _OPTION_NAME.fullmatch(name) else "?"
+        pairs.append((known, value[1:-1] if quoted else value))
+    return pairs
 
 
 def _shown(name: str, value: str) -> str:
     return f"{name}={one_line(value, 60)}" if value and name in _SHOWN_OPTIONS else name
+
+
+def _first_expiry(options: list[tuple[str, str]]) -> datetime | None:
+    """Return the earliest ``expiry-time``, the one that counts; None: there is none."""
+    times = (_expiry(value) for name, value in options if name == "expiry-time")
+    return min(filter(None, times), default=None)
 
 
 def _expiry(text: str) -> datetime | None:

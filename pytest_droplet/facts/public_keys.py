@@ -6,12 +6,31 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import AccountKey
 
-_TYPE = re.compile(rb"[a-z0-9][a-z0-9.@-]{2,63}")
+Form = Callable[[bytes], bytes | None]
+
+_TYPE = re.compile(r"[a-z0-9][a-z0-9.@-]{2,63}")
+# Other names that sshd takes for a type; the short ones count in any case.
+_ALIASES = {
+    "rsa-sha2-256": "ssh-rsa",
+    "rsa-sha2-512": "ssh-rsa",
+    "rsa-sha2-256-cert-v01@openssh.com": "ssh-rsa-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com": "ssh-rsa-cert-v01@openssh.com",
+    "webauthn-sk-ecdsa-sha2-nistp256@openssh.com": "sk-ecdsa-sha2-nistp256@openssh.com",
+}
+_SHORT_NAMES = {
+    "rsa": "ssh-rsa",
+    "dsa": "ssh-dss",
+    "ed25519": "ssh-ed25519",
+    "ed25519-sk": "sk-ssh-ed25519@openssh.com",
+    "xmss": "ssh-xmss@openssh.com",
+}
+_WHITE_SPACE = str.maketrans("", "", " \t\n\v\f\r")
 _CURVE_BITS = {b"nistp256": 256, b"nistp384": 384, b"nistp521": 521}
 _MD5 = re.compile(r"([0-9a-f]{2}:){15}[0-9a-f]{2}")
 
@@ -78,19 +97,36 @@ def account_keys(keys: tuple[AccountKey, ...]) -> AccountKeys:
     return AccountKeys(tuple(_of_account(k) for k in keys))
 
 
-def parse_blob(text: str) -> PublicKey | None:
-    """Read the base64 part of an OpenSSH public key; None: it is none.
+def type_name(text: str) -> str:
+    """Return the name that blobs have for a type of key; what is no type comes back as it is."""
+    if text in _FORMS:
+        return text
+    return _ALIASES.get(text) or _SHORT_NAMES.get(text.lower(), text)
 
-    Source: RFC 4253, section 6.6; RFC 5656, section 3.1; PROTOCOL.u2f of OpenSSH.
+
+def parse_blob(text: str) -> PublicKey | None:
+    """Read the base64 part of an OpenSSH public key as sshd does; None: it is none.
+
+    sshd skips white space in it, and takes several blobs for the same key: under other names of
+    the type, or with zeros before a number. The fingerprints are those of the blob that OpenSSH
+    itself writes for the key. Certificates and types that are not known here are taken as they
+    are.
+
+    Source: RFC 4253, section 6.6; RFC 5656, section 3.1; PROTOCOL.u2f and sshkey.c of OpenSSH.
     """
-    try:
-        blob = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    blob = _decoded(text)
     fields = _strings(blob)
-    if not fields or not _TYPE.fullmatch(fields[0]):
+    if not fields:
         return None
-    name = fields[0].decode("ascii")
+    name = type_name(fields[0].removesuffix(b"\0").decode("latin-1"))
+    if name in _FORMS:
+        known = _as_written(_FORMS[name], fields[1:])
+        if known is None or _joined(fields) != blob:
+            return None
+        fields = [name.encode(), *known]
+        blob = _joined(fields)
+    elif not _TYPE.fullmatch(name):
+        return None
     digest = hashlib.sha256(blob).digest()
     return PublicKey(
         type=name,
@@ -121,6 +157,23 @@ def _of_account(key: AccountKey) -> KeyOfAccount:
     return KeyOfAccount(key.id, key.name, parsed.type, parsed.bits, parsed.sha256, parsed.md5)
 
 
+def _decoded(text: str) -> bytes:
+    """Decode base64 with any white space in it; what is not base64 to its end is empty."""
+    if not text.isascii():
+        return b""
+    if any(space in text for space in "\v\f\r"):
+        text = text.translate(_WHITE_SPACE)
+    try:
+        blob = binascii.a2b_base64(text)
+    except ValueError:
+        return b""
+    return blob if binascii.b2a_base64(blob, newline=False) == text.encode() else b""
+
+
+def _joined(fields: list[bytes]) -> bytes:
+    return b"".join([len(f).to_bytes(4, "big") + f for f in fields])
+
+
 def _strings(blob: bytes) -> list[bytes]:
     """Split an SSH wire blob into its strings, up to the first that does not fit."""
     fields: list[bytes] = []
@@ -144,3 +197,45 @@ def _bits(name: str, fields: list[bytes]) -> int | None:
     if name.startswith(("ecdsa-sha2-nistp", "sk-ecdsa-sha2-nistp")) and len(fields) > 1:
         return _CURVE_BITS.get(fields[1])
     return None
+
+
+def _as_written(forms: tuple[Form, ...], fields: list[bytes]) -> list[bytes] | None:
+    """Return the fields of a key as OpenSSH writes them; None where sshd refuses one."""
+    written = [form(field) for form, field in zip(forms, fields, strict=False)]
+    known = [field for field in written if field is not None]
+    return known if len(known) == len(forms) == len(fields) else None
+
+
+def _number(field: bytes) -> bytes | None:
+    """Return a number without needless zeros before it; None: it is negative."""
+    if field[:1] >= b"\x80":
+        return None
+    digits = field.lstrip(b"\0")
+    return b"\0" + digits if digits[:1] >= b"\x80" else digits
+
+
+def _text(field: bytes) -> bytes | None:
+    """Return a text, which may end with a NUL byte but hold none."""
+    text = field.removesuffix(b"\0")
+    return None if b"\0" in text else text
+
+
+def _curve(name: bytes) -> Form:
+    return lambda field: name if _text(field) == name else None
+
+
+def _point(size: int, start: bytes = b"") -> Form:
+    return lambda field: field if len(field) == size and field.startswith(start) else None
+
+
+_FORMS: dict[str, tuple[Form, ...]] = {
+    "ssh-ed25519": (_point(32),),
+    "ssh-rsa": (_number, _number),
+    "ssh-dss": (_number, _number, _number, _number),
+    "ecdsa-sha2-nistp256": (_curve(b"nistp256"), _point(65, b"\x04")),
+    "ecdsa-sha2-nistp384": (_curve(b"nistp384"), _point(97, b"\x04")),
+    "ecdsa-sha2-nistp521": (_curve(b"nistp521"), _point(133, b"\x04")),
+    "sk-ssh-ed25519@openssh.com": (_point(32), _text),
+    "sk-ecdsa-sha2-nistp256@openssh.com": (_curve(b"nistp256"), _point(65, b"\x04"), _text),
+}
+"""What stands behind the name in the blobs of the types that are known here, in order."""

@@ -427,7 +427,7 @@ def openssh(
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
     try:
-        _wait_for(port, child)
+        wait_for_port("127.0.0.1", port, child)
         yield port
     finally:
         child.terminate()
@@ -447,10 +447,10 @@ def login_name() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
+def wait_for_port(address: str, port: int, child: subprocess.Popen[bytes]) -> None:
     for _ in range(HANGS_S * 50):
         assert child.poll() is None, "sshd ended"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
             return
         time.sleep(0.02)
     pytest.fail("sshd does not answer")

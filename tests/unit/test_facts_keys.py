@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import shutil
 import subprocess
@@ -140,7 +141,6 @@ def test_options_are_read_and_their_secrets_are_not_kept(
 @pytest.mark.parametrize(
     "line",
     [
-        f"#ssh-ed25519 {ED25519}",
         "ssh-ed25519",
         "ssh-ed25519 AAAA",
         f"ssh-ed25519 x{ED25519}",
@@ -149,9 +149,167 @@ def test_options_are_read_and_their_secrets_are_not_kept(
         f"a b ssh-ed25519 {ED25519}",
     ],
 )
-def test_lines_that_sshd_finds_no_key_in_have_none(line: str) -> None:
-    """Comments, cut keys, and options that do not end let nobody in."""
-    assert entries(line).entries == ()
+def test_lines_that_hold_no_key_have_none(line: str) -> None:
+    """Cut keys, and options that do not end, let nobody in; that a line is strange is said."""
+    keys = entries("# a comment", line)
+
+    assert keys.entries == ()
+    with pytest.raises(NotObservedError, match="line 2 is not understood"):
+        keys.require_all()
+
+
+@pytest.mark.parametrize("line", ["", " \t ", f"#ssh-ed25519 {ED25519}", f"\t # {ED25519}"])
+def test_comments_and_blank_lines_hide_nothing(line: str) -> None:
+    """Blanks and tabs may stand before a comment."""
+    keys = entries(line)
+
+    assert keys.entries == ()
+    keys.require_all()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"ssh-ed25519 {ED25519[:20]}\v{ED25519[20:]} x",
+        f"ssh-ed25519 \r{ED25519}\f",
+        f"ssh-ed25519 {ED25519}\r",
+        f"ssh-ed25519\t \t{ED25519}\tx",
+        f'environment="A=b ssh-rsa {ED25519} c" ssh-ed25519 {ED25519} x',
+        f",,pty,,\t ssh-ed25519 {ED25519}",
+        f'PTY,COMMAND="a\\\\" b" ssh-ed25519 {ED25519}',
+        f'pty",a b"c ssh-ed25519 {ED25519}',
+        f'environment="A=\x85\u2028\x1c" ssh-ed25519 {ED25519}',
+    ],
+)
+def test_a_key_is_found_where_sshd_finds_it(line: str) -> None:
+    """White space within the blob, quotes anywhere among the options, and no other blanks."""
+    keys = entries(line)
+
+    assert [e.key.sha256 for e in keys.entries] == [ED25519_SHA256]
+    keys.require_all()
+
+
+OTHER = "AAAAC3NzaC1lZDI1NTE5AAAAILqFn/wWyXrdC8zwbER+OBSn+0iMucjAQMsl23UezI61"
+
+
+@pytest.mark.parametrize(
+    "option",
+    ['environment="A=b {} c"', 'command="{}"', 'from="\t{}\t"', 'a" ssh-ed25519 {} b"', '"x {}"'],
+)
+def test_no_decoy_among_the_options_is_taken_for_the_key(option: str) -> None:
+    """The key behind the options counts, whichever key they speak of."""
+    (entry,) = entries(f"{option.format(OTHER)} ssh-ed25519 {ED25519} {OTHER}").entries
+
+    assert entry.key.sha256 == ED25519_SHA256
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"ssh-rsa {ED25519}",
+        f"ssh-dss {ED25519} ssh-ed25519 {OTHER}",
+        f"{ED25519}",
+        f"x ssh-ed25519\v{ED25519}",
+        f"ssh-ed25519 {ED25519[:-4]}",
+        f"ssh-ed25519 {ED25519}AAAA",
+        f"ssh-ed25519 {ED25519}=",
+        f"ssh-ed25519 {ED25519}!",
+        f"\ufeffssh-ed25519 {ED25519}",
+        f"\vssh-ed25519 {ED25519}",
+        f"SSH-ED25519 {ED25519}",
+        "1024 65537 123456789012345678901234567890 an SSH-1 key",
+    ],
+)
+def test_what_is_not_a_key_of_the_type_that_it_says_is_not_understood(line: str) -> None:
+    """The type of a line is the one that its blob names, and the blob is whole."""
+    keys = entries(line)
+
+    assert keys.entries == ()
+    assert len(keys.unread) == 1
+
+
+def blob(*fields: bytes) -> str:
+    """Return fields in SSH's wire form, in base64."""
+    return base64.b64encode(b"".join(len(f).to_bytes(4, "big") + f for f in fields)).decode()
+
+
+CURVE, POINT, N = b"nistp256", b"\4" + bytes(range(64)), b"\xc1" + bytes(range(255))
+WAYS = [
+    ("ssh-ed25519", (N[:32],), [("ED25519", (N[:32],)), ("ssh-ed25519\0", (N[:32],))]),
+    (
+        "ssh-rsa",
+        (b"\1\0\1", b"\0" + N),
+        [
+            ("RSA", (b"\1\0\1", b"\0" + N)),
+            ("rsa-sha2-512", (b"\1\0\1", b"\0" + N)),
+            ("ssh-rsa", (b"\0\0\1\0\1", b"\0" + N)),
+            ("ssh-rsa", (b"\1\0\1", b"\0\0\0" + N)),
+        ],
+    ),
+    (
+        "sk-ecdsa-sha2-nistp256@openssh.com",
+        (CURVE, POINT, b"ssh:"),
+        [
+            ("webauthn-sk-ecdsa-sha2-nistp256@openssh.com", (CURVE, POINT, b"ssh:")),
+            ("sk-ecdsa-sha2-nistp256@openssh.com", (CURVE + b"\0", POINT, b"ssh:\0")),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "others"), WAYS, ids=[w[0] for w in WAYS])
+def test_a_key_has_one_fingerprint_however_it_is_written(
+    name: str, fields: tuple[bytes, ...], others: list[tuple[str, tuple[bytes, ...]]]
+) -> None:
+    """Keys are compared, not blobs: a denied key is the same under another name of its type."""
+    usual = parse_blob(blob(name.encode(), *fields))
+    written = base64.b64decode(blob(name.encode(), *fields))
+
+    assert usual is not None
+    assert usual.md5 == hashlib.md5(written).digest().hex(":")
+    for other, same in others:
+        assert parse_blob(blob(other.encode(), *same)) == usual
+        line = f"{name} {blob(other.encode(), *same)}"
+        assert [e.key for e in entries(line).entries] == [usual]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (b"ssh-ed25519", N[:31]),
+        (b"ssh-ed25519", N[:32], b""),
+        (b"ssh-rsa", b"\1\0\1", N),
+        (b"ssh-rsa", b"\1\0\1"),
+        (b"ecdsa-sha2-nistp256", b"nistp384", POINT),
+        (b"ecdsa-sha2-nistp256", CURVE, b"\2" + POINT[1:33]),
+        (b"sk-ssh-ed25519@openssh.com", N[:32], b"a\0b"),
+    ],
+)
+def test_a_blob_that_sshd_refuses_is_no_key(fields: tuple[bytes, ...]) -> None:
+    """Of a type that is known, every field has the form that OpenSSH asks for."""
+    assert parse_blob(blob(*fields)) is None
+
+
+def test_options_that_lost_a_quote_to_a_mask_are_not_read() -> None:
+    """What a recording masks of a password may have been the end of the option."""
+    keys = entries(f'environment="PASSWORD=*** ssh-ed25519 {OTHER} " ssh-ed25519 {ED25519} x')
+
+    assert keys.entries == ()
+    assert len(keys.unread) == 1
+
+
+def test_the_first_strange_line_of_a_file_is_named() -> None:
+    """One line of the verdict for a file, whether the line left the host or not."""
+    shown = entries(f"ssh-ed25519 {ED25519}", "a AAAA b", "c AAAA d")
+    hidden = parse_authorized_keys(
+        "sshd authorizedkeysfile x\nlook sx\nfile:a:s:600:a:1:/a\nhidden:7\n8: AAAA\n\nend:9\n"
+    )
+
+    assert [path.split(",")[0] for path in (*shown.unread, *hidden.unread)] == [
+        "/root/.ssh/authorized_keys: line 2 is not understood",
+        "/a: line 7 is not understood",
+    ]
+    assert len(shown.entries) == 1
 
 
 @pytest.mark.parametrize(
@@ -161,6 +319,8 @@ def test_lines_that_sshd_finds_no_key_in_have_none(line: str) -> None:
         ("202611221100Z", False),
         ("202611221300Z", True),
         ("202611221100", True),
+        ('20261121",expiry-time="20271121', False),
+        ('20271121",EXPIRY-TIME="20261121', False),
         ("20261121090000", False),
         ("20271301", True),
         ("never", True),
