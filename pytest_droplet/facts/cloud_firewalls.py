@@ -16,7 +16,7 @@ from typing import Literal
 
 from pytest_droplet.api.inventory import WiderInventory, is_settling
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.packet_filter import Match, Network, any_of
+from pytest_droplet.facts.packet_filter import Match, Network
 from pytest_droplet.facts.reach import (
     EVERYWHERE,
     FIRST_PORT,
@@ -154,12 +154,14 @@ class CloudFirewalls:
 
     def lets_anything_in(self) -> bool:
         """Whether the inbound rules let anybody in to any port, or by ICMP."""
-        found = any_of(
+        pieces_in = self._policy("inbound").pieces
+        found = [
             piece.somebody(named_in=self._named_in)
             for protocol in _PROTOCOLS
-            for piece in self._policy("inbound").pieces[protocol]
-        )
-        return self._told(found, "whether anybody gets in")
+            for piece in pieces_in[protocol]
+        ]
+        somebody = True if True in found else None if None in found else False
+        return self._told(somebody, "whether anybody gets in")
 
     def lets_out(self, protocol: str, port: int, *, public: bool = True) -> bool:
         """Whether the outbound rules let the Droplet reach the port of some address.
