@@ -36,7 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
         import hypothesis  # noqa: PLC0415 - not everybody who comes here has it
 
         for name, profile in PROFILES.items():
-            hypothesis.settings.register_profile(name, deadline=None, **profile)
+            hypothesis.settings.register_profile(
+                name,
+                deadline=None,
+                suppress_health_check=[hypothesis.HealthCheck.too_slow],
+                **profile,
+            )
         chosen = os.environ.get("HYPOTHESIS_PROFILE", "quick")
         if chosen not in PROFILES:
             raise pytest.UsageError(
