@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,15 @@ PARTS = {
 }
 
 
+# What the environment variable HYPOTHESIS_PROFILE chooses. By default everybody tries the same
+# examples, so that nobody's run fails by chance; the others look for new ones.
+PROFILES = {
+    "quick": {"max_examples": 100, "derandomize": True},
+    "ci": {"max_examples": 100, "derandomize": False},
+    "long": {"max_examples": 5000, "derandomize": False},
+}
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A slow machine is no failure: timings belong to the benchmarks.
 
@@ -25,8 +35,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("hypothesispytest"):
         import hypothesis  # noqa: PLC0415 - not everybody who comes here has it
 
-        hypothesis.settings.register_profile("tests", deadline=None)
-        hypothesis.settings.load_profile("tests")
+        for name, profile in PROFILES.items():
+            hypothesis.settings.register_profile(
+                name,
+                deadline=None,
+                suppress_health_check=[hypothesis.HealthCheck.too_slow],
+                **profile,
+            )
+        chosen = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+        if chosen not in PROFILES:
+            raise pytest.UsageError(
+                f"HYPOTHESIS_PROFILE={chosen}: choose one of {', '.join(PROFILES)}"
+            )
+        hypothesis.settings.load_profile(chosen)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -338,6 +338,7 @@ def test_a_login_that_is_refused(farm: Servers, open_pool: MakePool) -> None:
 
 
 def test_a_key_with_a_passphrase_is_not_asked_for(farm: Servers, open_pool: MakePool) -> None:
+    needs("ssh-keygen")
     locked = farm.folder / "locked"
     shutil.copy(farm.folder / "id_ed25519", locked)
     subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-f", locked], check=True)
@@ -410,6 +411,7 @@ def test_a_host_key_of_another_type_counts_as_changed(
 
 
 def test_a_hashed_host_name_is_found(farm: Servers, open_pool: MakePool) -> None:
+    needs("ssh-keygen")
     server = farm.ssh({HOME: 7, "127.0.0.2": 8}, trusted=True)
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", farm.known_hosts], check=True)
     assert HOME not in farm.known_hosts.read_text()
@@ -651,6 +653,7 @@ def test_a_config_that_cannot_be_parsed(farm: Servers, open_pool: MakePool) -> N
 @pytest.fixture
 def agent(farm: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A real ssh-agent with the user's key, and no key file."""
+    needs("ssh-agent")
     path = str(farm.folder / "agent")
     child = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     monkeypatch.setenv("SSH_AUTH_SOCK", path)
