@@ -102,6 +102,7 @@ def test_the_checks_of_the_how_to_judge_as_it_says(
         "site.release": "pass",
         "site.port-open[80]": "pass",
         "site.port-open[443]": "pass",
+        "site.ports-open": "pass",
         "site.kernel-flavour": "pass",
         "site.database-private": "pass",
     }
