@@ -219,7 +219,8 @@ class CloudFirewalls:
     def _told(self, match: Match, question: str) -> bool:
         if match is None:
             raise NotObservedError(
-                f"{question} cannot be told: a rule denies peers whose addresses are not known"
+                f"{question} cannot be told: rules deny some, and the addresses of peers that rules"
+                " name by tag or id are not known"
             )
         return match
 

@@ -24,6 +24,7 @@ from pytest_droplet.testing import SCOPES, Cloud
 from pytest_droplet.verdict import judge, judge_account
 from tests.support.fake_api import OPENAPI, TOKEN, FakeApi, enum_places
 from tests.trust.damage import Place, changed
+from tests.trust.runs import verdicts
 from tests.trust.test_unknown_api import CHECKS, NOW, ROWS, full, inventory_of
 
 needs_openapi = pytest.mark.skipif(
@@ -243,14 +244,15 @@ def well_kept() -> Cloud:
 
 
 def exit_code(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cloud: Cloud
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cloud: Cloud, *options: str
 ) -> pytest.ExitCode:
-    """Run the checks that the API alone answers, and return the exit code."""
+    """Run the checks that the API alone answers, or others, and return the exit code."""
     with FakeApi(cloud, scopes=SCOPES) as api:
         monkeypatch.setenv("DIGITALOCEAN_API_URL", api.url)
         monkeypatch.setenv("DIGITALOCEAN_TOKEN", TOKEN)
-        options = ("--droplets=all", "--droplets-profile=all", "-k", JUDGED_BY_THE_API)
-        result = pytester.runpytest_inprocess(*options, "-p", "no:randomly")
+        chosen = options or ("-k", JUDGED_BY_THE_API)
+        everything = ("--droplets=all", "--droplets-profile=all", "-p", "no:randomly")
+        result = pytester.runpytest_inprocess(*everything, *chosen)
     return pytest.ExitCode(result.ret)
 
 
@@ -290,6 +292,25 @@ def test_a_run_that_meets_a_new_word_is_red(
     cloud = well_kept()
     NEWS[news](cloud)
     assert exit_code(pytester, monkeypatch, cloud) is pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"), [({"status": NEW_WORD}, "unknown"), ({"status": "off"}, "fail")]
+)
+def test_a_droplet_that_cannot_be_tried_is_missed_by_the_account(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    expected: str,
+) -> None:
+    """Its own firewall may stand in for a Cloud Firewall; of one that is off it does not."""
+    cloud = well_kept()
+    cloud.firewalls.clear()
+    cloud.droplets[0].update(changes)
+    options = ("-k", "cloud-exists", "--droplets-report=jsonl:out.jsonl")
+    exit_code(pytester, monkeypatch, cloud, *options)
+    found = verdicts(pytester.path / "out.jsonl")
+    assert found["firewall.cloud-exists", None] == expected
 
 
 def test_a_red_run_stays_red_where_all_is_new(
