@@ -14,7 +14,7 @@ from .networks import Networks, Probe, tools_missing
 from .random_rules import RandomRules
 
 _RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
-_SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOM_RULE_SETS", "100")))
+_SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOM_RULE_SETS", "80")))
 _ROOT = os.environ.get("PYTEST_DROPLET_ORACLE_ROOT", "")
 _REFUSED = re.compile(r"^/dev/stdin:([0-9]+):[0-9-]+: Error", re.MULTILINE)
 _NO_LEGACY_RULES = """*raw
