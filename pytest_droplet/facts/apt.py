@@ -79,7 +79,6 @@ _READ_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 _INST = re.compile(r"Inst (\S+)(?: \[([^\]]*)\])? \((\S+) ?(.*?) ?\[\S*\]\)")
 _SUMMARY = re.compile(r"^\d+ upgraded, \d+ newly installed, ", re.MULTILINE)
 _SECURITY = re.compile(r"(?:^|[ ,])(?:Debian-Security:|[^ ,]*/[a-z-]*-security(?![\w-]))")
-_OPTIONS = re.compile(r"\[([^\]]*)\]")
 _SCHEME = re.compile(r"^[A-Za-z][\w+.-]*:(?://)?")
 _QUOTED = re.compile(r"""[\\|{}\[\]<>"^~_=!@#$%&*\x00-\x20\x7f]""")
 _UPGRADABLE = "\n==upgradable\n"
@@ -338,17 +337,13 @@ def parse_sources(text: str) -> Iterator[AptSource]:
 
 def _one_liners(lines: Iterable[str]) -> Iterator[AptSource]:
     for line in lines:
-        entry = line.partition("#")[0]
-        words = _OPTIONS.sub(" ", entry, count=1).split()
+        head, _, rest = line.partition("#")[0].partition("[")
+        inside, closed, tail = rest.partition("]")
+        words = f"{head} {tail if closed else rest}".split()
         if len(words) >= 3 and words[0] == "deb":
-            options = _OPTIONS.search(entry)
-            pairs = [o.partition("=") for o in (options[1].split() if options else ())]
-            yield AptSource(
-                words[1],
-                words[2].rstrip("/"),
-                tuple(words[3:]),
-                tuple((name.lower(), value) for name, _, value in pairs),
-            )
+            pairs = [o.partition("=") for o in (inside.split() if closed else ())]
+            options = tuple((name.lower(), value) for name, _, value in pairs)
+            yield AptSource(words[1], words[2].rstrip("/"), tuple(words[3:]), options)
 
 
 def _stanzas(lines: Iterable[str]) -> Iterator[AptSource]:

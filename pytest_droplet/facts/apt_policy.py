@@ -71,7 +71,7 @@ _PREFERENCES = re.compile(r"[A-Za-z0-9_:-]+|[A-Za-z0-9_.:-]+\.pref")
 _KINDS = frozenset({"release", "origin", "version"})
 _WORDS = {"never": -32768}
 _STATUS_PRIORITY = 100
-_MANY_PATTERNS, _MANY_INDEXES = 100, 300
+_MANY, _MANY_INDEXES = 50, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +305,8 @@ def _narrow(
     update that it keeps away is seen when there is one.
     """
     narrow = [pin for pin in policy.pins if not pin.general and pin.kind != "version"]
-    patterns = sum(len(pin.packages) for pin in narrow)
-    if patterns > _MANY_PATTERNS or len(policy.indexes) > _MANY_INDEXES:
+    globs = sum(_GLOB.search(word) is not None for pin in narrow for word in pin.packages)
+    if narrow and (max(len(narrow), globs) > _MANY or len(policy.indexes) > _MANY_INDEXES):
         yield narrow[0], False
         return
     concerned = {pin: pin.concerns(policy.installed) for pin in narrow}
