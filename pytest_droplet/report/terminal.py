@@ -193,7 +193,7 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
 def _ephemeral(seen: Line) -> str:
     """Return how many Droplets come and go by themselves; empty where none does."""
     number = seen.get("ephemeral", 0)
-    return f"; {number} of {seen['in_scope']} are of a pool or cluster (ephemeral)" * bool(number)
+    return f"; ephemeral, of a pool or cluster: {number} of {seen['in_scope']}" * bool(number)
 
 
 def _unreachable(summary: Summary) -> Iterator[Line]:

@@ -213,7 +213,7 @@ def test_members_of_pools_come_and_go_unlisted(
     assert (changes["droplets_added"], changes["droplets_gone"]) == (["new"], [])
     assert (changes["ephemeral_added"], changes["ephemeral_gone"]) == (["shop-2"], ["shop-1"])
     result.stdout.fnmatch_lines(
-        ["coverage: *; 1 of 4 are of a pool or cluster (ephemeral)", "since *came: new*"]
+        ["coverage: *; ephemeral, of a pool or cluster: 1 of 4", "since *came: new*"]
     )
     of_backups = [
         r
