@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_droplet.__main__ import main
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import TOKEN, FakeApi
@@ -170,6 +171,26 @@ def test_without_a_cloud_firewall_the_unread_hosts_are_not_taken_for_open(
     assert line["verdict"] == "unknown"
     assert "could not be judged" in line["message"]
     assert line["message"].endswith("no selected check reads the host")
+
+
+def test_shards_that_read_no_host_are_joined_to_the_same(
+    project: pytest.Pytester, api: FakeApi, cloud: Cloud
+) -> None:
+    """What no part looked at is not taken for open by `merge`, either."""
+    cloud.firewalls.clear()
+    args = ("--droplets=all", "-m", NEEDS_API)
+    for part in ("1", "2"):
+        project.runpytest_inprocess(
+            *args, f"--droplets-shard={part}/2", f"--droplets-report=jsonl:part-{part}.jsonl"
+        )
+
+    main(["merge", "part-1.jsonl", "part-2.jsonl", "--droplets-report=jsonl:out.jsonl"])
+
+    (line,) = (r for r in record(project.path, "result") if r["check"] == "firewall.cloud-exists")
+    assert (line["verdict"], "no selected check reads the host" in line["message"]) == (
+        "unknown",
+        True,
+    )
 
 
 def test_every_shipped_check_has_the_mark(project: pytest.Pytester, api: FakeApi) -> None:
