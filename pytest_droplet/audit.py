@@ -33,7 +33,7 @@ from pytest_droplet.report.record import ENDED, Line, droplet_line
 from pytest_droplet.settings import Settings
 
 _ALWAYS = ("droplet_os_release",)
-_NOT_READ = "no selected check reads the host"
+NOT_READ = "no selected check reads the host"
 _STATUS_WORDS = {"off": "off", "new": "being created", "archive": "archived"}
 
 
@@ -149,7 +149,7 @@ class Audit:
             host = self._not_due(droplet)
             if host is None and droplet_id not in self._due:
                 read_at = self.inventory.read_at
-                host = HostReading(droplet_id, "not-read", read_at, reason=_NOT_READ)
+                host = HostReading(droplet_id, "not-read", read_at, reason=NOT_READ)
             host = host or self.hosts.get(droplet_id)
             if self.recorder is not None and droplet_id not in self.rows:
                 self.recorder.add_host(host)
@@ -195,7 +195,7 @@ class Audit:
         One that should be read and cannot even be tried has rows that are missing.
         """
         if not self.reads_hosts:
-            unread = unread_rows(self.inventory.read_at, _NOT_READ)
+            unread = unread_rows(self.inventory.read_at, NOT_READ)
             ours = [d.id for d in self.droplets if self._not_due(d) is None]
             return Account(self.inventory, dict.fromkeys(ours, unread), self.settings, self.now)
         due = {i: row for i, row in rows.items() if i in self._due or self._is_lost(i)}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_droplet import discovery
-from pytest_droplet.audit import Audit
+from pytest_droplet.audit import NOT_READ, Audit
 from pytest_droplet.collection import CheckItem, CheckModule, Chosen, droplet_of, shipped_modules
 from pytest_droplet.facts import unread_rows
 from pytest_droplet.model import API_LISTS, ApiList, Droplet, Reading
@@ -207,7 +207,7 @@ def lines_of(node: Any) -> Iterable[Line]:
 def judge_account(session: pytest.Session, audit: Audit, reports: Reports) -> None:
     """Judge the checks of the account on the controller, from the rows that workers sent."""
     scheduled = _collected(session.config)
-    unread = unread_rows(audit.inventory.read_at, "no selected check reads the host")
+    unread = unread_rows(audit.inventory.read_at, NOT_READ)
     rows: Rows = {
         i: unread if line["coverage"] == "not-read" else rows_of(line)
         for i, line in reports.droplets.items()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pytest_droplet.facts import Account
+from pytest_droplet.facts import Account, unread_rows
 from pytest_droplet.model import AccountKey, Droplet, Firewall, Inventory, Reading
 from pytest_droplet.report.record import Line, iso, rows_of
 from pytest_droplet.settings import Settings, parse_settings
@@ -62,8 +62,10 @@ def account_of(header: Line, droplets: Iterable[Line], now: datetime) -> Account
     )
     rows: Mapping[int, Mapping[str, Reading[Any]]] = {
         line["id"]: rows_of(line)
+        if line["coverage"] != "not-read"
+        else unread_rows(read_at, line["reason"])
         for line in lines.values()
-        if line["coverage"] in {"reached", "unreachable"}
+        if line["coverage"] in {"reached", "unreachable", "not-read"}
     }
     return Account(inventory, rows, parse_settings(dict(entry["settings"]), "the record"), now)
 

@@ -244,7 +244,11 @@ def _judged(check: str, account: Sequence[Part], gate: Gate) -> Line:
     judges = [p for p in account if any(line["check"] == check for line in p.of_account)]
     lines = [line for part in judges for line in part.of_account if line["check"] == check]
     known, newest = shipped().get(check), judges[0]
-    if len(judges) == 1 or newest.covers_account or (known is not None and not known.rows):
+    if (
+        len(judges) == 1
+        or newest.covers_account
+        or (known is not None and not (known.rows or known.may_use))
+    ):
         return lines[0]
     if known is not None and newest.account_ids:
         droplets = {i: line for part in reversed(judges) for i, line in part.droplets.items()}

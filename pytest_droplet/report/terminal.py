@@ -192,7 +192,7 @@ def _ephemeral(seen: Coverage) -> str:
     """Return how many Droplets come and go by themselves; empty where none does."""
     if not seen.ephemeral:
         return ""
-    return f"; {seen.ephemeral} of {seen.in_scope} are of a pool or cluster (ephemeral)"
+    return f"; ephemeral, of a pool or cluster: {seen.ephemeral} of {seen.in_scope}"
 
 
 def _unreachable(summary: Summary) -> Iterator[Line]:

@@ -151,7 +151,9 @@ class Case:
                 seen = Observation(
                     inventory.droplet(droplet_id), inventory, host, self._settings(), self.now
                 )
-                rows.setdefault(droplet_id, {}).update(seen.rows((*self.check.rows, *self.check.may_use)))
+                rows.setdefault(droplet_id, {}).update(
+                    seen.rows((*self.check.rows, *self.check.may_use))
+                )
         for entry in self.table.get("rows", ()):
             reading: Reading[Any] = Reading(
                 all_facts()[entry["fact"]].source,

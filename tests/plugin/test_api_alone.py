@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_droplet.__main__ import main
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import TOKEN, FakeApi
@@ -172,6 +173,26 @@ def test_without_a_cloud_firewall_the_unread_hosts_are_not_taken_for_open(
     assert line["message"].endswith("no selected check reads the host")
 
 
+def test_shards_that_read_no_host_are_joined_to_the_same(
+    project: pytest.Pytester, api: FakeApi, cloud: Cloud
+) -> None:
+    """What no part looked at is not taken for open by `merge`, either."""
+    cloud.firewalls.clear()
+    args = ("--droplets=all", "-m", NEEDS_API)
+    for part in ("1", "2"):
+        project.runpytest_inprocess(
+            *args, f"--droplets-shard={part}/2", f"--droplets-report=jsonl:part-{part}.jsonl"
+        )
+
+    main(["merge", "part-1.jsonl", "part-2.jsonl", "--droplets-report=jsonl:out.jsonl"])
+
+    (line,) = (r for r in record(project.path, "result") if r["check"] == "firewall.cloud-exists")
+    assert (line["verdict"], "no selected check reads the host" in line["message"]) == (
+        "unknown",
+        True,
+    )
+
+
 def test_every_shipped_check_has_the_mark(project: pytest.Pytester, api: FakeApi) -> None:
     """`needs` is api or host; a check of the host by a fact of one that it depends on, too."""
     chosen: dict[str, set[str]] = {}
@@ -213,7 +234,7 @@ def test_members_of_pools_come_and_go_unlisted(
     assert (changes["droplets_added"], changes["droplets_gone"]) == (["new"], [])
     assert (changes["ephemeral_added"], changes["ephemeral_gone"]) == (["shop-2"], ["shop-1"])
     result.stdout.fnmatch_lines(
-        ["coverage: *; 1 of 4 are of a pool or cluster (ephemeral)", "since *came: new*"]
+        ["coverage: *; ephemeral, of a pool or cluster: 1 of 4", "since *came: new*"]
     )
     of_backups = [
         r

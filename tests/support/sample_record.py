@@ -288,6 +288,7 @@ def droplet(number: int, name: str | None = None, **more: Any) -> Record:
             {"ip": f"10.114.{number // 250}.{number % 250 + 1}", "version": 4, "kind": "private"},
         ],
         "status": "active",
+        "ephemeral": "autoscale pool shop" if number % 20 == 19 else None,
         "distribution": _SYSTEMS[number % 3],
         "coverage": "reached",
         "reason": "",
@@ -575,5 +576,7 @@ def _comparison(lines: list[Record]) -> Record:
             "newly_waived": [],
             "droplets_added": ["web-3"],
             "droplets_gone": ["web-0"],
+            "ephemeral_added": ["shop-7", "shop-8"],
+            "ephemeral_gone": ["shop-1"],
         }
     }  # fmt: skip

@@ -175,13 +175,18 @@ def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize(
     ("limit", "message"),
-    [("_TIMEOUTS_S", "Read timed out"), ("_ALL_ANSWERS_S", "endoflife.date: 0 answers took more")],
+    [
+        ("_TIMEOUTS_S", "Read timed out"),
+        ("_ANSWER_TIMEOUT_S", r"was not whole within 0\.1 s"),
+        ("_ALL_ANSWERS_S", "endoflife.date: 0 answers took more"),
+    ],
 )
 def test_a_slow_service_does_not_hold_up_the_audit(
     monkeypatch: pytest.MonkeyPatch, limit: str, message: str
 ) -> None:
-    """Neither one answer nor all of them together."""
-    monkeypatch.setattr(endoflife, limit, (5, 0.01) if limit == "_TIMEOUTS_S" else -1.0)
+    """Neither one wait, nor one answer, nor all of them together."""
+    short = {"_TIMEOUTS_S": (5, 0.01), "_ANSWER_TIMEOUT_S": 0.1, "_ALL_ANSWERS_S": -1.0}
+    monkeypatch.setattr(endoflife, limit, short[limit])
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ApiError, match=message):
