@@ -339,7 +339,7 @@ def _entry(line: str, file: _File, number: int) -> AuthorizedKey | None:
     if parts is None:
         return None
     listed, key, comment = parts
-    options = _options(listed)
+    options = _options(listed) if listed else []
     agent = _agent_expiry(comment) if file.agent_line == number - 1 else None
     return AuthorizedKey(
         users=file.users,
@@ -348,7 +348,7 @@ def _entry(line: str, file: _File, number: int) -> AuthorizedKey | None:
         key=key,
         comment="droplet agent" if agent else one_line(_BLOB_IN_TEXT.sub("...", comment), 80),
         options=tuple([_shown(name, value) for name, value in options]),
-        expires=_first_expiry(options),
+        expires=_first_expiry(options) if options else None,
         agent_expires=agent,
         in_use=file.in_use,
     )

@@ -120,11 +120,12 @@ def parse_blob(text: str) -> PublicKey | None:
         return None
     name = type_name(fields[0].removesuffix(b"\0").decode("latin-1"))
     if name in _FORMS:
-        known = _as_written(_FORMS[name], fields[1:])
-        if known is None or _joined(fields) != blob:
+        written = _as_written(name, fields)
+        if written is None or len(blob) != sum(map(len, fields)) + 4 * len(fields):
             return None
-        fields = [name.encode(), *known]
-        blob = _joined(fields)
+        if written != fields:
+            fields = written
+            blob = b"".join([len(f).to_bytes(4, "big") + f for f in fields])
     elif not _TYPE.fullmatch(name):
         return None
     digest = hashlib.sha256(blob).digest()
@@ -159,19 +160,15 @@ def _of_account(key: AccountKey) -> KeyOfAccount:
 
 def _decoded(text: str) -> bytes:
     """Decode base64 with any white space in it; what is not base64 to its end is empty."""
-    if not text.isascii():
-        return b""
-    if any(space in text for space in "\v\f\r"):
-        text = text.translate(_WHITE_SPACE)
+    return _exactly(text) or _exactly(text.translate(_WHITE_SPACE))
+
+
+def _exactly(text: str) -> bytes:
     try:
         blob = binascii.a2b_base64(text)
     except ValueError:
         return b""
     return blob if binascii.b2a_base64(blob, newline=False) == text.encode() else b""
-
-
-def _joined(fields: list[bytes]) -> bytes:
-    return b"".join([len(f).to_bytes(4, "big") + f for f in fields])
 
 
 def _strings(blob: bytes) -> list[bytes]:
@@ -199,11 +196,18 @@ def _bits(name: str, fields: list[bytes]) -> int | None:
     return None
 
 
-def _as_written(forms: tuple[Form, ...], fields: list[bytes]) -> list[bytes] | None:
+def _as_written(name: str, fields: list[bytes]) -> list[bytes] | None:
     """Return the fields of a key as OpenSSH writes them; None where sshd refuses one."""
-    written = [form(field) for form, field in zip(forms, fields, strict=False)]
-    known = [field for field in written if field is not None]
-    return known if len(known) == len(forms) == len(fields) else None
+    forms = _FORMS[name]
+    if len(fields) != len(forms) + 1:
+        return None
+    written = [name.encode()]
+    for form, field in zip(forms, fields[1:], strict=True):
+        known = form(field)
+        if known is None:
+            return None
+        written.append(known)
+    return written
 
 
 def _number(field: bytes) -> bytes | None:

@@ -135,6 +135,7 @@ WORDS = (
     *(DECOY, b" %b " % DECOY, b"ssh-ed25519 %b " % DECOY, b'"ssh-ed25519 %b "' % DECOY),
     *(b'environment="A=b %b c" ' % DECOY, b'command="\\"%b " ' % DECOY, b"\0ssh-ed25519 " + DECOY),
     *(b"\xef\xbb\xbf", b"\xc2\xa0", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\x83", b"\xf0\x9f"),
+    *(b"\0end:0", b"\0file:a:s:600:a:1:/x", b"\0sshd authorizedkeysfile n", b"\0hidden:1"),
     *(b"***", b"PASSWORD=abcd", b"-----BEGIN", b"x" * 9_000, b"\xff" * 300, b"x " * 20_000),
 )
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_droplet.catalogue import shipped
-from pytest_droplet.facts.authorized_keys import KEYS
-from pytest_droplet.model import SectionOutput
+from pytest_droplet.facts.authorized_keys import KEYS, parse_authorized_keys
+from pytest_droplet.model import NotObservedError, SectionOutput
 from pytest_droplet.verdict import judge
 from tests.checks.cases import HERE, load, with_section
 from tests.support.key_files import printed
@@ -90,6 +90,47 @@ def test_bytes_within_a_line_hide_its_key_from_no_check(
         )
 
     holds()
+
+
+def test_a_very_long_line_costs_its_own_file_alone(tmp_path: Path) -> None:
+    """It stays on the host, so that the answer keeps its end, and the keys beside it are read."""
+    (tmp_path / "keys").write_bytes(b"x " + KNOWN + b" " * 1_000_000 + b"\n" + KNOWN)
+
+    stdout = printed(tmp_path / "keys", tmp_path / "bin")
+    keys = parse_authorized_keys(stdout)
+
+    assert len(stdout) < 10_000
+    assert [e.line for e in keys.entries] == [2]
+    with pytest.raises(NotObservedError, match="keys: line 1 is not understood"):
+        keys.require_all()
+
+
+def test_what_holds_no_key_stays_on_the_host(tmp_path: Path) -> None:
+    """A user may have linked the file to any other, which only root may read."""
+    secret = b"root:$6$salt$hash:20000::\n# password\n-----BEGIN PRIVATE KEY-----\nAAAA+secret\n"
+    (tmp_path / "shadow").write_bytes(secret)
+    (tmp_path / "keys").symlink_to(tmp_path / "shadow")
+
+    stdout = printed(tmp_path / "keys", tmp_path / "bin")
+
+    assert not [word for word in ("hash", "password", "BEGIN", "secret") if word in stdout]
+    assert stdout.count("hidden:") == 1
+
+
+def test_a_file_that_was_not_read_to_its_end_is_unread(tmp_path: Path) -> None:
+    """What a tool that is killed leaves behind is no whole file, nor a whole line."""
+    (tmp_path / "keys").write_bytes(KNOWN)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "grep").write_text(
+        '#!/bin/sh\ncase $1 in -an) ;; *) exec /usr/bin/env PATH=/usr/bin:/bin grep "$@" ;; esac\n'
+        f"printf '1:{KNOWN.decode()} cut'; kill -KILL $$\n"
+    )
+    (tools / "grep").chmod(0o755)
+
+    keys = parse_authorized_keys(printed(tmp_path / "keys", tools))
+
+    assert [path for path in keys.unread if path == str(tmp_path / "keys")]
 
 
 def _is_comment(line: bytes) -> bool:
