@@ -12,6 +12,7 @@ from functools import partial
 from typing import Literal
 
 from pytest_droplet.facts.packet_filter import (
+    ALL_BITS,
     ANY_CHANGE,
     Action,
     Changes,
@@ -47,7 +48,6 @@ _HARMLESS = frozenset(
     )
 )
 _UNCHANGING = frozenset({"NFQUEUE", "QUEUE", "MASQUERADE", "SNAT"})
-_ALL_BITS = 0xFFFF_FFFF
 _PLACES: dict[str, Place] = {
     "PREROUTING": "prerouting",
     "INPUT": "input",
@@ -202,7 +202,7 @@ def _changes(target: str, arguments: list[str]) -> Changes:
     if "--restore-mark" in arguments or "--save-mark" in arguments:
         return Changes(copied=True)
     value = given.get("--set-xmark", given.get("--set-mark", "")).partition("/")[0]
-    bits = int(value, 0) if value else _ALL_BITS
+    bits = int(value, 0) if value else ALL_BITS
     return Changes(mark=bits) if target == "MARK" else Changes(connection_mark=bits)
 
 
@@ -358,7 +358,7 @@ def _among(generic: frozenset[str]) -> Callable[[list[str]], _Test]:
 def _mark(values: list[str]) -> _Test:
     """Judge the mark of a packet or of its connection: which of both is not told apart."""
     value, _, mask = values[0].partition("/")
-    wanted, masked = int(value, 0), int(mask or str(_ALL_BITS), 0)
+    wanted, masked = int(value, 0), int(mask or str(ALL_BITS), 0)
 
     def test(packet: Packet) -> Condition:
         bits = packet.changes.mark | packet.changes.connection_mark

@@ -25,6 +25,7 @@ from pytest_droplet.facts.nft_words import (
     TABLE_FLAGS,
 )
 from pytest_droplet.facts.packet_filter import (
+    ALL_BITS,
     ANY_CHANGE,
     Action,
     Changes,
@@ -71,7 +72,6 @@ _OF_THE_PACKET = frozenset(
 _HARMLESS_META = frozenset({"priority", "nftrace", "secmark"})
 _HARMLESS_CT = frozenset({"label", "helper", "event", "zone", "secmark"})
 _STATES = frozenset({"new", "established", "related", "invalid", "untracked"})
-_ALL_BITS = 0xFFFF_FFFF
 _NAMED_SET = re.compile(r"@([^\s{}]+)")
 _TABLE = re.compile(r"table (\S+) (\S+) \{.*")
 _SOUND_VERSION = re.compile(r"1\.[1-9]|[2-9]")
@@ -481,8 +481,8 @@ def _bits(value: Any) -> tuple[int, bool]:
             return 0 if copied else known[0][0] & known[1][0], copied
         return known[0][0] | known[1][0], copied
     if isinstance(value, dict) and set(value) <= {"meta", "ct"}:
-        return (0, True) if next(iter(value.values())).get("key") == "mark" else (_ALL_BITS, True)
-    return _ALL_BITS, False
+        return (0, True) if next(iter(value.values())).get("key") == "mark" else (ALL_BITS, True)
+    return ALL_BITS, False
 
 
 def _action(kind: str, body: Any) -> Action | None:
@@ -696,7 +696,7 @@ def _is_protocol(packet: Packet, item: Any) -> Match:
     return _is_among(item, {packet.protocol, {"tcp": 6, "udp": 17}[packet.protocol]})
 
 
-def _is_mark(bits: int, item: Any, mask: int = _ALL_BITS) -> Match:
+def _is_mark(bits: int, item: Any, mask: int = ALL_BITS) -> Match:
     """Judge a mark in which some bits may be set; names of marks are not known."""
     first, last = item["range"] if isinstance(item, dict) and "range" in item else (item, item)
     if not isinstance(first, int) or not isinstance(last, int):

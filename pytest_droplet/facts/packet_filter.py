@@ -32,7 +32,7 @@ Place: TypeAlias = Literal["ingress", "prerouting", "input", "forward"]
 _BROAD_PORTS = 60_000
 _LAST_PORT = 65_535
 _TRACKED_AT = -200
-_ALL_BITS = 0xFFFF_FFFF
+ALL_BITS = 0xFFFF_FFFF
 _HALF_OF_IPV4 = 2**31
 _IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")
 _DEPTH = 64
@@ -84,7 +84,7 @@ class Changes:
         )
 
 
-ANY_CHANGE = Changes(_ALL_BITS, _ALL_BITS, copied=True, untracked=True)
+ANY_CHANGE = Changes(ALL_BITS, ALL_BITS, copied=True, untracked=True)
 """What a statement that is not known may do."""
 
 
@@ -330,7 +330,7 @@ def of_all_ports(first: int, last: int) -> Condition:
     return "some" if is_broad(first, last) else False
 
 
-def has_mark(bits: int, first: int, last: int, mask: int = _ALL_BITS) -> Match:
+def has_mark(bits: int, first: int, last: int, mask: int = ALL_BITS) -> Match:
     """Whether a mark in which some bits may be set is in a range, under a mask."""
     if not bits & mask:
         return first == 0
