@@ -14,7 +14,7 @@ from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection.pool import Target
 from pytest_droplet.connection.testinfra import ASKED_BY_ALL
 from pytest_droplet.facts import Account, Observation, all_facts, unread_rows
-from pytest_droplet.facts.access import access_probe
+from pytest_droplet.facts.firewall.access import access_probe
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import (

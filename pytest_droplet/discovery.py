@@ -27,7 +27,7 @@ from pytest_droplet.api.inventory import WiderInventory, read_inventory, read_li
 from pytest_droplet.audit import Audit
 from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
 from pytest_droplet.connection.pool import Pool, PoolOptions
-from pytest_droplet.facts.lifecycle import changes, lifecycle
+from pytest_droplet.facts.os.lifecycle import changes, lifecycle
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import Inventory, Reading, SupportDates

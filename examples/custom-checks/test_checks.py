@@ -2,7 +2,7 @@
 
 from conftest import Swaps
 from pytest_droplet import Claims, check
-from pytest_droplet.facts.listeners import Listeners
+from pytest_droplet.facts.host.listeners import Listeners
 
 
 @check("site.swap-off", severity="low")

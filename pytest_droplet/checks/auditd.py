@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from pytest_droplet.catalogue import check
-from pytest_droplet.facts.audit_cover import AuditSurroundings, items_of, missing_items
-from pytest_droplet.facts.audit_files import AuditFiles, RuleLine
-from pytest_droplet.facts.audit_rules import Deletion, Rule, RuleError, compare
-from pytest_droplet.facts.auditd import (
+from pytest_droplet.facts.auditd.audit_cover import AuditSurroundings, items_of, missing_items
+from pytest_droplet.facts.auditd.audit_files import AuditFiles, RuleLine
+from pytest_droplet.facts.auditd.audit_rules import Deletion, Rule, RuleError, compare
+from pytest_droplet.facts.auditd.auditd import (
     AuditdConfig,
     AuditPackage,
     AuditStatus,
     LoadedRules,
 )
-from pytest_droplet.facts.boot import BootEntry
-from pytest_droplet.facts.host import KernelArguments
-from pytest_droplet.facts.units import Unit
+from pytest_droplet.facts.auditd.boot import BootEntry
+from pytest_droplet.facts.host.kernel import KernelArguments
+from pytest_droplet.facts.host.units import Unit
 from pytest_droplet.model import Claims, NotObservedError, not_applicable
 from pytest_droplet.redact import one_line
 from pytest_droplet.settings import AUDIT_GROUPS, Settings

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from pytest_droplet.catalogue import check
-from pytest_droplet.facts.backups import LONGEST, Backups, BackupStatus
-from pytest_droplet.facts.volumes import Volumes
+from pytest_droplet.facts.backups.backups import LONGEST, Backups, BackupStatus
+from pytest_droplet.facts.backups.volumes import Volumes
 from pytest_droplet.model import Backup, Claims, Droplet, NotObservedError, not_applicable
 from pytest_droplet.settings import Settings
 

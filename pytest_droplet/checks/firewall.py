@@ -7,13 +7,13 @@ from typing import Any
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts import Account
-from pytest_droplet.facts.access import Access
-from pytest_droplet.facts.cloud_firewalls import CloudChanges, CloudFirewalls, StandIn
-from pytest_droplet.facts.exposed_ports import ExposedPorts
-from pytest_droplet.facts.firewall_managers import FirewallManager
-from pytest_droplet.facts.firewall_saved import SavedFirewall, SavedRules
-from pytest_droplet.facts.host_firewall import Decision, HostFirewall, from_row
-from pytest_droplet.facts.ssh_ports import SshPorts
+from pytest_droplet.facts.firewall.access import Access
+from pytest_droplet.facts.firewall.cloud_firewalls import CloudChanges, CloudFirewalls, StandIn
+from pytest_droplet.facts.firewall.exposed_ports import ExposedPorts
+from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
+from pytest_droplet.facts.firewall.firewall_saved import SavedFirewall, SavedRules
+from pytest_droplet.facts.firewall.host_firewall import Decision, HostFirewall, from_row
+from pytest_droplet.facts.firewall.ssh_ports import SshPorts
 from pytest_droplet.model import (
     Claims,
     Droplet,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pytest_droplet.catalogue import check
-from pytest_droplet.facts.lifecycle import SUPPORTED_IDS, ReleaseSupport
-from pytest_droplet.facts.os_release import OsRelease
-from pytest_droplet.facts.point_release import PointRelease
+from pytest_droplet.facts.host.os_release import OsRelease
+from pytest_droplet.facts.os.lifecycle import SUPPORTED_IDS, ReleaseSupport
+from pytest_droplet.facts.os.point_release import PointRelease
 from pytest_droplet.model import NotObservedError, not_applicable
 from pytest_droplet.settings import Settings
 

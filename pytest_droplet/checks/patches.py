@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pytest_droplet.catalogue import check
-from pytest_droplet.facts.automatic_updates import AutomaticUpdates
-from pytest_droplet.facts.kernels import InstalledKernels, PendingReboot
-from pytest_droplet.facts.packages import PackageIndex, PackageSource, PendingUpdates, list_updates
+from pytest_droplet.facts.patches.automatic_updates import AutomaticUpdates
+from pytest_droplet.facts.patches.kernels import InstalledKernels, PendingReboot
+from pytest_droplet.facts.patches.packages import (
+    PackageIndex,
+    PackageSource,
+    PendingUpdates,
+    list_updates,
+)
 from pytest_droplet.model import Claims, NotObservedError, not_applicable
 from pytest_droplet.settings import Settings
 

@@ -10,8 +10,8 @@ from functools import partial
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts import Account
-from pytest_droplet.facts.ssh import OfferedMethods, SshAccounts
-from pytest_droplet.facts.sshd import Connection, SshAccount, Sshd
+from pytest_droplet.facts.ssh.ssh import OfferedMethods, SshAccounts
+from pytest_droplet.facts.ssh.sshd import Connection, SshAccount, Sshd
 from pytest_droplet.model import NotObservedError, not_applicable
 from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings

@@ -7,16 +7,16 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts import Account
-from pytest_droplet.facts.accounts import HostAccount, HostAccounts
-from pytest_droplet.facts.authorized_keys import AuthorizedKey, AuthorizedKeys
-from pytest_droplet.facts.creation_keys import CreationKeys
-from pytest_droplet.facts.public_keys import (
+from pytest_droplet.facts.ssh.sshd import Sshd
+from pytest_droplet.facts.sshkeys.accounts import HostAccount, HostAccounts
+from pytest_droplet.facts.sshkeys.authorized_keys import AuthorizedKey, AuthorizedKeys
+from pytest_droplet.facts.sshkeys.creation_keys import CreationKeys
+from pytest_droplet.facts.sshkeys.public_keys import (
     AccountKeys,
     KeyOfAccount,
     account_keys,
     normal_fingerprint,
 )
-from pytest_droplet.facts.sshd import Sshd
 from pytest_droplet.model import Claims, Droplet, NotObservedError, not_applicable
 from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings

@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from pytest_droplet.catalogue import check
-from pytest_droplet.facts.certificate_files import CertificateFiles
-from pytest_droplet.facts.http import Answer, Http, target_of
-from pytest_droplet.facts.renewal import Renewal
-from pytest_droplet.facts.tls import (
+from pytest_droplet.facts.tls.certificate_files import CertificateFiles
+from pytest_droplet.facts.tls.http import Answer, Http, target_of
+from pytest_droplet.facts.tls.renewal import Renewal
+from pytest_droplet.facts.tls.tls import (
     Served,
     Tls,
     covered_names,
@@ -29,10 +29,10 @@ from pytest_droplet.facts.tls import (
     lifetime,
     weakness,
 )
-from pytest_droplet.facts.tls_versions import OldVersions
-from pytest_droplet.facts.trust import distrust, name_of, trusted
-from pytest_droplet.facts.virtual_hosts import name_to_ask, served_names
-from pytest_droplet.facts.web_servers import EDGE, HTTPS, WebServers
+from pytest_droplet.facts.tls.tls_versions import OldVersions
+from pytest_droplet.facts.tls.trust import distrust, name_of, trusted
+from pytest_droplet.facts.tls.virtual_hosts import name_to_ask, served_names
+from pytest_droplet.facts.tls.web_servers import EDGE, HTTPS, WebServers
 from pytest_droplet.model import Claims, NotObservedError, not_applicable
 from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings

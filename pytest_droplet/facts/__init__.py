@@ -208,8 +208,8 @@ def fact(
 
 @cache
 def _load_shipped() -> None:
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        importlib.import_module(module.name)
 
 
 def all_facts() -> Mapping[str, Fact]:

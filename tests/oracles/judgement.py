@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from pytest_droplet.facts.cloud_firewalls import CloudFirewalls
-from pytest_droplet.facts.exposed_ports import expose
-from pytest_droplet.facts.host_firewall import (
+from pytest_droplet.facts.firewall.cloud_firewalls import CloudFirewalls
+from pytest_droplet.facts.firewall.exposed_ports import expose
+from pytest_droplet.facts.firewall.host_firewall import (
     ADDRESSES,
     IPTABLES,
     NFT,
@@ -19,9 +19,9 @@ from pytest_droplet.facts.host_firewall import (
     parse_interfaces,
     parse_rules,
 )
-from pytest_droplet.facts.listeners import Listener, Listeners
-from pytest_droplet.facts.nft_text import parse_files
-from pytest_droplet.facts.packet_filter import Hook
+from pytest_droplet.facts.firewall.nft_text import parse_files
+from pytest_droplet.facts.firewall.packet_filter import Hook
+from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Address, Droplet, NotObservedError, Reading
 
 from .networks import HOST, HOST_IN_VPC, Networks, Probe

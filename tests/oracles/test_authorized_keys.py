@@ -36,7 +36,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pytest_droplet.facts.authorized_keys import (
+from pytest_droplet.facts.sshkeys.authorized_keys import (
     AuthorizedKey,
     AuthorizedKeys,
     parse_authorized_keys,

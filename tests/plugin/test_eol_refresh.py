@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pytest_droplet.api import _pydo
-from pytest_droplet.facts.lifecycle import Lifecycle
+from pytest_droplet.facts.os.lifecycle import Lifecycle
 from pytest_droplet.testing import Cloud
 from tests.support.endoflife import EndOfLife, product
 from tests.support.fake_api import TOKEN, FakeApi

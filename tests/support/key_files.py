@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_droplet.facts.authorized_keys import KEYS
+from pytest_droplet.facts.sshkeys.authorized_keys import KEYS
 
 
 def printed(keys: Path, folder: Path, tools: Mapping[str, str] | None = None) -> str:

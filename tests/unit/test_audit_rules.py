@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.audit_files import parse_audit_files
-from pytest_droplet.facts.audit_rules import (
+from pytest_droplet.facts.auditd.audit_files import parse_audit_files
+from pytest_droplet.facts.auditd.audit_rules import (
     Control,
     Deletion,
     Host,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_droplet.api import endoflife
 from pytest_droplet.api.client import ApiError
-from pytest_droplet.facts.lifecycle import Release, changes, lifecycle, refreshed
+from pytest_droplet.facts.os.lifecycle import Release, changes, lifecycle, refreshed
 from pytest_droplet.model import Reading, SupportDates
 from tests.support.endoflife import EndOfLife, product
 

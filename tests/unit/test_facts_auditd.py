@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.audit_cover import (
+from pytest_droplet.facts.auditd.audit_cover import (
     items_of,
     missing_items,
     parse_surroundings,
 )
-from pytest_droplet.facts.audit_rules import Host, parse_loaded_line
-from pytest_droplet.facts.auditd import (
+from pytest_droplet.facts.auditd.audit_rules import Host, parse_loaded_line
+from pytest_droplet.facts.auditd.auditd import (
     AUDIT,
     AUDIT_PACKAGE,
     parse_auditd_config,

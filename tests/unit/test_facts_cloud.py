@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.facts.cloud_firewalls import Attachment, CloudFirewalls, rule_text
+from pytest_droplet.facts.firewall.cloud_firewalls import Attachment, CloudFirewalls, rule_text
 from pytest_droplet.model import Address, Droplet, Firewall, NotObservedError, Rule
 
 WORLD = ("0.0.0.0/0", "::/0")

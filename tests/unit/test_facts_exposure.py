@@ -13,17 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.access import Access, access_probe, parse_tried, web_ports
-from pytest_droplet.facts.cloud_firewalls import Attachment, CloudFirewalls
-from pytest_droplet.facts.exposed_ports import ExposedPorts, _row, expose
-from pytest_droplet.facts.firewall_saved import judge_zone, lets_in, parse_saved, ufw_hooks
-from pytest_droplet.facts.host_firewall import Interfaces, outcomes_of
-from pytest_droplet.facts.iptables import parse_saves
-from pytest_droplet.facts.listeners import Listener, Listeners
-from pytest_droplet.facts.nft_text import parse_files
-from pytest_droplet.facts.nftables import parse_ruleset
-from pytest_droplet.facts.packet_filter import Destination, Hook, Packet
-from pytest_droplet.facts.volumes import parse_partitions
+from pytest_droplet.facts.backups.volumes import parse_partitions
+from pytest_droplet.facts.firewall.access import Access, access_probe, parse_tried, web_ports
+from pytest_droplet.facts.firewall.cloud_firewalls import Attachment, CloudFirewalls
+from pytest_droplet.facts.firewall.exposed_ports import ExposedPorts, _row, expose
+from pytest_droplet.facts.firewall.firewall_saved import (
+    judge_zone,
+    lets_in,
+    parse_saved,
+    ufw_hooks,
+)
+from pytest_droplet.facts.firewall.host_firewall import Interfaces, outcomes_of
+from pytest_droplet.facts.firewall.iptables import parse_saves
+from pytest_droplet.facts.firewall.nft_text import parse_files
+from pytest_droplet.facts.firewall.nftables import parse_ruleset
+from pytest_droplet.facts.firewall.packet_filter import Destination, Hook, Packet
+from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import (
     Address,
     Droplet,

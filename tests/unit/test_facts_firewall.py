@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_droplet.facts import Observation
-from pytest_droplet.facts.cloud_firewalls import droplet_cloud_firewalls
-from pytest_droplet.facts.firewall_managers import parse_firewall_files
-from pytest_droplet.facts.host_firewall import (
+from pytest_droplet.facts.firewall.cloud_firewalls import droplet_cloud_firewalls
+from pytest_droplet.facts.firewall.firewall_managers import parse_firewall_files
+from pytest_droplet.facts.firewall.host_firewall import (
     Decision,
     HostFirewall,
     Interfaces,
@@ -24,9 +24,9 @@ from pytest_droplet.facts.host_firewall import (
     parse_hooks,
     parse_interfaces,
 )
-from pytest_droplet.facts.iptables import parse_saves
-from pytest_droplet.facts.nftables import parse_ruleset
-from pytest_droplet.facts.packet_filter import Hook, Packet, is_world, to_networks
+from pytest_droplet.facts.firewall.iptables import parse_saves
+from pytest_droplet.facts.firewall.nftables import parse_ruleset
+from pytest_droplet.facts.firewall.packet_filter import Hook, Packet, is_world, to_networks
 from pytest_droplet.model import (
     Address,
     Droplet,

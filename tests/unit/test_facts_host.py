@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.boot import parse_boot
-from pytest_droplet.facts.host import parse_kernel, parse_kernel_arguments
-from pytest_droplet.facts.units import parse_units
+from pytest_droplet.facts.auditd.boot import parse_boot
+from pytest_droplet.facts.host.kernel import parse_kernel, parse_kernel_arguments
+from pytest_droplet.facts.host.units import parse_units
 from pytest_droplet.model import NotObservedError
 
 UNITS = """Id=ssh.service

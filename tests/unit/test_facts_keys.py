@@ -14,9 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.accounts import parse_accounts
-from pytest_droplet.facts.authorized_keys import AuthorizedKeys, _rows, parse_authorized_keys
-from pytest_droplet.facts.public_keys import (
+from pytest_droplet.facts.sshkeys.accounts import parse_accounts
+from pytest_droplet.facts.sshkeys.authorized_keys import (
+    AuthorizedKeys,
+    _rows,
+    parse_authorized_keys,
+)
+from pytest_droplet.facts.sshkeys.public_keys import (
     account_keys,
     normal_fingerprint,
     parse_blob,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.listeners import LISTENERS, is_public, parse_listeners
+from pytest_droplet.facts.host.listeners import LISTENERS, is_public, parse_listeners
 from pytest_droplet.model import Address, NotObservedError
 
 DROPLET = (

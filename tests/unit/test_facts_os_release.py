@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.lifecycle import cycle_of, lifecycle, product_of
-from pytest_droplet.facts.os_release import OsRelease, parse_os_release, parse_ubuntu_pro
+from pytest_droplet.facts.host.os_release import OsRelease, parse_os_release, parse_ubuntu_pro
+from pytest_droplet.facts.os.lifecycle import cycle_of, lifecycle, product_of
 from pytest_droplet.model import NotObservedError
 
 TABLE = json.loads(files("pytest_droplet").joinpath("data/endoflife.json").read_text("utf-8"))

@@ -14,18 +14,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts import apt, dnf
-from pytest_droplet.facts.apt_policy import (
+from pytest_droplet.facts.host.kernel import Kernel
+from pytest_droplet.facts.patches import apt, dnf
+from pytest_droplet.facts.patches.apt_policy import (
     APT_POLICY,
     AptPolicy,
     IndexPriority,
     parse_policy,
     reach_of,
 )
-from pytest_droplet.facts.automatic_updates import parse_apt_automatic
-from pytest_droplet.facts.host import Kernel
-from pytest_droplet.facts.kernels import parse_dpkg_kernels, parse_reboot, parse_rpm_kernels
-from pytest_droplet.facts.versions import compare_rpm, dpkg_key, rpm_key
+from pytest_droplet.facts.patches.automatic_updates import parse_apt_automatic
+from pytest_droplet.facts.patches.kernels import (
+    parse_dpkg_kernels,
+    parse_reboot,
+    parse_rpm_kernels,
+)
+from pytest_droplet.facts.patches.versions import compare_rpm, dpkg_key, rpm_key
 from pytest_droplet.model import NotObservedError, SectionOutput
 
 HEAD = "Reading package lists...\n1 upgraded, 0 newly installed, 0 to remove and 1 not upgraded.\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.reach import (
+from pytest_droplet.facts.firewall.reach import (
     EVERYWHERE,
     PRIVATE,
     PUBLIC,

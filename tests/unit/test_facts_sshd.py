@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.authorized_keys import KEYS, parse_authorized_keys
-from pytest_droplet.facts.ssh import parse_offered
-from pytest_droplet.facts.sshd import SSHD, Sshd, parse_sshd, processes_in
+from pytest_droplet.facts.ssh.ssh import parse_offered
+from pytest_droplet.facts.ssh.sshd import SSHD, Sshd, parse_sshd, processes_in
+from pytest_droplet.facts.sshkeys.authorized_keys import KEYS, parse_authorized_keys
 from pytest_droplet.model import NotObservedError, Section
 
 ANSWER = """P sshd

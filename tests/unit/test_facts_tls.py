@@ -25,13 +25,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts import http, tls, tls_versions
-from pytest_droplet.facts.certificate_files import parse_certificate_files
-from pytest_droplet.facts.http import Answer, parse_http
-from pytest_droplet.facts.renewal import parse_renewal
-from pytest_droplet.facts.tls import covers, key_of, parse_tls
-from pytest_droplet.facts.tls_versions import parse_old_versions
-from pytest_droplet.facts.trust import (
+from pytest_droplet.facts.tls import http, tls, tls_versions
+from pytest_droplet.facts.tls.certificate_files import parse_certificate_files
+from pytest_droplet.facts.tls.http import Answer, parse_http
+from pytest_droplet.facts.tls.renewal import parse_renewal
+from pytest_droplet.facts.tls.tls import covers, key_of, parse_tls
+from pytest_droplet.facts.tls.tls_versions import parse_old_versions
+from pytest_droplet.facts.tls.trust import (
     UnreadableCertificateError,
     distrust,
     parse_certificate,

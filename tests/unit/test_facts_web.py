@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.apache import _DIRECTIVES, parse_apache
-from pytest_droplet.facts.nginx import _STATEMENTS, parse_nginx
-from pytest_droplet.facts.virtual_hosts import (
+from pytest_droplet.facts.tls.apache import _DIRECTIVES, parse_apache
+from pytest_droplet.facts.tls.nginx import _STATEMENTS, parse_nginx
+from pytest_droplet.facts.tls.virtual_hosts import (
     Endpoint,
     NotInstalled,
     WebConfig,

@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.accounts import ACCOUNTS, parse_accounts
-from pytest_droplet.facts.apt import APT_INDEX
-from pytest_droplet.facts.audit_cover import AUDIT_COVER
-from pytest_droplet.facts.audit_files import AUDIT_RULES
-from pytest_droplet.facts.authorized_keys import KEYS, parse_authorized_keys
-from pytest_droplet.facts.automatic_updates import AUTOMATIC
-from pytest_droplet.facts.boot import BOOT
-from pytest_droplet.facts.dnf import DNF_INDEX
-from pytest_droplet.facts.firewall_managers import FIREWALL_FILES
-from pytest_droplet.facts.firewall_saved import SAVED
-from pytest_droplet.facts.kernels import KERNELS, REBOOT
-from pytest_droplet.facts.listeners import LISTENERS, parse_listeners
-from pytest_droplet.facts.sshd import SSHD
-from pytest_droplet.facts.whole import whole
+from pytest_droplet.facts.auditd.audit_cover import AUDIT_COVER
+from pytest_droplet.facts.auditd.audit_files import AUDIT_RULES
+from pytest_droplet.facts.auditd.boot import BOOT
+from pytest_droplet.facts.firewall.firewall_managers import FIREWALL_FILES
+from pytest_droplet.facts.firewall.firewall_saved import SAVED
+from pytest_droplet.facts.host.listeners import LISTENERS, parse_listeners
+from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.patches.apt import APT_INDEX
+from pytest_droplet.facts.patches.automatic_updates import AUTOMATIC
+from pytest_droplet.facts.patches.dnf import DNF_INDEX
+from pytest_droplet.facts.patches.kernels import KERNELS, REBOOT
+from pytest_droplet.facts.ssh.sshd import SSHD
+from pytest_droplet.facts.sshkeys.accounts import ACCOUNTS, parse_accounts
+from pytest_droplet.facts.sshkeys.authorized_keys import KEYS, parse_authorized_keys
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 
 ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAIA//iqDklgxjxjiIU95fV7OJWR8RUVCvCCa6k3qvCo1z"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_droplet.catalogue import shipped
-from pytest_droplet.facts.authorized_keys import KEYS, parse_authorized_keys
+from pytest_droplet.facts.sshkeys.authorized_keys import KEYS, parse_authorized_keys
 from pytest_droplet.model import NotObservedError, SectionOutput
 from pytest_droplet.verdict import judge
 from tests.checks.cases import HERE, load, with_section

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.facts import nft_words
-from pytest_droplet.facts.nftables import hooks_of, parse_ruleset
-from pytest_droplet.facts.packet_filter import Packet
+from pytest_droplet.facts.firewall import nft_words
+from pytest_droplet.facts.firewall.nftables import hooks_of, parse_ruleset
+from pytest_droplet.facts.firewall.packet_filter import Packet
 from pytest_droplet.model import NotObservedError
 
 PACKET = Packet(frozenset({"eth0"}), 4, "tcp", frozenset({"203.0.113.10"}), port=22)

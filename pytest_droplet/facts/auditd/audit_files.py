@@ -1,0 +1,221 @@
+"""The files that audit rules come from, and what they would load."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.auditd.audit_rules import (
+    Control,
+    Host,
+    Rule,
+    RuleError,
+    Statement,
+    loaded_by,
+    parse_line,
+)
+from pytest_droplet.facts.host.kernel import KERNEL
+from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.redact import one_line
+
+_FOLDER = "/etc/audit/rules.d"
+_COMPILED = "/etc/audit/audit.rules"
+AUDIT_RULES = Section(
+    "audit_rules",
+    "cd /etc/audit || exit 1; "
+    'p() { stat -L -c "F %a %u %n" "$1" && '
+    'awk \'{print "| " NR " " $0}\' "$1" || echo "!! $1"; }; '
+    f"[ ! -d {_FOLDER} ] || l=$(ls -1v {_FOLDER}) || echo '!! {_FOLDER}'; "
+    'printf "%s\\n" "$l" | while read -r x; do '
+    f'case $x in *.rules) p "{_FOLDER}/$x" ;; esac; done; '
+    f"[ ! -f {_COMPILED} ] || p {_COMPILED}; "
+    f'grep -ohE "[ug]id(!?=|[<>]=?)[A-Za-z_][A-Za-z0-9_.-]*" {_FOLDER}/*.rules {_COMPILED} '
+    '2>/dev/null | sed "s/.*[<>=]//" | sort -u | while read -r x; do '
+    'getent passwd -- "$x" | sed "s/^/U /"; getent group -- "$x" | sed "s/^/G /"; done; :',
+    root=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """A line of a rules file."""
+
+    path: str
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{one_line(self.path, 100)}:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFile:
+    """A rules file with its lines; ``mode`` is octal text."""
+
+    path: str
+    mode: str
+    uid: int
+    lines: tuple[RuleLine, ...] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """The lines that say something, without blanks around them."""
+        return [line.text.strip() for line in _with_text(self.lines)]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether auditctl 3 refuses to read it: not root's, or writable by everybody."""
+        return self.uid != 0 or int(self.mode, 8) & 0o002 != 0
+
+
+@dataclass(frozen=True)
+class AuditFiles:
+    """The rules below rules.d in the order of their version sort, and the compiled file.
+
+    ``compiled`` is None where there is none. ``host`` is what the rules are read with.
+    """
+
+    sources: tuple[RuleFile, ...]
+    compiled: RuleFile | None
+    host: Host = field(default_factory=Host)
+
+    @property
+    def lines(self) -> tuple[RuleLine, ...]:
+        """The lines that hold rules: of rules.d, or of the compiled file where it is alone."""
+        files = self.sources or (() if self.compiled is None else (self.compiled,))
+        return tuple(line for file in files for line in file.lines)
+
+    def compile(self) -> tuple[RuleLine, ...]:
+        """Return the lines that augenrules would write, in their order.
+
+        The last ``-D``, ``-b`` and ``-f`` come first, the last ``-e`` comes last. Without
+        rules.d the compiled file is the source itself.
+        """
+        kept: list[RuleLine] = []
+        last: dict[str, RuleLine] = {}
+        for line in _with_text(self.lines):
+            text = line.text.strip()
+            option = next((o for o in ("-e", "-f", "-b") if text.startswith(o)), "")
+            option = "-D" if text == "-D" else option
+            if option:
+                last[option] = line
+            else:
+                kept.append(line)
+        first = [last[o] for o in ("-D", "-b", "-f") if o in last]
+        return (*first, *kept, *([last["-e"]] if "-e" in last else ()))
+
+    @cached_property
+    def _said(self) -> Mapping[str, Statement | RuleError | None]:
+        """What each text of a line says: parsed once, since many checks ask."""
+        return {text: _read(text, self.host) for text in {line.text for line in self.lines}}
+
+    def statements(
+        self, lines: Sequence[RuleLine]
+    ) -> Iterator[tuple[RuleLine, Statement | RuleError]]:
+        """Yield each of these lines with what it says, or with why it is refused."""
+        for line in lines:
+            said = self._said[line.text]
+            if said is not None:
+                yield line, said
+
+    def rules(self) -> list[Rule]:
+        """Return the rules that the files would load; lines that are refused are left out."""
+        return loaded_by(
+            [s for _, s in self.statements(self.compile()) if not isinstance(s, RuleError)]
+        )
+
+    def last_control(self, option: str) -> tuple[RuleLine, str] | None:
+        """Return the last line of a control option, and its value."""
+        found = None
+        for line, statement in self.statements(self.compile()):
+            if isinstance(statement, Control) and statement.option == option:
+                found = line, statement.value
+        return found
+
+    @property
+    def goes_on_after_errors(self) -> bool:
+        """Whether ``-c`` or ``-i`` makes auditctl read on behind a line that fails."""
+        return any(
+            isinstance(s, Control) and s.option in {"-c", "-i"}
+            for _, s in self.statements(self.lines)
+        )
+
+    def __str__(self) -> str:
+        names = ", ".join(f.path.rpartition("/")[2] for f in self.sources)
+        count = sum(1 for _ in _with_text(self.lines))
+        compiled = "audit.rules" if self.compiled else "no audit.rules"
+        return one_line(f"{count} lines in {names or 'no file of rules.d'}; {compiled}", 200)
+
+
+@fact("cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules", sections=(AUDIT_RULES, KERNEL))
+def droplet_audit_files(observation: Observation) -> AuditFiles:
+    """Return the files that audit rules come from.
+
+    Raises:
+        NotObservedError: They cannot be read, or the machine's system calls are not known.
+    """
+    output = whole(observation.section(AUDIT_RULES.name))
+    return parse_audit_files(output.stdout, observation.fact("droplet_kernel").machine)
+
+
+def machine_name(machine: str) -> str:
+    """Return the machine whose system calls count, for what ``uname -m`` says.
+
+    Raises:
+        NotObservedError: There is no table of its system calls.
+    """
+    known = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+    if machine not in known:
+        raise NotObservedError(f"the system calls of {one_line(machine, 40)} are not known")
+    return known[machine]
+
+
+def parse_audit_files(text: str, machine: str) -> AuditFiles:
+    """Parse what the section ``audit_rules`` prints.
+
+    Raises:
+        NotObservedError: The machine is neither x86_64 nor aarch64, or a line is not as expected.
+    """
+    files: list[RuleFile] = []
+    bodies: list[list[RuleLine]] = []
+    names: dict[str, dict[str, int]] = {"U": {}, "G": {}}
+    for raw in text.split("\n"):
+        kind, _, rest = raw.partition(" ")
+        if kind == "F" and (head := re.fullmatch(r"([0-7]{1,5}) (\d{1,10}) (/.+)", rest)):
+            files.append(RuleFile(head[3], head[1], int(head[2])))
+            bodies.append([])
+        elif kind == "|" and files and (line := re.fullmatch(r"(\d{1,7}) (.*)", rest, re.DOTALL)):
+            bodies[-1].append(RuleLine(files[-1].path, int(line[1]), line[2]))
+        elif kind in names:
+            parts = rest.split(":")
+            if len(parts) > 2 and parts[2].isascii() and parts[2].isdecimal():
+                names[kind][parts[0]] = int(parts[2][:10])
+        elif raw:
+            raise NotObservedError(f"a line is of no rules file: {one_line(raw, 60)!r}")
+    read = [
+        RuleFile(f.path, f.mode, f.uid, tuple(body)) for f, body in zip(files, bodies, strict=True)
+    ]
+    return AuditFiles(
+        tuple(f for f in read if f.path != _COMPILED),
+        next((f for f in read if f.path == _COMPILED), None),
+        Host(machine_name(machine), names["U"], names["G"]),
+    )
+
+
+def _read(text: str, host: Host) -> Statement | RuleError | None:
+    try:
+        return parse_line(text, host)
+    except RuleError as exc:
+        return exc
+
+
+def _with_text(lines: Sequence[RuleLine]) -> Iterator[RuleLine]:
+    """Leave out empty lines and comments."""
+    for line in lines:
+        text = line.text.strip()
+        if text and not text.startswith("#"):
+            yield line

@@ -1,0 +1,77 @@
+"""The minor or point release that is installed, against the newest that is known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.os_release import DEBIAN_VERSION, OS, OsRelease
+from pytest_droplet.facts.os.lifecycle import cycle_of, lifecycle, product_of
+from pytest_droplet.facts.patches.apt import APT
+from pytest_droplet.model import NotObservedError
+from pytest_droplet.redact import one_line
+
+_POINTED = frozenset({"debian", "almalinux", "rocky-linux"})
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class PointRelease:
+    """Installed and newest known point release; ``latest`` is None where there are no such.
+
+    ``waiting`` counts the updates that wait on a Debian host that is behind; None: not asked.
+    """
+
+    name: str
+    installed: str = ""
+    latest: str | None = None
+    behind: bool = False
+    waiting: int | None = None
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a newer one is out and this host has not got it."""
+        return self.behind and self.waiting != 0
+
+    def __str__(self) -> str:
+        if self.latest is None:
+            return one_line(f"{self.name}: no point releases")
+        waiting = "" if self.waiting is None else f", {self.waiting} updates wait"
+        return one_line(f"{self.name}: {self.installed}, newest known {self.latest}{waiting}")
+
+
+@fact(
+    "cat /etc/os-release /etc/debian_version; the embedded end-of-life table",
+    sections=(OS, DEBIAN_VERSION, APT),
+)
+def droplet_point_release(observation: Observation) -> PointRelease:
+    """Return the installed point release and the newest of its major release.
+
+    Raises:
+        NotObservedError: The host's version has no minor part, or the table not its release.
+    """
+    os: OsRelease = observation.fact("droplet_os_release")
+    product = product_of(os)
+    name = os.pretty_name or os.id
+    if not product:
+        raise NotObservedError(f"the point releases of ID={os.id} are not known")
+    if product not in _POINTED:
+        return PointRelease(name)
+    release = lifecycle().releases.get((product, cycle_of(os)))
+    if release is None or not release.latest_known:
+        raise NotObservedError(f"no point release of {name} is known")
+    debian = product == "debian"
+    installed = observation.fact("droplet_debian_version") if debian else os.version_id
+    behind = _parts(installed) < _parts(release.latest_known)
+    waiting = None
+    if debian and behind:
+        waiting = len(observation.fact("droplet_pending_updates").installable)
+    return PointRelease(name, installed, release.latest_known, behind, waiting)
+
+
+def _parts(version: str) -> tuple[int, int]:
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        raise NotObservedError(f"{one_line(version, 40)!r} is no version of two parts")
+    return int(found[1]), int(found[2])

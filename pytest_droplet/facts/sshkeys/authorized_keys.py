@@ -1,0 +1,423 @@
+"""Authorized keys: who may log in to the host with which key, as fingerprints."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.ssh.sshd import CONFIGURATION
+from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
+from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.redact import MASK, one_line
+
+# L holds patterns, each after a letter: s sshd -T, m a Match block, d the default. Out come
+# USERS:LETTER:PATH, with x for a file that no pattern names, and the number of users.
+_PATHS = (
+    "function put(p,k,u,h,i,t,j,c){"
+    'while((j=index(p,"%"))>0){c=substr(p,j+1,1);p_=c=="h"?h:c=="u"?u:c=="U"?i:c=="%"?c:"%" c;'
+    "t=t substr(p,1,j-1) p_;p=substr(p,j+2)}"
+    't=t p;if(substr(t,1,1)!="/")t=h "/" t;gsub("//+","/",t);'
+    "if(!(t in W)){F[++N]=t;K[t]=k;W[t]=u}"
+    'else if(!index("," W[t] ",","," u ","))W[t]=W[t] "," u}'
+    '$1=="p"{U++;n=split(L,A," ");for(i=1;i<=n;i++)'
+    'if(A[i]!~/^.none$/)put(substr(A[i],2),substr(A[i],1,1),$2,$7,$4,"")}'
+    '$1=="x"&&!($2 in W){F[++N]=$2;K[$2]="x";W[$2]=""}$1=="Z"{z=1}'
+    'END{for(i=1;i<=N;i++)print W[F[i]] ":" K[F[i]] ":" F[i];if(z)print "end:" U}'
+)
+_KEYWORDS = "authorized(keys|principals)|trustedusercakeys"
+_CONFIGURED = (
+    'FNR==1{m=0}{l=$0;sub(/=/," ");k=tolower($1)}k=="match"{m=tolower($2)!="all"}'
+    f'k~/^({_KEYWORDS})/{{print "conf " FILENAME ":" FNR ":" l}}'
+    'm&&k=="authorizedkeysfile"{$1="match";gsub(/"/,"");print}'
+)
+# What leaves the host of the numbered lines of a file. They end at a NUL byte, as for sshd: it has
+# become \001 before, and \001 has become \002, since awks differ on it. Left out are blank lines and
+# comments, but for the comment that the droplet agent puts before its keys. A user may have linked
+# the file to any other: a line without a key's blob stays on the host, and so does a very long one;
+# "hidden:" tells the number of the first.
+_LINES = (
+    '!/^[0-9]+:/{h=0;print;next}{i=index($0,":");n=substr($0,1,i);l=substr($0,i+1);'
+    'sub(/\\001.*/,"",l)}'
+    "tolower(l)~/^[ \\t]*# *added and managed by digitalocean/{print n l;next}"
+    "l~/^[ \\t]*#/||l~/^[ \\t\\v\\f\\r]*$/{next}"
+    "length(l)<100000&&l!~/-----BEGIN/&&"
+    "l~/[ \\t][\\v\\f\\r]*A[\\v\\f\\r]*A[\\v\\f\\r]*A[\\v\\f\\r]*A/{print n l;next}"
+    '!h{h=1;print "hidden:" substr(n,1,i-1)}'
+)
+
+KEYS = Section(
+    "authorized_keys",
+    f"{CONFIGURATION} "
+    'b=$(e "$F" | grep ^X); c=$(e "$F" | sed -n "s/^F [^ ]* [^ ]* [^ ]* //p"); '
+    "s=$({ sshd $o -T || sshd $o -G; } 2>/dev/null | s | "
+    f'grep -E "^({_KEYWORDS})"); '
+    '[ -z "$s" ] || e "$s" | sed "s/^/sshd /"; '
+    f"m=$([ -z \"$c\" ] || awk '{_CONFIGURED}' $c) || b=x; "
+    'e "$m"; '
+    'L=; for p in $(e "$s" | sed -n "s/^authorizedkeysfile //p"); do '
+    'L="$L s$p"; done; '
+    'for p in $(e "$m" | sed -n "s/^match //p"); do L="$L m$p"; done; '
+    'L="$L d.ssh/authorized_keys d.ssh/authorized_keys2"; [ "$b" ] || echo "look$L"; '
+    "{ z=Z; g=$(getent passwd) || g=$(cat /etc/passwd) || z=; "
+    'printf "%s\\n" "$g" | sed "s/^/p:/" || z=; '
+    "for f in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* "
+    '$(for p in $L; do printf "%s\\n" "${p#?}"; done | sed -n "/^\\/.*%[uU]/s/%[uU]/*/gp"); do '
+    '[ -e "$f" ] || continue; case "$f" in *[!-A-Za-z0-9._/@+]*) ;; *) echo "x:$f" ;; esac; '
+    'done; echo "$z"; '
+    f"}} | awk -F: -v L=\"$L\" '{_PATHS}' | while IFS= read -r l; do "
+    'case "$l" in *:*:*) ;; *) echo "$l"; continue ;; esac; '
+    "IFS=; w=${l%%:*}; l=${l#*:}; k=${l%%:*}; for f in ${l#*:}; do "
+    'if [ -f "$f" ]; then echo "file:$w:$k:$(stat -L -c %a:%U:%Y "$f"):$f"; '
+    'grep -an "" "$f" || [ $? = 1 ] || { echo; echo "unread:$w:$k:$f"; }; echo; '
+    'elif [ -e "$f" ]; then echo "odd:$w:$k:$f"; fi; done; done | '
+    f"tr '\\000\\001' '\\001\\002' | awk '{_LINES}'",
+    root=True,
+)
+
+_READ_BY_SSHD = frozenset("sm")
+_AGENT_COMMENTS = (
+    "# added and managed by digitalocean droplet agent (code name: dotty)",
+    "# added and managed by digitalocean tty service (dotty)",
+)
+_AGENT_MARK = "-dotty_ssh"
+_SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
+_BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
+# One of sshd -T, or a line of the configuration; the value "none" is no source.
+_SOURCE = re.compile(
+    r"(?i)(?:sshd |conf [^:]*:\d+:\s*)"
+    r"(authorizedkeyscommand|trustedusercakeys|authorizedprincipals(?:file|command))"
+    r"[\s=]+(?!\"?none\"?\s*(?:#|$))(.+)"
+)
+# A quote opens or closes wherever it stands, but for one behind a backslash. The groups give
+# nothing back: what does not end as sshd reads it, does not end.
+_OPTIONS = re.compile(r'(?:\\"|"(?:\\"|[^"])*+"|[^" \t])*+')
+_OPTION = re.compile(r'(?:\\"|"(?:\\"|[^"])*+"|[^",])++')
+_BLANKS = re.compile(r"[ \t]+")
+_OPTION_NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedKey:
+    """One entry of an authorized_keys file.
+
+    Attributes:
+        users: Accounts that the file belongs to; none: an account that does not exist.
+        options: Names of the options in lower case, with the value of those that are no secret.
+        expires: From its ``expiry-time`` option; sshd refuses the key afterwards.
+        agent_expires: When DigitalOcean's droplet agent should remove it; None: not the agent's.
+        in_use: Whether sshd reads the file.
+    """
+
+    users: tuple[str, ...]
+    path: str
+    line: int
+    key: PublicKey
+    comment: str
+    options: tuple[str, ...]
+    expires: datetime | None
+    agent_expires: datetime | None
+    in_use: bool
+
+    @property
+    def is_authority(self) -> bool:
+        """Whether it is a certificate authority, whose every certificate may log in."""
+        return "cert-authority" in self.options
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Its SHA256 and MD5 fingerprint."""
+        return frozenset((self.key.sha256, self.key.md5))
+
+    def admits(self, now: datetime) -> bool:
+        """Whether sshd lets the key in at this time: its file is read, it has not expired."""
+        return self.in_use and (self.expires is None or now < self.expires)
+
+    def __str__(self) -> str:
+        users = ",".join(self.users) or "nobody"
+        bits = f" {self.key.bits} bits" if self.key.bits else ""
+        authority = " certificate authority" if self.is_authority else ""
+        forced = " with a forced command" if "command" in self.options else ""
+        comment = f" ({self.comment})" if self.comment else ""
+        return (
+            f"{users} {self.path}:{self.line}{authority} {self.key.type}{bits}"
+            f" {self.key.sha256} MD5:{self.key.md5}{comment}{forced}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedKeys:
+    """Every authorized key of a host.
+
+    Attributes:
+        entries: Those that could be read, by file and line.
+        files: How many files were read.
+        unread: Files that could not be read, or hold a line that is not understood; what is in
+            them is not known.
+        patterns: Those of ``AuthorizedKeysFile`` whose files were looked for.
+        elsewhere: What sshd's configuration lets keys come from beside files, for anybody:
+            ``keyword value``.
+    """
+
+    entries: tuple[AuthorizedKey, ...]
+    files: int
+    unread: tuple[str, ...] = ()
+    patterns: frozenset[str] = frozenset()
+    elsewhere: tuple[str, ...] = ()
+
+    def require_all(self) -> None:
+        """Make sure that no file is left out.
+
+        Raises:
+            NotObservedError: A file could not be read.
+        """
+        if self.unread:
+            raise NotObservedError(f"authorized keys not read: {', '.join(self.unread[:5])}")
+
+    def __str__(self) -> str:
+        users = sorted({u for e in self.entries for u in e.users})
+        text = f"{len(self.entries)} keys in {self.files} files"
+        if users:
+            text += f", of {', '.join(users[:10])}" + (" ..." if len(users) > 10 else "")
+        prints = " ".join(dict.fromkeys(e.key.sha256[:17] for e in self.entries[:5]))
+        text += f": {prints}" if prints else ""
+        if self.elsewhere:
+            text += f"; not read: {one_line(', '.join(self.elsewhere), 120)}"
+        return text + (f"; {len(self.unread)} files unread" if self.unread else "")
+
+
+def _rows(keys: AuthorizedKeys) -> list[dict[str, Any]]:
+    """Return one row for each user and key; a file that was not read is a row of its own."""
+    rows: list[dict[str, Any]] = [
+        {
+            "user": user,
+            "file": e.path,
+            "line": e.line,
+            "type": e.key.type,
+            "bits": e.key.bits,
+            "sha256": e.key.sha256,
+            "md5": e.key.md5,
+            "comment": e.comment,
+            "options": list(e.options),
+            "expires": e.expires.isoformat() if e.expires else None,
+            "agent_expires": e.agent_expires.isoformat() if e.agent_expires else None,
+            "in_use": e.in_use,
+        }
+        for e in keys.entries
+        for user in e.users or ("",)
+    ]
+    return rows + [{"unread": path} for path in keys.unread]
+
+
+@fact(
+    "authorized_keys files of every account, by sshd -T",
+    sections=(KEYS,),
+    row=_rows,
+    api=("keys",),  # the record names the account's key beside each row
+)
+def droplet_authorized_keys(observation: Observation) -> AuthorizedKeys:
+    """Every authorized key on the host: user, file, line, type, fingerprints, options."""
+    return parse_authorized_keys(observation.section(KEYS.name).stdout)
+
+
+def parse_authorized_keys(text: str) -> AuthorizedKeys:
+    """Parse the output of the section ``authorized_keys``.
+
+    Args:
+        text: ``sshd`` and ``conf`` lines, ``look`` with the patterns that are looked for, each
+            after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and its lines
+            with their numbers, but for comments and blank ones; ``hidden:`` has the number of
+            the first line that holds no key's blob; ``end:`` and the number of users. ``X``
+            says what of sshd's configuration is left out.
+
+    Returns:
+        The keys. A file with a line that is neither a key nor a comment is among the unread: what
+        is not understood here may be a key to sshd.
+
+    Raises:
+        NotObservedError: It does not end with the number of users, or there was none.
+
+    Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; OpenSSH's auth2-pubkeyfile.c, sshkey.c and
+    auth-options.c, read with 9.2p1; DigitalOcean's droplet-agent.
+    """
+    entries: list[AuthorizedKey] = []
+    unread: list[str] = []
+    patterns: set[str] = set()
+    elsewhere: list[str] = []
+    files: list[_File] = []
+    users = 0
+    by_default = "\nsshd authorizedkeysfile " not in f"\n{text}"
+    current: _File | None = None
+    for line in text.split("\n"):
+        kind, _, rest = line.partition(":")
+        if kind.isascii() and kind.isdigit() and current is not None:
+            if entry := _line(current, kind, rest):
+                entries.append(entry)
+        elif kind == "hidden" and current is not None:
+            current.leave_out(rest)
+        elif kind == "file":
+            current = _file(rest, by_default=by_default)
+            files.append(current)
+        elif kind in {"unread", "odd"} and rest.count(":") >= 2:
+            unread.append(one_line(rest.split(":", 2)[2]))
+        elif kind == "end" and rest.isascii() and rest.isdigit():
+            users = int(rest[:9])
+        elif line.startswith("look "):
+            patterns.update(word[1:] for word in line.split()[1:])
+        elif found := _SOURCE.match(line):
+            elsewhere.append(one_line(f"{found[1].lower()} {found[2].strip()}", 100))
+    if not users or not patterns:
+        raise NotObservedError("the authorized keys could not be listed: no account was found")
+    if by_default:
+        unread.append("files that sshd -T would name, which it did not")
+    unread += [file.unread for file in files if file.unread]
+    left_out = (line[2:] for line in text.split("\n") if line.startswith("X "))
+    unread += [one_line(f"files of another configuration: {reason}") for reason in left_out]
+    return AuthorizedKeys(
+        tuple(entries),
+        len(files),
+        tuple(unread),
+        frozenset(patterns) | {"none"},
+        tuple(dict.fromkeys(elsewhere)),
+    )
+
+
+@dataclass(slots=True)
+class _File:
+    """The file whose lines are read.
+
+    Attributes:
+        unread: Why it counts as one that could not be read; empty: it was read.
+        agent_line: The number of the last comment of the droplet agent; -1: there was none.
+    """
+
+    users: tuple[str, ...]
+    path: str
+    in_use: bool
+    unread: str = ""
+    agent_line: int = -1
+
+    def leave_out(self, number: str) -> None:
+        """Note a line that is not understood: the first one is named."""
+        number = one_line(number, 9)
+        self.unread = (
+            self.unread or f"{self.path}: line {number} is not understood, fix or delete it"
+        )
+
+
+def _file(text: str, *, by_default: bool) -> _File:
+    parts = text.split(":", 5)
+    if len(parts) < 6:
+        return _File((), one_line(text), in_use=False, unread=one_line(text))
+    owners, letter, path = parts[0], parts[1], parts[5]
+    in_use = letter in _READ_BY_SSHD or (by_default and letter == "d")
+    return _File(tuple(map(one_line, filter(None, owners.split(",")))), one_line(path), in_use)
+
+
+def _line(file: _File, number: str, text: str) -> AuthorizedKey | None:
+    """Read a line of a file; None: it is blank or a comment, or noted as not understood.
+
+    For sshd only blanks and tabs may stand before a comment.
+    """
+    line = text.strip(" \t")
+    if line.startswith("#"):
+        if line.strip().lower() in _AGENT_COMMENTS:
+            file.agent_line = int(number[:9])
+        return None
+    entry = _entry(line, file, int(number[:9]))
+    if entry is None and line:
+        file.leave_out(number)
+    return entry
+
+
+def _entry(line: str, file: _File, number: int) -> AuthorizedKey | None:
+    """Parse a line that is no comment; None: no key is found in it."""
+    parts = _parts(line)
+    if parts is None:
+        return None
+    listed, key, comment = parts
+    options = _options(listed) if listed else []
+    agent = _agent_expiry(comment) if file.agent_line == number - 1 else None
+    return AuthorizedKey(
+        users=file.users,
+        path=file.path,
+        line=number,
+        key=key,
+        comment="droplet agent" if agent else one_line(_BLOB_IN_TEXT.sub("...", comment), 80),
+        options=tuple([_shown(name, value) for name, value in options]),
+        expires=_first_expiry(options) if options else None,
+        agent_expires=agent,
+        in_use=file.in_use,
+    )
+
+
+def _parts(line: str) -> tuple[str, PublicKey, str] | None:
+    """Split a line as sshd does: the options, the key, the comment.
+
+    The line is a key, or what stands behind its options is one. Options in which a secret was
+    masked may have lost a quote: what follows them is not known.
+    """
+    if found := _key_and_comment(line):
+        return "", *found
+    options = _OPTIONS.match(line)
+    listed = options[0] if options else ""
+    found = _key_and_comment(line[len(listed) :].lstrip(" \t"))
+    return None if found is None or MASK in listed else (listed, *found)
+
+
+def _key_and_comment(text: str) -> tuple[PublicKey, str] | None:
+    """Read a type, a blob that names the same type, and a comment; None: it is something else."""
+    parts = _BLANKS.split(text, maxsplit=2)
+    key = parse_blob(parts[1]) if len(parts) > 1 else None
+    if key is None or key.type != type_name(parts[0]):
+        return None
+    return key, parts[2].strip() if len(parts) > 2 else ""
+
+
+def _options(text: str) -> list[tuple[str, str]]:
+    """Return the names, in lower case, and the values of a list of options."""
+    pairs: list[tuple[str, str]] = []
+    for option in _OPTION.findall(text):
+        name, _, value = option.partition("=")
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        known = name.lower() if _OPTION_NAME.fullmatch(name) else "?"
+        pairs.append((known, value[1:-1] if quoted else value))
+    return pairs
+
+
+def _shown(name: str, value: str) -> str:
+    return f"{name}={one_line(value, 60)}" if value and name in _SHOWN_OPTIONS else name
+
+
+def _first_expiry(options: list[tuple[str, str]]) -> datetime | None:
+    """Return the earliest ``expiry-time``, the one that counts; None: there is none."""
+    times = (_expiry(value) for name, value in options if name == "expiry-time")
+    return min(filter(None, times), default=None)
+
+
+def _expiry(text: str) -> datetime | None:
+    """Read ``YYYYMMDD[HHMM[SS]][Z]``; without Z it is the host's local time, up to 14 h off."""
+    digits = text.removesuffix("Z")
+    layout = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(digits))
+    if layout is None:
+        return None
+    try:
+        parsed = datetime.strptime(digits, layout).replace(tzinfo=UTC)
+        return parsed if text.endswith("Z") else parsed + timedelta(hours=14)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _agent_expiry(comment: str) -> datetime | None:
+    """Return the expiry that the droplet agent wrote into a key's comment."""
+    if not comment.endswith(_AGENT_MARK):
+        return None
+    try:
+        said = json.loads(comment.removesuffix(_AGENT_MARK))
+        when = datetime.fromisoformat(said["expire_at"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return when if when.tzinfo else None
