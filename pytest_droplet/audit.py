@@ -13,7 +13,15 @@ from pytest_droplet.api.inventory import AddressKind, address_for
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection.pool import Target
 from pytest_droplet.connection.testinfra import ASKED_BY_ALL
-from pytest_droplet.facts import Account, Observation, all_facts, unread_rows
+from pytest_droplet.facts import (
+    Account,
+    DropletFacts,
+    Fact,
+    FactError,
+    all_facts,
+    needed,
+    unread_rows,
+)
 from pytest_droplet.facts.firewall.access import access_probe
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
@@ -68,7 +76,7 @@ class Audit:
     needs_rows: bool = False
     _lines: dict[int, Line] = field(default_factory=dict)
     _row_facts: tuple[str, ...] = ()
-    _observations: dict[int, Observation] = field(default_factory=dict)
+    _observations: dict[int, DropletFacts] = field(default_factory=dict)
     _by_id: dict[int, Droplet] = field(default_factory=dict)
     _idle: deque[int] | None = None
 
@@ -141,7 +149,7 @@ class Audit:
             self._idle.popleft()
         return self.hosts.next_arrived(wanted)
 
-    def observation(self, droplet_id: int) -> Observation:
+    def observation(self, droplet_id: int) -> DropletFacts:
         """Wait for a Droplet's host and return all that is known of it; kept until dropped."""
         known = self._observations.get(droplet_id)
         if known is None:
@@ -153,7 +161,7 @@ class Audit:
             host = host or self.hosts.get(droplet_id)
             if self.recorder is not None and droplet_id not in self.rows:
                 self.recorder.add_host(host)
-            known = Observation(droplet, self.inventory, host, self.settings, self.now)
+            known = DropletFacts(droplet, self.inventory, host, self.settings, self.now)
             self._observations[droplet_id] = known
             if droplet_id not in self.rows:
                 self.rows[droplet_id] = known.rows(self._row_facts)
@@ -179,7 +187,7 @@ class Audit:
             host = HostReading(droplet_id, "unreachable", read_at, reason=reason)
             yield droplet_line(droplet, self._not_due(droplet) or host, None, {})
 
-    def _line(self, seen: Observation) -> Line:
+    def _line(self, seen: DropletFacts) -> Line:
         release = seen.reading("droplet_os_release")
         name = None if release.missing is not None else release.get().pretty_name
         return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id])
@@ -235,10 +243,15 @@ def _rows_of(sections: Sequence[Section], probes: Sequence[Probe]) -> tuple[str,
     """Return the facts with rows that can be had of what is read anyway: the reports show them."""
     read, asked = set(sections), {p.name for p in probes}
     return tuple(
-        fact.name
-        for fact in all_facts().values()
-        if fact.row and set(fact.sections) <= read and {p.name for p in fact.probes} <= asked
+        fact.name for fact in all_facts().values() if fact.row and _can_be_had(fact, read, asked)
     )
+
+
+def _can_be_had(fact: Fact, read: AbstractSet[Section], asked: AbstractSet[str]) -> bool:
+    """Whether all that a fact needs is read anyway: sections, and probes by their names."""
+    parts = needed([fact.name])
+    probes = {probe.name for part in parts for probe in part.probes}
+    return probes <= asked and all(set(part.sections) <= read for part in parts)
 
 
 def _with_causes(checks: Iterable[Check]) -> Mapping[str, Check]:
@@ -260,23 +273,27 @@ def needed_facts(checks: Iterable[Check]) -> tuple[str, ...]:
 
 def usable_facts(checks: Iterable[Check], names: Iterable[str]) -> tuple[str, ...]:
     """Return the names of the facts that checks, and facts of these names, may use."""
-    known = all_facts()
     of_checks = [n for c in _with_causes(checks).values() for n in c.may_use]
-    of_facts = [more for n in names if n in known for more in known[n].may_use]
+    of_facts = [more for fact in needed(names) for more in fact.may_use]
     return tuple(dict.fromkeys((*of_checks, *of_facts)))
 
 
 def needed_lists(checks: Iterable[Check], names: Iterable[str]) -> frozenset[ApiList]:
     """Return the lists of the API that checks of the account, and facts of these names, need."""
-    known = all_facts()
     of_checks = [x for c in _with_causes(checks).values() if c.of_account for x in c.api]
-    of_facts = [x for n in names if n in known for x in known[n].api]
+    of_facts = [x for fact in needed(names) for x in fact.api]
     return frozenset((*of_checks, *of_facts))
 
 
 def needs_host(check: Check) -> bool:
-    """Whether a host must be read to judge a check, or one that it depends on."""
-    return any(map(_is_of_host, (*needed_facts([check]), *check.rows)))
+    """Whether a host must be read to judge a check, or one that it depends on.
+
+    Where a fact is broken it does not matter: the run is refused once all is collected.
+    """
+    try:
+        return any(map(_is_of_host, (*needed_facts([check]), *check.rows)))
+    except FactError:
+        return True
 
 
 def _is_of_host(name: str) -> bool:
@@ -294,8 +311,7 @@ def reading_plan(
     names: Iterable[str], *, probe: bool
 ) -> tuple[tuple[Section, ...], tuple[Probe, ...]]:
     """Return the sections and probes that facts need, each once, in a stable order."""
-    known = all_facts()
-    chosen = [known[name] for name in dict.fromkeys(names) if name in known]
+    chosen = needed(names)
     sections = {s.name: s for fact in chosen for s in fact.sections}
     probes = {p.name: p for fact in chosen for p in fact.probes} if probe else {}
     return tuple(sections[n] for n in sorted(sections)), tuple(probes[n] for n in sorted(probes))

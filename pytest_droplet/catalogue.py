@@ -138,8 +138,9 @@ def check(
             tell. Left out: all but those that make a run wait.
 
     Raises:
-        ValueError: The id is malformed, the severity, profile or list is not known, or a value of
-            ``params``, which would stand in the id, looks like a secret.
+        ValueError: The id is malformed, the severity, profile or list is not known, a value of
+            ``params``, which would stand in the id, looks like a secret, or ``rows`` are asked
+            for by a check of single Droplets.
     """
     profiles = (profile,) if isinstance(profile, str) else tuple(profile)
     if not _ID.fullmatch(id):
@@ -160,6 +161,9 @@ def check(
         raise ValueError(msg)
 
     def decorate(function: F) -> F:
+        if rows and ACCOUNT not in inspect.signature(function).parameters:
+            msg = f"check {id}: rows= is for checks that take {ACCOUNT}; take the facts themselves"
+            raise ValueError(msg)
         grid = itertools.product(*((params or {}).values()))
         function.__droplet_checks__ = tuple(  # type: ignore[attr-defined]
             Check(

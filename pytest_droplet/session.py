@@ -17,6 +17,7 @@ from pytest_droplet import (
     collection,
     discovery,
     distribution,
+    facts,
     fixtures,
     outcomes,
     progress,
@@ -185,6 +186,7 @@ class AuditPlugin:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Deselect tests that ask for no Droplet; put the rest in the order of Droplet ids."""
+        self.refuse(facts.broken())
         self.refuse(unique.clash(items, config.rootpath))
         self.refuse(asserts.off_in(usertests.functions_of(items)))
         if self.refused is not None:

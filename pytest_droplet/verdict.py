@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pytest_droplet.catalogue import ACCOUNT, Check, shipped
-from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.facts import GIVEN, Account, DropletFacts, all_facts
 from pytest_droplet.model import Evidence, NotObservedError, Reading, Verdict
 from pytest_droplet.redact import redact
 from pytest_droplet.words import Outcome, Severity
@@ -84,46 +84,28 @@ def bounded(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
-class MissingFact:
-    """Stands in for a fact that was not observed: whatever is asked of it raises."""
-
-    def __init__(self, reading: Reading[Any]) -> None:
-        object.__setattr__(self, "_reading", reading)
-
-    def __getattribute__(self, name: str) -> Any:
-        object.__getattribute__(self, "_reading").get()
-        raise AssertionError(name)  # pragma: no cover  get() raises
-
-    def _refuse(self, *_: object) -> Any:
-        object.__getattribute__(self, "_reading").get()
-
-    __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __call__ = _refuse
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __str__ = __float__ = __int__ = _refuse
-    __hash__ = None  # type: ignore[assignment]
-
-
-def judge(check: Check, observation: Observation) -> Verdict:
-    """Judge one check on one Droplet, once: the verdict is kept with the observation.
+def judge(check: Check, facts: DropletFacts) -> Verdict:
+    """Judge one check on one Droplet, once: the verdict is kept with the facts.
 
     A pass needs every fact that the check asks for: one that was not observed makes it unknown,
     whatever the function returned. A failure that other facts prove stands.
     """
-    known = observation.verdicts.get(check.id)
+    known = facts.verdicts.get(check.id)
     if known is None:
-        known = observation.verdicts[check.id] = _judge(check, observation)
+        known = facts.verdicts[check.id] = _judge(check, facts)
     return known
 
 
-def _judge(check: Check, observation: Observation) -> Verdict:
+def _judge(check: Check, facts: DropletFacts) -> Verdict:
     began = time.perf_counter()
     known = all_facts()
-    readings = {name: observation.reading(name) for name in check.facts if name in known}
-    evidence = fact_evidence(observation, readings)
+    readings = {name: facts.reading(name) for name in check.facts if name in known}
+    evidence = fact_evidence(facts, readings)
 
     def verdict(outcome: Outcome, message: str = "", **more: Any) -> Verdict:
         return make_verdict(
             check.id,
-            observation.droplet.id,
+            facts.droplet.id,
             outcome,
             check.severity,
             message,
@@ -132,10 +114,10 @@ def _judge(check: Check, observation: Observation) -> Verdict:
             **more,
         )
 
-    if (reason := _out_of_reach(check, observation)) is not None:
+    if (reason := _out_of_reach(check, facts)) is not None:
         return verdict(*reason)
     for needed in check.depends_on:
-        cause = judge(shipped()[needed.format(**check.arguments)], observation)
+        cause = judge(shipped()[needed.format(**check.arguments)], facts)
         if cause.outcome == "fail":
             root = cause.caused_by or cause.check
             text = cause.message if cause.caused_by else f"caused by {root}: {cause.message}"
@@ -144,7 +126,7 @@ def _judge(check: Check, observation: Observation) -> Verdict:
             return verdict("notapplicable", cause.message)
         if cause.outcome in {"unknown", "error"}:
             return verdict("unknown", f"{cause.check} is {cause.outcome}: {cause.message}")
-    outcome, message, trace = _call(check, arguments_of(check, observation))
+    outcome, message, trace = _call(check, arguments_of(check, facts))
     if outcome == "pass":
         for reading in readings.values():
             if reading.missing is not None:
@@ -152,16 +134,12 @@ def _judge(check: Check, observation: Observation) -> Verdict:
     return verdict(outcome, message, trace=trace)
 
 
-def arguments_of(check: Check, observation: Observation) -> dict[str, Any]:
+def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
     """Return what a check's function is called with; a missing fact raises when it is used."""
     known = all_facts()
     arguments: dict[str, Any] = dict(check.arguments)
     for name in check.facts:
-        if name in known:
-            reading = observation.reading(name)
-            arguments[name] = reading.value if reading.missing is None else MissingFact(reading)
-        else:
-            arguments[name] = _GIVEN[name](observation)
+        arguments[name] = facts.value(name) if name in known else GIVEN[name](facts)
     return arguments
 
 
@@ -194,30 +172,23 @@ def arguments_of_account(check: Check, account: Account) -> dict[str, Any]:
     return {**check.arguments, ACCOUNT: account}
 
 
-_GIVEN: Mapping[str, Callable[[Observation], Any]] = {
-    "droplet": lambda o: o.droplet,
-    "droplet_settings": lambda o: o.settings,
-    "droplet_now": lambda o: o.now,
-}
-
-
-def fact_evidence(observation: Observation, names: Iterable[str]) -> tuple[Evidence, ...]:
+def fact_evidence(facts: DropletFacts, names: Iterable[str]) -> tuple[Evidence, ...]:
     """Return the evidence of those names that are facts, in their order."""
-    facts, known = all_facts(), observation.evidence
-    chosen = [name for name in names if name in facts]
+    known = facts.evidence
+    chosen = [name for name in names if name in all_facts()]
     for name in chosen:
         if name not in known:
-            known[name] = _evidence(name, observation.reading(name))
+            known[name] = _evidence(name, facts.reading(name))
     return tuple(known[name] for name in chosen)
 
 
 def given_names() -> frozenset[str]:
     """Return the names that a check may ask for beside facts."""
-    return frozenset(_GIVEN) | {ACCOUNT}
+    return frozenset(GIVEN) | {ACCOUNT}
 
 
-def _out_of_reach(check: Check, observation: Observation) -> tuple[Outcome, str] | None:
-    host = observation.host
+def _out_of_reach(check: Check, facts: DropletFacts) -> tuple[Outcome, str] | None:
+    host = facts.host
     if host.state == "reached" or (check.without_host and host.state != "not-ours"):
         return None
     known = all_facts()

@@ -1,19 +1,22 @@
 """Facts: what is known of a host or of the account, each parsed by a pure function.
 
 A fact is a function decorated with :func:`fact`; its name is the parameter and the fixture that
-checks and tests ask for. It gets an :class:`Observation` and returns a frozen dataclass (or a
-tuple of them) whose ``str()`` is one line of evidence: no key material, no hash, no token.
+checks and tests ask for. It takes an :class:`Observation` and other facts by parameter, and
+returns a frozen dataclass (or a tuple of them) whose ``str()`` is one line of evidence: no key
+material, no hash, no token.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_droplet.model import (
     API_LISTS,
@@ -34,36 +37,117 @@ from pytest_droplet.redact import redact
 if TYPE_CHECKING:
     from pytest_droplet.settings import Settings
 
-F = TypeVar("F", bound=Callable[["Observation"], Any])
+F = TypeVar("F", bound=Callable[..., Any])
+Taken = Literal["value", "reading", "given", "observation"]
+"""What a fact gets for a parameter: a fact's value, its Reading, what is given, what it sees."""
+
+
+class FactError(ValueError):
+    """A fact takes itself by way of others, or one that does not exist: one line."""
+
+
+class UndeclaredError(TypeError):
+    """A fact read a section or probe that it does not declare."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A registered fact: how a person would read it, and what must be read for it.
 
-    A fact with sections or probes is one of the host; one without is drawn from the API alone.
-    ``may_use`` names facts of the host that it looks at where the host is read anyway; ``api``
-    the lists of the API that it, or a fact that it reads, looks at.
+    ``sections`` and ``probes`` are its own; ``parameters`` has what its function takes, and how:
+    what the facts among them need is needed for it too. ``may_use`` names those that it can do
+    without: what they need is read where the host is read anyway. ``api`` has the lists of the
+    API that it looks at.
     """
 
     name: str
     source: str
-    read: Callable[[Observation], Any]
+    read: Callable[..., Any]
     doc: str
     sections: tuple[Section, ...] = ()
     probes: tuple[Probe, ...] = ()
     row: Callable[[Any], Any] | None = None
     may_use: tuple[str, ...] = ()
     api: tuple[ApiList, ...] = ()
+    parameters: Mapping[str, Taken] = field(default_factory=dict)
 
     @property
     def of_host(self) -> bool:
-        """Whether the host itself must be reached for it."""
-        return bool(self.sections or self.probes)
+        """Whether the host itself must be reached for it, or for a fact that it takes."""
+        return any(f.sections or f.probes for f in (self, *needed(self.needs)))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The facts that it takes and cannot do without."""
+        return tuple(
+            name
+            for name, how in self.parameters.items()
+            if how in {"value", "reading"} and name not in self.may_use
+        )
 
 
 class Observation:
-    """All that may be known of one Droplet: the API's view, the host's reading, the settings.
+    """What a fact sees of one Droplet: the API's view, and of the host what the fact declares.
+
+    ``now`` is the time that ages and dates are judged at: the recording's in a replay.
+    """
+
+    def __init__(self, wanted: Fact, seen: DropletFacts) -> None:
+        self.droplet = seen.droplet
+        self.inventory = seen.inventory
+        self.settings = seen.settings
+        self.now = seen.now
+        self._fact = wanted
+        self._host = seen.host
+
+    @property
+    def host(self) -> HostReading:
+        """The host's reading, with the declared sections and probes alone."""
+        names = {section.name for section in self._fact.sections}
+        probes = {probe.name for probe in self._fact.probes}
+        return replace(
+            self._host,
+            sections={n: s for n, s in self._host.sections.items() if n in names},
+            probes={n: p for n, p in self._host.probes.items() if n in probes},
+        )
+
+    def section(self, name: str, *, complete: bool = True) -> SectionOutput:
+        """Return a declared section of the host script; see :meth:`HostReading.section`."""
+        if all(section.name != name for section in self._fact.sections):
+            raise UndeclaredError(
+                f"{self._fact.name} reads the section {name!r}: declare it with sections="
+            )
+        return self._host.section(name, complete=complete)
+
+    def probe(self, name: str) -> Any:
+        """Return a declared probe's result; see :meth:`HostReading.probe`."""
+        if all(probe.name != name for probe in self._fact.probes):
+            raise UndeclaredError(
+                f"{self._fact.name} reads the probe {name!r}: declare it with probes="
+            )
+        return self._host.probe(name)
+
+
+class MissingFact:
+    """Stands in for a fact that was not observed: whatever is asked of it raises."""
+
+    def __init__(self, reading: Reading[Any]) -> None:
+        object.__setattr__(self, "_reading", reading)
+
+    def __getattribute__(self, name: str) -> Any:
+        object.__getattribute__(self, "_reading").get()
+        raise AssertionError(name)  # pragma: no cover  get() raises
+
+    def _refuse(self, *_: object) -> Any:
+        object.__getattribute__(self, "_reading").get()
+
+    __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __call__ = _refuse
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __str__ = __float__ = __int__ = _refuse
+    __hash__ = None  # type: ignore[assignment]
+
+
+class DropletFacts:
+    """The facts of one Droplet: the API's view, the host's reading, the settings, and the rest.
 
     Facts are parsed when first asked for, and kept; so are the verdicts that were given and the
     evidence that was shown. ``now`` is the time that ages and dates are judged at: the
@@ -87,18 +171,6 @@ class Observation:
         self.evidence: dict[str, Evidence] = {}
         self._readings: dict[str, Reading[Any]] = {}
 
-    def section(self, name: str, *, complete: bool = True) -> SectionOutput:
-        """Return a section of the host script; see :meth:`HostReading.section`."""
-        return self.host.section(name, complete=complete)
-
-    def probe(self, name: str) -> Any:
-        """Return a probe's result; see :meth:`HostReading.probe`."""
-        return self.host.probe(name)
-
-    def fact(self, name: str) -> Any:
-        """Return the value of another fact (NotObservedError where it is missing)."""
-        return self.reading(name).get()
-
     def reading(self, name: str) -> Reading[Any]:
         """Return the Reading of a fact, parsing it at the first call.
 
@@ -108,6 +180,11 @@ class Observation:
         if known is None:
             known = self._readings[name] = self._read(all_facts()[name])
         return known
+
+    def value(self, name: str) -> Any:
+        """Return the value of a fact; where it is missing, what raises once it is used."""
+        reading = self.reading(name)
+        return reading.value if reading.missing is None else MissingFact(reading)
 
     def rows(self, names: Iterable[str]) -> dict[str, Reading[Any]]:
         """Return the rows of the named facts, for the account-wide checks."""
@@ -123,12 +200,42 @@ class Observation:
     def _read(self, wanted: Fact) -> Reading[Any]:
         when = self.host.observed_at if wanted.of_host else self.inventory.read_at
         try:
-            return Reading(wanted.source, when, value=wanted.read(self))
-        except NotObservedError as exc:
+            return Reading(wanted.source, when, value=wanted.read(**self._arguments(wanted)))
+        except (NotObservedError, UndeclaredError) as exc:
             return Reading(wanted.source, when, missing=redact(str(exc)))
         except Exception as exc:  # noqa: BLE001 hostile input: whatever a parser raises is "unread"
             reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
             return Reading(wanted.source, when, missing=redact(reason)[:300])
+
+    def _arguments(self, wanted: Fact) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        for name, how in wanted.parameters.items():
+            match how:
+                case "value":
+                    arguments[name] = self.value(name)
+                case "reading":
+                    arguments[name] = self.reading(name)
+                case "given":
+                    arguments[name] = GIVEN[name](self)
+                case "observation":
+                    arguments[name] = Observation(wanted, self)
+        return arguments
+
+
+GIVEN: Mapping[str, Callable[[DropletFacts], Any]] = {
+    "droplet": lambda seen: seen.droplet,
+    "droplet_settings": lambda seen: seen.settings,
+    "droplet_now": lambda seen: seen.now,
+}
+"""What a fact or a check may have as a parameter beside facts."""
+
+
+def _taken(parameter: Parameter) -> Taken:
+    if parameter.name in GIVEN:
+        return "given"
+    if not parameter.name.startswith("droplet_"):
+        return "observation"
+    return "reading" if str(parameter.annotation).startswith("Reading") else "value"
 
 
 @dataclass(frozen=True)
@@ -155,6 +262,7 @@ def unread_rows(when: datetime, reason: str) -> dict[str, Reading[Any]]:
 
 
 _facts: dict[str, Fact] = {}
+_closures: dict[tuple[str, ...], tuple[Fact, ...]] = {}
 
 
 def fact(
@@ -174,10 +282,15 @@ def fact(
         probes: What it needs observed from the auditor's side.
         row: Makes JSON-able data of the value, which is kept for every Droplet until the end of
             the run, for the checks that judge the account as a whole. No key material in it.
-        may_use: Names of facts of the host that it reads, but can do without: what they need is
+        may_use: Names of facts of the host that it takes, but can do without: what they need is
             read where the host is read anyway.
-        api: Lists of the API that it looks at in ``observation.inventory``, and those of the
-            facts that it reads: no other list is asked for.
+        api: Lists of the API that it looks at in ``observation.inventory``; those of the facts
+            that it takes are asked for too, and no others.
+
+    The function's parameters are what it is made of: other facts by their names (one that was not
+    observed raises :class:`NotObservedError` when it is used; one that is annotated with
+    ``Reading[...]`` comes as its Reading), ``droplet``, ``droplet_settings``, ``droplet_now``. A
+    parameter of another name is the :class:`Observation`.
 
     Raises:
         ValueError: Two facts have one name, it does not start with ``droplet_``, or there is no
@@ -196,10 +309,18 @@ def fact(
         if known is not None and known.read.__code__.co_filename != function.__code__.co_filename:
             msg = f"fact {name!r} is already defined in {known.read.__module__}"
             raise ValueError(msg)
-        probe_sections = tuple(s for p in probes for s in p.sections)
-        doc = function.__doc__ or ""
+        _closures.clear()
         _facts[name] = Fact(
-            name, source, function, doc, sections + probe_sections, probes, row, may_use, api
+            name=name,
+            source=source,
+            read=function,
+            doc=function.__doc__ or "",
+            sections=sections + tuple(s for p in probes for s in p.sections),
+            probes=probes,
+            row=row,
+            may_use=may_use,
+            api=api,
+            parameters={n: _taken(p) for n, p in signature(function).parameters.items()},
         )
         return function
 
@@ -216,3 +337,48 @@ def all_facts() -> Mapping[str, Fact]:
     """Return every registered fact by name; the shipped ones are imported at the first call."""
     _load_shipped()
     return _facts
+
+
+def needed(names: Iterable[str]) -> tuple[Fact, ...]:
+    """Return the facts of these names and all that must be had for them, each once.
+
+    Names that are no facts, as ``droplet``, are left out.
+
+    Raises:
+        FactError: A fact takes itself by way of others, or one that does not exist.
+    """
+    asked = tuple(names)
+    known = _closures.get(asked)
+    if known is None:
+        found: dict[str, Fact] = {}
+        for name in asked:
+            if name in all_facts():
+                _follow(name, (), found)
+        known = _closures[asked] = tuple(found.values())
+    return known
+
+
+def broken() -> str | None:
+    """Return why some fact can never be had, one line; None: all can."""
+    try:
+        for name in all_facts():
+            _follow(name, (), {})
+    except FactError as exc:
+        return str(exc)
+    return None
+
+
+def _follow(name: str, path: tuple[str, ...], found: dict[str, Fact]) -> None:
+    if name in path:
+        circle = " -> ".join((*path[path.index(name) :], name))
+        raise FactError(f"facts take each other in a circle: {circle}")
+    if name in found:
+        return
+    known = all_facts()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise FactError(f"the fact {path[-1]} takes {name}, which is no fact{hint}")
+    for taken in known[name].needs:
+        _follow(taken, (*path, name), found)
+    found[name] = known[name]

@@ -22,9 +22,8 @@ import pytest
 
 from pytest_droplet.connection import identity, script
 from pytest_droplet.connection.probe import UNKNOWN_USER
-from pytest_droplet.facts import Observation, all_facts
+from pytest_droplet.facts import DropletFacts, all_facts
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.verdict import MissingFact
 from tests.benchmarks import fleet
 from tests.benchmarks.addresses import FIRST_ID, address
 
@@ -86,7 +85,7 @@ def loop(count: int) -> int:
     return verdicts
 
 
-def arguments(check: Any, observation: Observation) -> dict[str, Any]:
+def arguments(check: Any, observation: DropletFacts) -> dict[str, Any]:
     """Return what a check's function is called with."""
     given = {
         "droplet": observation.droplet,
@@ -98,8 +97,7 @@ def arguments(check: Any, observation: Observation) -> dict[str, Any]:
         if name in given:
             found[name] = given[name]
             continue
-        reading = observation.reading(name)
-        found[name] = reading.value if reading.missing is None else MissingFact(reading)
+        found[name] = observation.value(name)
     return found
 
 

@@ -18,7 +18,7 @@ from pytest_droplet.audit import facts_of_hosts, reading_plan
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection import identity, script
 from pytest_droplet.connection.testinfra import ASKED_BY_ALL
-from pytest_droplet.facts import Observation
+from pytest_droplet.facts import DropletFacts
 from pytest_droplet.model import HostReading, Inventory, Section
 from pytest_droplet.settings import Settings
 from pytest_droplet.testing import Cloud
@@ -119,13 +119,13 @@ _CLOSED_HTTP: Mapping[str, Any] = {"plain": {}, "port": "refused", "secure": {}}
 _CLOSED_TLS: Mapping[str, Any] = {"names": {}, "port": "refused"}
 
 
-def observations(account: Inventory, indices: Iterable[int]) -> Iterator[Observation]:
+def observations(account: Inventory, indices: Iterable[int]) -> Iterator[DropletFacts]:
     """Yield what is known of some Droplets, as checks judge it."""
     settings = Settings()
     by_id = {d.id: d for d in account.droplets}
     for i in indices:
         host = reading(i)
-        yield Observation(by_id[FIRST_ID + i], account, host, settings, datetime.now(UTC))
+        yield DropletFacts(by_id[FIRST_ID + i], account, host, settings, datetime.now(UTC))
 
 
 @cache

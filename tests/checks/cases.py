@@ -49,7 +49,7 @@ from pytest_droplet.api.inventory import (
     parse_volume_snapshot,
 )
 from pytest_droplet.catalogue import Check, shipped
-from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.facts import Account, DropletFacts, all_facts
 from pytest_droplet.model import Droplet, HostReading, Inventory, Reading, SectionOutput, Verdict
 from pytest_droplet.settings import parse_settings
 from pytest_droplet.verdict import judge, judge_account
@@ -127,10 +127,10 @@ class Case:
             return judge_account(self.check, self.account())
         return judge(self.check, self.observation())
 
-    def observation(self) -> Observation:
+    def observation(self) -> DropletFacts:
         """Return what the case says of one Droplet."""
         droplet = _droplet(self.table.get("droplet", {}))
-        return Observation(
+        return DropletFacts(
             droplet,
             self._inventory((droplet,), (droplet.id,)),
             _host(self.table, droplet.id, self.now),
@@ -148,7 +148,7 @@ class Case:
             droplet_id = entry["droplet_id"]
             host = _host(_merge_base(entry), droplet_id, self.now)
             if host.state in {"reached", "unreachable"}:
-                seen = Observation(
+                seen = DropletFacts(
                     inventory.droplet(droplet_id), inventory, host, self._settings(), self.now
                 )
                 rows.setdefault(droplet_id, {}).update(
@@ -246,18 +246,18 @@ def load(path: Path) -> Case:
     return Case(path, _merge_base(table))
 
 
-def without_section(observation: Observation, name: str) -> Observation:
+def without_section(observation: DropletFacts, name: str) -> DropletFacts:
     """Return the observation with one section of the host script not read."""
     return with_section(observation, SectionOutput(name, missing=f"{name}: taken away"))
 
 
-def with_section(observation: Observation, output: SectionOutput) -> Observation:
+def with_section(observation: DropletFacts, output: SectionOutput) -> DropletFacts:
     """Return the observation with another output of one section."""
     sections = {**observation.host.sections, output.name: output}
     return _changed(observation, host=replace(observation.host, sections=sections))
 
 
-def without_probe(observation: Observation, name: str) -> Observation:
+def without_probe(observation: DropletFacts, name: str) -> DropletFacts:
     """Return the observation with one probe that could not tell."""
     errors = {**observation.host.probe_errors, name: f"{name}: taken away"}
     return _changed(observation, host=replace(observation.host, probe_errors=errors))
@@ -278,13 +278,13 @@ def without_answers(inventory: Inventory) -> Iterator[tuple[str, Inventory]]:
         yield name, replace(inventory, **{name: lost})
 
 
-def with_inventory(observation: Observation, inventory: Inventory) -> Observation:
+def with_inventory(observation: DropletFacts, inventory: Inventory) -> DropletFacts:
     """Return the observation with another view of the API."""
     return _changed(observation, inventory=inventory)
 
 
-def _changed(seen: Observation, **new: Any) -> Observation:
-    return Observation(
+def _changed(seen: DropletFacts, **new: Any) -> DropletFacts:
+    return DropletFacts(
         seen.droplet,
         new.get("inventory", seen.inventory),
         new.get("host", seen.host),

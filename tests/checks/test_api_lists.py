@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_droplet.api.inventory import WiderInventory
-from pytest_droplet.facts import Observation, all_facts, fact
+from pytest_droplet.facts import DropletFacts, Observation, all_facts, fact, needed
 from pytest_droplet.model import API_LISTS, Inventory
 from pytest_droplet.verdict import judge_account
 from tests.checks.cases import all_cases
@@ -44,11 +44,11 @@ def test_no_fact_looks_at_a_list_that_it_does_not_declare() -> None:
         given = case.observation()
         for name in all_facts():
             inventory = seen(given.inventory)
-            Observation(given.droplet, inventory, given.host, given.settings, given.now).reading(
+            DropletFacts(given.droplet, inventory, given.host, given.settings, given.now).reading(
                 name
             )
             looked.setdefault(name, set()).update(inventory.looked)
-    declared = {name: set(known.api) for name, known in all_facts().items()}
+    declared = {name: {x for f in needed([name]) for x in f.api} for name in all_facts()}
     assert {n: found - declared[n] for n, found in looked.items() if found - declared[n]} == {}
     assert looked["droplet_exposed_ports"] == {"firewalls"}
     assert set().union(*looked.values()) == set(API_LISTS)

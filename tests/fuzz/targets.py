@@ -12,7 +12,7 @@ from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection import identity, script
 from pytest_droplet.connection.probe import parse_head
 from pytest_droplet.connection.tls import parse_answer
-from pytest_droplet.facts import Observation, all_facts
+from pytest_droplet.facts import DropletFacts, all_facts
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.verdict import judge
 from tests.checks.cases import all_cases
@@ -108,7 +108,7 @@ def read_facts(names: tuple[str, ...], raw: bytes) -> None:
         except (ValueError, RecursionError):
             probes[probe] = None
     host = replace(seen.host, sections=sections, probes=probes, probe_errors={})
-    observation = Observation(seen.droplet, seen.inventory, host, seen.settings, seen.now)
+    observation = DropletFacts(seen.droplet, seen.inventory, host, seen.settings, seen.now)
     for name in names:
         with suppress(NotObservedError):
             _show(name, observation)
@@ -117,7 +117,7 @@ def read_facts(names: tuple[str, ...], raw: bytes) -> None:
         assert verdict.outcome != "error", f"{check.id}: {verdict.traceback}"
 
 
-def _show(name: str, observation: Observation) -> None:
+def _show(name: str, observation: DropletFacts) -> None:
     fact = all_facts()[name]
     value = fact.read(observation)
     for item in value if isinstance(value, tuple) else (value,):
@@ -175,12 +175,12 @@ def _checks_of(names: tuple[str, ...]) -> tuple[Check, ...]:
 
 
 @cache
-def _observations() -> tuple[Observation, ...]:
+def _observations() -> tuple[DropletFacts, ...]:
     return tuple(c.observation() for c in all_cases() if not c.check.of_account)
 
 
 @cache
-def _seen(names: tuple[str, ...]) -> Observation:
+def _seen(names: tuple[str, ...]) -> DropletFacts:
     """Return an observation that has what the facts need beside their own sections."""
     wanted = set(_sections(names))
     return max(

@@ -34,7 +34,7 @@ from pytest_droplet.api.client import (
 )
 from pytest_droplet.api.inventory import WiderInventory
 from pytest_droplet.catalogue import Check, shipped
-from pytest_droplet.facts import Account, Observation, all_facts
+from pytest_droplet.facts import Account, DropletFacts, all_facts
 from pytest_droplet.model import HostReading, Reading, Verdict
 from pytest_droplet.settings import parse_settings
 from pytest_droplet.testing import SCOPES, Cloud, error_body
@@ -263,7 +263,7 @@ def outcomes(answers: Answers) -> Outcomes:
     given: dict[tuple[str, int | None], str] = {}
     for droplet in inventory.selection:
         host = HostReading(droplet.id, "reached", NOW, address="203.0.113.9", root=True)
-        seen = Observation(droplet, inventory, host, site, NOW)
+        seen = DropletFacts(droplet, inventory, host, site, NOW)
         known = [c for c in of_api if not c.of_account]
         given |= {(c.id, droplet.id): judge(c, seen).outcome for c in known}
     row: Mapping[str, Reading[Any]] = {n: Reading("", NOW, value=v) for n, v in ROWS.items()}

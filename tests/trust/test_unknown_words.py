@@ -17,7 +17,7 @@ import pytest
 from pytest_droplet.api.client import OPERATIONS, ApiError, ReplayClient, answer_key, recorded
 from pytest_droplet.audit import not_due
 from pytest_droplet.catalogue import shipped
-from pytest_droplet.facts import Account, Observation
+from pytest_droplet.facts import Account, DropletFacts
 from pytest_droplet.model import Droplet, HostReading, Reading
 from pytest_droplet.settings import parse_settings
 from pytest_droplet.testing import SCOPES, Cloud
@@ -101,7 +101,7 @@ def outcomes(given: Answers) -> Outcomes:
     checks = [c for c in shipped().values() if c.base_id in CHECKS]
     found: dict[tuple[str, int | None], str] = {}
     for droplet in inventory.selection:
-        seen = Observation(droplet, inventory, host_of(droplet), site, NOW)
+        seen = DropletFacts(droplet, inventory, host_of(droplet), site, NOW)
         mine = [c for c in checks if not c.of_account]
         found |= {(c.id, droplet.id): judge(c, seen).outcome for c in mine}
     row: Mapping[str, Reading[Any]] = {n: Reading("", NOW, value=v) for n, v in ROWS.items()}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts import Observation
+from pytest_droplet.facts import DropletFacts
 from pytest_droplet.facts.firewall.cloud_firewalls import droplet_cloud_firewalls
 from pytest_droplet.facts.firewall.firewall_managers import parse_firewall_files
 from pytest_droplet.facts.firewall.host_firewall import (
@@ -392,7 +392,7 @@ def test_a_row_keeps_the_fact() -> None:
     assert fact.denies
 
 
-def cloud(droplet: Droplet, *firewalls: Firewall, own: Reading[Any] | None = None) -> Observation:
+def cloud(droplet: Droplet, *firewalls: Firewall, own: Reading[Any] | None = None) -> DropletFacts:
     """Return an observation of a Droplet in an account with these firewalls."""
     nothing: Reading[Any] = Reading("x", NOW, missing="not asked")
     inventory = Inventory(
@@ -406,7 +406,7 @@ def cloud(droplet: Droplet, *firewalls: Firewall, own: Reading[Any] | None = Non
         nothing,
         attached={1: own} if own else {},
     )
-    return Observation(droplet, inventory, HostReading(1, "off", NOW), Settings(), NOW)
+    return DropletFacts(droplet, inventory, HostReading(1, "off", NOW), Settings(), NOW)
 
 
 def test_unseen_tags_leave_the_list_incomplete() -> None:

@@ -13,7 +13,7 @@ import pytest
 import pytest_droplet
 from pytest_droplet import catalogue, facts
 from pytest_droplet.catalogue import Check, check, checks_of
-from pytest_droplet.facts import Account, Fact, Observation
+from pytest_droplet.facts import Account, DropletFacts, Fact, Observation
 from pytest_droplet.model import (
     Claims,
     Droplet,
@@ -39,7 +39,7 @@ from pytest_droplet.verdict import (
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def observation(state: HostState = "reached", **sections: str) -> Observation:
+def observation(state: HostState = "reached", **sections: str) -> DropletFacts:
     """An observation of a Droplet whose host printed these sections."""
     nothing: Reading[Any] = Reading("GET /v2", NOW, missing="not asked")
     inventory = Inventory(NOW, "", (), (), nothing, nothing, nothing, nothing)
@@ -51,7 +51,7 @@ def observation(state: HostState = "reached", **sections: str) -> Observation:
         root=True,
         sections={n: SectionOutput(n, stdout=text, rc=0) for n, text in sections.items()},
     )
-    return Observation(Droplet(1, "web-1"), inventory, host, Settings(), NOW)
+    return DropletFacts(Droplet(1, "web-1"), inventory, host, Settings(), NOW)
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +64,14 @@ def toy_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     known = dict(facts.all_facts())
     for name in ("a", "b"):
         section = Section(name, "true")
-        known[f"droplet_{name}"] = Fact(f"droplet_{name}", name, read(name), "", (section,))
+        known[f"droplet_{name}"] = toy(f"droplet_{name}", read(name), section)
     monkeypatch.setattr(facts, "_facts", known)
+    monkeypatch.setattr(facts, "_closures", {})
+
+
+def toy(name: str, read: Callable[[Observation], Any], section: Section) -> Fact:
+    """A fact of one section."""
+    return Fact(name, section.name, read, "", (section,), parameters={"o": "observation"})
 
 
 def checked(function: Callable[..., None], **options: Any) -> Check:
@@ -155,10 +161,10 @@ def test_a_subject_that_does_not_exist_is_not_applicable() -> None:
 def test_a_parser_that_breaks_makes_the_fact_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a parser raises on hostile input, the fact is not observed."""
 
-    def parse(_: Observation) -> None:
+    def parse(o: Observation) -> None:
         raise ValueError("garbage")
 
-    broken = Fact("droplet_a", "a", parse, "", (Section("a", "true"),))
+    broken = toy("droplet_a", parse, Section("a", "true"))
     monkeypatch.setitem(facts._facts, "droplet_a", broken)
 
     def passes(droplet_a: str) -> None:

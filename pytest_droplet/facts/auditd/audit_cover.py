@@ -22,7 +22,7 @@ from pytest_droplet.facts.auditd.audit_rules import (
     RuleError,
     syscall_number,
 )
-from pytest_droplet.facts.host.kernel import CMDLINE, KERNEL
+from pytest_droplet.facts.host.kernel import Kernel, KernelArguments
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
@@ -114,14 +114,16 @@ class Item:
 
 @fact(
     "ls; grep UID_MIN /etc/login.defs; grep logfile /etc/sudoers",
-    sections=(AUDIT_COVER, KERNEL, CMDLINE),
+    sections=(AUDIT_COVER,),
 )
-def droplet_audit_surroundings(observation: Observation) -> AuditSurroundings:
+def droplet_audit_surroundings(
+    observation: Observation, droplet_kernel: Kernel, droplet_kernel_arguments: KernelArguments
+) -> AuditSurroundings:
     """Return which of the paths that CIS watches exist, and what else coverage depends on."""
     return parse_surroundings(
         whole(observation.section(AUDIT_COVER.name)).stdout,
-        machine_name(observation.fact("droplet_kernel").machine),
-        observation.fact("droplet_kernel_arguments").last("ia32_emulation"),
+        machine_name(droplet_kernel.machine),
+        droplet_kernel_arguments.last("ia32_emulation"),
     )
 
 

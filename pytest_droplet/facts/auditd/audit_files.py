@@ -17,7 +17,7 @@ from pytest_droplet.facts.auditd.audit_rules import (
     loaded_by,
     parse_line,
 )
-from pytest_droplet.facts.host.kernel import KERNEL
+from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
@@ -151,15 +151,15 @@ class AuditFiles:
         return one_line(f"{count} lines in {names or 'no file of rules.d'}; {compiled}", 200)
 
 
-@fact("cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules", sections=(AUDIT_RULES, KERNEL))
-def droplet_audit_files(observation: Observation) -> AuditFiles:
+@fact("cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules", sections=(AUDIT_RULES,))
+def droplet_audit_files(observation: Observation, droplet_kernel: Kernel) -> AuditFiles:
     """Return the files that audit rules come from.
 
     Raises:
         NotObservedError: They cannot be read, or the machine's system calls are not known.
     """
     output = whole(observation.section(AUDIT_RULES.name))
-    return parse_audit_files(output.stdout, observation.fact("droplet_kernel").machine)
+    return parse_audit_files(output.stdout, droplet_kernel.machine)
 
 
 def machine_name(machine: str) -> str:

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse_loaded_line
-from pytest_droplet.facts.host.kernel import KERNEL
-from pytest_droplet.facts.host.units import UNITS, Unit, Units
+from pytest_droplet.facts.host.kernel import Kernel
+from pytest_droplet.facts.host.units import Unit, Units
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.redact import one_line
 
@@ -227,22 +227,20 @@ def droplet_audit_package(observation: Observation) -> AuditPackage:
     return parse_package(observation.section(AUDIT_PACKAGE.name))
 
 
-@fact("systemctl show auditd.service", sections=(UNITS,))
-def droplet_auditd_unit(observation: Observation) -> Unit:
+@fact("systemctl show auditd.service")
+def droplet_auditd_unit(droplet_units: Units) -> Unit:
     """Return the state of ``auditd.service``."""
-    units: Units = observation.fact("droplet_units")
-    return units["auditd.service"]
+    return droplet_units["auditd.service"]
 
 
-@fact("systemctl show audit-rules.service", sections=(UNITS,))
-def droplet_audit_rules_unit(observation: Observation) -> Unit:
+@fact("systemctl show audit-rules.service")
+def droplet_audit_rules_unit(droplet_units: Units) -> Unit:
     """Return the state of ``audit-rules.service``, which loads the rules since audit 4."""
-    units: Units = observation.fact("droplet_units")
-    return units["audit-rules.service"]
+    return droplet_units["audit-rules.service"]
 
 
-@fact("auditctl -s", sections=(AUDIT, KERNEL))
-def droplet_audit_status(observation: Observation) -> AuditStatus:
+@fact("auditctl -s", sections=(AUDIT,))
+def droplet_audit_status(observation: Observation, droplet_kernel: Kernel) -> AuditStatus:
     """Return the kernel's audit state.
 
     Raises:
@@ -250,7 +248,7 @@ def droplet_audit_status(observation: Observation) -> AuditStatus:
     """
     said, _ = _auditctl(observation.section(AUDIT.name))
     try:
-        booted_at = observation.fact("droplet_kernel").booted_at
+        booted_at = droplet_kernel.booted_at
     except NotObservedError:
         booted_at = None
     return parse_status(said, booted_at)

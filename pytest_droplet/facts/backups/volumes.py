@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_droplet.api.inventory import VolumeSnapshot, WiderInventory
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.model import NotObservedError, Reading, Section
+from pytest_droplet.model import Droplet, NotObservedError, Reading, Section
 from pytest_droplet.redact import one_line
 
 DISKS = Section("disks", "cat /proc/partitions")
@@ -104,7 +104,7 @@ def parse_partitions(text: str) -> Disks:
     may_use=("droplet_disks",),
     api=("volume_snapshots",),
 )
-def droplet_volumes(observation: Observation) -> Volumes:
+def droplet_volumes(observation: Observation, droplet_disks: Reading[Disks]) -> Volumes:
     """Return the volumes of the Droplet with their snapshots.
 
     The host is looked at only where the API names no volume: it may be that the token does not
@@ -114,14 +114,12 @@ def droplet_volumes(observation: Observation) -> Volumes:
     listed = inventory.volume_snapshots if isinstance(inventory, WiderInventory) else None
     if listed is None:
         listed = Reading(_SNAPSHOTS, inventory.read_at, missing="not asked")
-    return Volumes(droplet.volume_ids, _unnamed(observation), listed)
+    return Volumes(droplet.volume_ids, _unnamed(droplet, droplet_disks), listed)
 
 
-def _unnamed(observation: Observation) -> str:
-    droplet = observation.droplet
+def _unnamed(droplet: Droplet, disks: Reading[Disks]) -> str:
     if droplet.volume_ids:
         return ""
-    disks: Reading[Disks] = observation.reading("droplet_disks")
     if disks.value is not None and disks.value.volumes:
         return (
             f"the API names no volume, but the host has {', '.join(disks.value.volumes)};"

@@ -115,8 +115,8 @@ async def _state(address: str, port: int) -> tuple[str, str]:
 ACCESS = access_probe()
 
 
-@fact("TCP connections from here", sections=(LISTENERS,), probes=(ACCESS,))
-def droplet_access(observation: Observation) -> Access:
+@fact("TCP connections from here", probes=(ACCESS,))
+def droplet_access(observation: Observation, droplet_listeners: Listeners) -> Access:
     """What new connections found, and which ports nginx or Apache serves.
 
     Behind a bastion nothing need be seen from here.
@@ -132,8 +132,7 @@ def droplet_access(observation: Observation) -> Access:
         if via not in {"jump", "command"}:
             raise
         tried = {}
-    listeners: Listeners = observation.fact("droplet_listeners")
-    served, maybe = web_ports(listeners, observation.droplet.addresses)
+    served, maybe = web_ports(droplet_listeners, observation.droplet.addresses)
     return Access(host.address, host.port, tried, served, maybe, via)
 
 

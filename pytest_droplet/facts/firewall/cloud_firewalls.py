@@ -16,6 +16,8 @@ from typing import Literal
 
 from pytest_droplet.api.inventory import WiderInventory, is_settling
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
+from pytest_droplet.facts.firewall.host_firewall import HostFirewall
 from pytest_droplet.facts.firewall.packet_filter import Match, Network
 from pytest_droplet.facts.firewall.reach import (
     EVERYWHERE,
@@ -31,6 +33,7 @@ from pytest_droplet.facts.firewall.reach import (
 )
 from pytest_droplet.model import Droplet, Firewall, NotObservedError, Reading, Rule
 from pytest_droplet.redact import one_line
+from pytest_droplet.settings import Settings
 
 ABOUT_ALL_PORTS = 60_000
 _ALL_PORTS = frozenset({"0", "all"})
@@ -306,18 +309,21 @@ class StandIn:
     "accept_host_firewall of the settings; the host's own firewall",
     may_use=("droplet_host_firewall", "droplet_firewall_manager"),
 )
-def droplet_firewall_stand_in(observation: Observation) -> StandIn:
+def droplet_firewall_stand_in(
+    droplet_settings: Settings,
+    droplet_host_firewall: HostFirewall,
+    droplet_firewall_manager: FirewallManager,
+) -> StandIn:
     """Return whether the host's firewall stands in; the host is asked only where that may be."""
-    if not observation.settings.accept_host_firewall:
+    if not droplet_settings.accept_host_firewall:
         return StandIn(accepted=False, reason="a host firewall is not accepted in its place")
     try:
-        firewall = observation.fact("droplet_host_firewall")
-        manager = observation.fact("droplet_firewall_manager")
-        denies = firewall.denies
+        denies = droplet_host_firewall.denies
+        comes_back = droplet_firewall_manager.active and droplet_firewall_manager.enabled
     except NotObservedError as exc:
         return StandIn(accepted=None, reason=str(exc))
-    accepted = bool(denies and manager.active and manager.enabled)
-    return StandIn(accepted, f"the host's own firewall: {firewall}; {manager}")
+    reason = f"the host's own firewall: {droplet_host_firewall}; {droplet_firewall_manager}"
+    return StandIn(bool(denies and comes_back), reason)
 
 
 @fact("GET /v2/firewalls; GET /v2/droplets/{id}/firewalls", api=("firewalls",))
@@ -358,12 +364,14 @@ def droplet_cloud_firewalls(observation: Observation) -> CloudFirewalls:
 
 @fact(
     "GET /v2/firewalls: status and pending_changes, twice where changes wait",
-    api=("firewalls", "firewalls_again"),
+    api=("firewalls_again",),
 )
-def droplet_cloud_changes(observation: Observation) -> CloudChanges:
+def droplet_cloud_changes(
+    observation: Observation, droplet_cloud_firewalls: CloudFirewalls
+) -> CloudChanges:
     """Return whether the Droplet's Cloud Firewalls have applied their changes."""
     inventory = observation.inventory
-    firewalls: CloudFirewalls = observation.fact("droplet_cloud_firewalls")
+    firewalls = droplet_cloud_firewalls
     again = inventory.firewalls_again if isinstance(inventory, WiderInventory) else None
     if again is None:
         again = Reading("GET /v2/firewalls", inventory.read_at, missing="not read again")

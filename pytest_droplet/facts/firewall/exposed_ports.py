@@ -31,7 +31,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     Packet,
     Place,
 )
-from pytest_droplet.facts.host.listeners import LISTENERS, Listener, Listeners
+from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Droplet, NotObservedError, Reading
 from pytest_droplet.redact import one_line
 
@@ -121,17 +121,19 @@ def _row(exposed: ExposedPorts) -> list[Mapping[str, Any]]:
 
 @fact(
     "/proc/net/tcp, tcp6, udp, udp6; nft -j list ruleset; iptables-save; GET /v2/firewalls",
-    sections=(LISTENERS, NFT, IPTABLES, ADDRESSES),
+    sections=(NFT, IPTABLES, ADDRESSES),
     row=_row,
-    api=("firewalls",),
 )
-def droplet_exposed_ports(observation: Observation) -> ExposedPorts:
+def droplet_exposed_ports(
+    observation: Observation,
+    droplet_listeners: Listeners,
+    droplet_cloud_firewalls: Reading[CloudFirewalls],
+) -> ExposedPorts:
     """Which ports can be reached from the internet and from the VPC.
 
     A socket on ``::`` is taken to serve IPv4 too. Without root the rules of the host are not
     known: its ports are listed, and what reaches them is not.
     """
-    listeners: Listeners = observation.fact("droplet_listeners")
     interfaces = parse_interfaces(observation.section(ADDRESSES.name))
     hooks: tuple[Hook, ...] = ()
     unread = ""
@@ -139,8 +141,14 @@ def droplet_exposed_ports(observation: Observation) -> ExposedPorts:
         hooks = parse_rules(observation.section(NFT.name), observation.section(IPTABLES.name))
     except NotObservedError as exc:
         unread = str(exc)
-    cloud = observation.reading("droplet_cloud_firewalls")
-    return expose(observation.droplet, listeners, interfaces, hooks, cloud, unread=unread)
+    return expose(
+        observation.droplet,
+        droplet_listeners,
+        interfaces,
+        hooks,
+        droplet_cloud_firewalls,
+        unread=unread,
+    )
 
 
 def expose(

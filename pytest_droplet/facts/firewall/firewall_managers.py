@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.host_firewall import IPTABLES, NFT, parse_hooks
-from pytest_droplet.facts.host.units import UNITS, Units
+from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.redact import one_line
@@ -69,10 +69,10 @@ def _row(manager: FirewallManager) -> Mapping[str, Any]:
 
 @fact(
     "nft -j list ruleset; systemctl show ufw firewalld nftables; cat /etc/ufw/ufw.conf",
-    sections=(NFT, IPTABLES, UNITS, FIREWALL_FILES),
+    sections=(NFT, IPTABLES, FIREWALL_FILES),
     row=_row,
 )
-def droplet_firewall_manager(observation: Observation) -> FirewallManager:
+def droplet_firewall_manager(observation: Observation, droplet_units: Units) -> FirewallManager:
     """Return what filters input now and what brings it back.
 
     Without root no rule can be read, but a kernel of the distribution without any module for
@@ -94,7 +94,7 @@ def droplet_firewall_manager(observation: Observation) -> FirewallManager:
     active = tuple(hook.label for hook in filtering if not hook.doubt)
     if filtering and not active:
         raise NotObservedError(filtering[0].doubt)
-    enabled, idle = _managers(observation.fact("droplet_units"), files)
+    enabled, idle = _managers(droplet_units, files)
     return FirewallManager(active, enabled, idle)
 
 

@@ -83,13 +83,15 @@ class SavedFirewall:
     "cat /etc/ufw/*.rules /etc/nftables.conf /etc/firewalld/zones/*.xml /etc/iptables/rules.v4",
     sections=(SAVED, ADDRESSES),
 )
-def droplet_saved_firewall(observation: Observation) -> SavedFirewall:
+def droplet_saved_firewall(
+    observation: Observation, droplet_firewall_manager: FirewallManager
+) -> SavedFirewall:
     """Return whether the port that the audit came by stays open after a reload, by the files.
 
     Raises:
         NotObservedError: The files were not read, or it is not known which manager is enabled.
     """
-    manager: FirewallManager = observation.fact("droplet_firewall_manager")
+    managers = droplet_firewall_manager.names
     saved = whole(observation.section(SAVED.name))
     if not saved.stdout.lstrip().startswith("== ") and saved.stdout.strip():
         raise NotObservedError("the saved rules are not those of the files that were asked for")
@@ -98,7 +100,7 @@ def droplet_saved_firewall(observation: Observation) -> SavedFirewall:
     host = observation.host
     packet = _packet(host.address, host.port, interfaces, observation.droplet.addresses)
     judged = []
-    for name in manager.names:
+    for name in managers:
         try:
             allowed, why = _judge(name, files, zones, packet)
         except NotObservedError as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.listeners import LISTENERS, is_public
+from pytest_droplet.facts.host.listeners import LISTENERS, Listeners, is_public
 from pytest_droplet.model import NotObservedError
 
 
@@ -20,7 +20,7 @@ class SshPorts:
 
 
 @fact("/proc/net/tcp, tcp6 and /proc/PID/fd", sections=(LISTENERS,))
-def droplet_ssh_ports(observation: Observation) -> SshPorts:
+def droplet_ssh_ports(observation: Observation, droplet_listeners: Listeners) -> SshPorts:
     """Return the ports of SSH.
 
     Raises:
@@ -28,13 +28,12 @@ def droplet_ssh_ports(observation: Observation) -> SshPorts:
             be seen without root.
     """
     observation.section(LISTENERS.name)
-    listeners = observation.fact("droplet_listeners")
-    if not listeners.owners:
+    if not droplet_listeners.owners:
         raise NotObservedError("which program listens is not to be seen without root")
     own = observation.droplet.addresses
     held = {
         socket.port
-        for socket in listeners.tcp()
+        for socket in droplet_listeners.tcp()
         if "sshd" in socket.names and is_public(socket.address, own)
     }
     return SshPorts(tuple(sorted({observation.host.port, *held})))

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.os_release import OS, UBUNTU_PRO, OsRelease
+from pytest_droplet.facts.host.os_release import OsRelease, UbuntuPro
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, security_sources
 from pytest_droplet.model import Droplet, NotObservedError, Reading, SupportDates
 from pytest_droplet.redact import one_line
@@ -77,9 +77,13 @@ class Lifecycle:
 
 @fact(
     "cat /etc/os-release; the embedded end-of-life table",
-    sections=(OS, UBUNTU_PRO, APT_SOURCES, APT_INDEX),
+    sections=(APT_SOURCES, APT_INDEX),
 )
-def droplet_release_support(observation: Observation) -> ReleaseSupport:
+def droplet_release_support(
+    observation: Observation,
+    droplet_os_release: Reading[OsRelease],
+    droplet_ubuntu_pro: UbuntuPro,
+) -> ReleaseSupport:
     """Return until when this host gets security updates.
 
     An extended programme is looked for on the host only after the standard support has ended.
@@ -89,7 +93,7 @@ def droplet_release_support(observation: Observation) -> ReleaseSupport:
             or the host's part in the extended programme could not be read.
     """
     try:
-        os: OsRelease = observation.fact("droplet_os_release")
+        os = droplet_os_release.get()
     except NotObservedError as exc:
         raise NotObservedError(f"{exc}{_hint(observation)}") from None
     today = observation.now.date()
@@ -110,7 +114,7 @@ def droplet_release_support(observation: Observation) -> ReleaseSupport:
         return ReleaseSupport(name, until, "security support", table.as_of, remark)
     if today > extended:
         return ReleaseSupport(name, extended, release.extended_name, table.as_of, ended)
-    if reason := _not_extended(observation, os, release):
+    if reason := _not_extended(observation, os, release, droplet_ubuntu_pro):
         remark = f"{release.extended_name} until {extended} needs {reason}"
         return ReleaseSupport(name, until, "security support", table.as_of, remark)
     return ReleaseSupport(name, extended, release.extended_name, table.as_of, ended)
@@ -203,10 +207,11 @@ def cycle_of(os: OsRelease) -> str:
     return os.version_id if os.id in _FULL_VERSION else os.major
 
 
-def _not_extended(observation: Observation, os: OsRelease, release: Release) -> str:
+def _not_extended(
+    observation: Observation, os: OsRelease, release: Release, pro: UbuntuPro
+) -> str:
     """Return what the extended programme lacks on this host, empty where it is in effect."""
     if release.product == "ubuntu":
-        pro = observation.fact("droplet_ubuntu_pro")
         return "" if pro.esm_infra else f"Ubuntu Pro with esm-infra; {pro}"
     if release.product == "debian":
         if security_sources(observation, os):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.os_release import DEBIAN_VERSION, OS, OsRelease
+from pytest_droplet.facts import fact
+from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.os.lifecycle import cycle_of, lifecycle, product_of
-from pytest_droplet.facts.patches.apt import APT
+from pytest_droplet.facts.patches.packages import PendingUpdates
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.redact import one_line
 
@@ -41,17 +41,18 @@ class PointRelease:
         return one_line(f"{self.name}: {self.installed}, newest known {self.latest}{waiting}")
 
 
-@fact(
-    "cat /etc/os-release /etc/debian_version; the embedded end-of-life table",
-    sections=(OS, DEBIAN_VERSION, APT),
-)
-def droplet_point_release(observation: Observation) -> PointRelease:
+@fact("cat /etc/os-release /etc/debian_version; the embedded end-of-life table")
+def droplet_point_release(
+    droplet_os_release: OsRelease,
+    droplet_debian_version: str,
+    droplet_pending_updates: PendingUpdates,
+) -> PointRelease:
     """Return the installed point release and the newest of its major release.
 
     Raises:
         NotObservedError: The host's version has no minor part, or the table not its release.
     """
-    os: OsRelease = observation.fact("droplet_os_release")
+    os = droplet_os_release
     product = product_of(os)
     name = os.pretty_name or os.id
     if not product:
@@ -62,11 +63,11 @@ def droplet_point_release(observation: Observation) -> PointRelease:
     if release is None or not release.latest_known:
         raise NotObservedError(f"no point release of {name} is known")
     debian = product == "debian"
-    installed = observation.fact("droplet_debian_version") if debian else os.version_id
+    installed = droplet_debian_version if debian else os.version_id
     behind = _parts(installed) < _parts(release.latest_known)
     waiting = None
     if debian and behind:
-        waiting = len(observation.fact("droplet_pending_updates").installable)
+        waiting = len(droplet_pending_updates.installable)
     return PointRelease(name, installed, release.latest_known, behind, waiting)
 
 

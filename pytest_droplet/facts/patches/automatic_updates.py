@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.os_release import OS, OsRelease
-from pytest_droplet.facts.host.units import UNITS, Units
+from pytest_droplet.facts.host.os_release import OsRelease
+from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, AptIndex, security_indexes
 from pytest_droplet.facts.patches.packages import manager_of
@@ -64,13 +64,14 @@ class AptAutomatic:
 
 @fact(
     "apt-config dump; cat /etc/dnf/automatic.conf; systemctl show *.timer",
-    sections=(OS, AUTOMATIC, UNITS, APT_SOURCES, APT_INDEX),
+    sections=(AUTOMATIC, APT_SOURCES, APT_INDEX),
 )
-def droplet_automatic_updates(observation: Observation) -> AutomaticUpdates:
+def droplet_automatic_updates(
+    observation: Observation, droplet_os_release: OsRelease, droplet_units: Units
+) -> AutomaticUpdates:
     """Return whether unattended-upgrades or dnf-automatic installs security updates."""
-    os: OsRelease = observation.fact("droplet_os_release")
+    os, units = droplet_os_release, droplet_units
     text = whole(observation.section(AUTOMATIC.name)).stdout
-    units: Units = observation.fact("droplet_units")
     if manager_of(os) == "apt":
         known = parse_apt_automatic(text)
         obstacles = _apt_obstacles(known, units)

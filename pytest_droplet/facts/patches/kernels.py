@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.kernel import KERNEL, Kernel
+from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
@@ -92,8 +92,10 @@ class PendingReboot:
         return one_line(f"{booted}, {what}: {', '.join(self.packages) or 'no package named'}")
 
 
-@fact("uname -rv; dpkg-query -W 'linux-image-*'; rpm -qa 'kernel*'", sections=(KERNEL, KERNELS))
-def droplet_installed_kernels(observation: Observation) -> InstalledKernels:
+@fact("uname -rv; dpkg-query -W 'linux-image-*'; rpm -qa 'kernel*'", sections=(KERNELS,))
+def droplet_installed_kernels(
+    observation: Observation, droplet_kernel: Kernel
+) -> InstalledKernels:
     """Return the running kernel and the newest one installed.
 
     Raises:
@@ -104,20 +106,18 @@ def droplet_installed_kernels(observation: Observation) -> InstalledKernels:
         raise NotObservedError(
             f"the Droplet boots a kernel from outside, {one_line(observation.droplet.kernel)}"
         )
-    kernel = observation.fact("droplet_kernel")
     output = whole(observation.section(KERNELS.name))
     if output.stdout.startswith("== dpkg\n"):
-        return parse_dpkg_kernels(output, kernel)
+        return parse_dpkg_kernels(output, droplet_kernel)
     if output.stdout.startswith("== rpm\n"):
-        return parse_rpm_kernels(output, kernel)
+        return parse_rpm_kernels(output, droplet_kernel)
     raise NotObservedError(f"unexpected answer: {one_line(output.stdout, 60) or 'empty'}")
 
 
-@fact("cat /run/reboot-required; rpm -q glibc systemd ...", sections=(KERNEL, REBOOT))
-def droplet_pending_reboot(observation: Observation) -> PendingReboot:
+@fact("cat /run/reboot-required; rpm -q glibc systemd ...", sections=(REBOOT,))
+def droplet_pending_reboot(observation: Observation, droplet_kernel: Kernel) -> PendingReboot:
     """Return what asks for a reboot; not by ``needs-restarting``, which is wrong too often."""
-    booted_at = observation.fact("droplet_kernel").booted_at
-    return parse_reboot(whole(observation.section(REBOOT.name)), booted_at)
+    return parse_reboot(whole(observation.section(REBOOT.name)), droplet_kernel.booted_at)
 
 
 def parse_dpkg_kernels(output: SectionOutput, kernel: Kernel) -> InstalledKernels:

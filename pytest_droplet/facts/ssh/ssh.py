@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_droplet.connection.probe import SSH_AUTH
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.units import UNITS, Units
+from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.ssh.sshd import SSHD, SshAccount, Sshd, parse_sshd, processes_in
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.redact import one_line
@@ -41,8 +41,8 @@ class OfferedMethods:
         )
 
 
-@fact("sshd -T -C user=...,host=...,addr=...", sections=(SSHD, UNITS))
-def droplet_sshd(observation: Observation) -> Sshd:
+@fact("sshd -T -C user=...,host=...,addr=...", sections=(SSHD,))
+def droplet_sshd(observation: Observation, droplet_units: Units) -> Sshd:
     """Return what sshd is configured to do for every connection that a client could open.
 
     Raises:
@@ -55,7 +55,7 @@ def droplet_sshd(observation: Observation) -> Sshd:
             raise NotObservedError(
                 f"no sshd runs but {one_line(processes[0], 40)}, whose settings are not read"
             )
-        if not _may_be_active(observation):
+        if not _may_be_active(droplet_units):
             return Sshd(running=False)
     if output.rc == 127:
         raise NotObservedError("sshd is not in PATH")
@@ -71,15 +71,17 @@ def droplet_ssh_accounts(observation: Observation) -> SshAccounts:
     return SshAccounts(sshd.accounts)
 
 
-@fact("ssh -o PreferredAuthentications=none", sections=(SSHD, UNITS), probes=(SSH_AUTH,))
-def droplet_ssh_offered(observation: Observation) -> OfferedMethods:
+@fact("ssh -o PreferredAuthentications=none", probes=(SSH_AUTH,))
+def droplet_ssh_offered(
+    observation: Observation, droplet_sshd: Sshd, droplet_units: Units
+) -> OfferedMethods:
     """Return the methods that the running server offers to root and to an unknown user.
 
     Raises:
         NotObservedError: It was not probed, or named no method.
     """
     offered = parse_offered(observation.probe(SSH_AUTH.name))
-    return replace(offered, explanation=_explanation(observation))
+    return replace(offered, explanation=_explanation(droplet_sshd, droplet_units))
 
 
 def parse_offered(result: object) -> OfferedMethods:
@@ -98,18 +100,16 @@ def parse_offered(result: object) -> OfferedMethods:
     return OfferedMethods(by_user)
 
 
-def _may_be_active(observation: Observation) -> bool:
+def _may_be_active(units: Units) -> bool:
     try:
-        units: Units = observation.fact("droplet_units")
         return any(units[name].is_active for name in _UNITS)
     except NotObservedError:
         return True
 
 
-def _explanation(observation: Observation) -> str:
+def _explanation(sshd: Sshd, units: Units) -> str:
     """Say why a server may offer more than its configuration allows; empty: it is not known."""
     try:
-        sshd: Sshd = observation.fact("droplet_sshd")
         ways = [c for c in sshd.connections if c.takes_password or c.takes_keyboard_interactive]
     except NotObservedError:
         return ""
@@ -117,7 +117,6 @@ def _explanation(observation: Observation) -> str:
         return ""
     changed = max(sshd.files, key=lambda f: f.changed_at, default=None)
     try:
-        units: Units = observation.fact("droplet_units")
         loaded = max(t for n in _UNITS[:2] if (t := units[n].changed_at) is not None)
     except (NotObservedError, ValueError):
         loaded = None

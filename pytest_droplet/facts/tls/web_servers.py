@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.listeners import LISTENERS, Listener, Listeners, is_public
-from pytest_droplet.facts.host.units import UNITS, Unit, Units
-from pytest_droplet.facts.tls.apache import APACHE
-from pytest_droplet.facts.tls.nginx import NGINX
+from pytest_droplet.facts.host.listeners import Listener, Listeners, is_public
+from pytest_droplet.facts.host.units import Unit, Units
 from pytest_droplet.facts.tls.virtual_hosts import NotInstalled, VirtualHost, WebConfig
 from pytest_droplet.model import Address, NotObservedError, Reading
 from pytest_droplet.redact import one_line
@@ -201,24 +199,28 @@ class WebServers:
 
 @fact(
     "configuration files of nginx and Apache, systemctl show, /proc/net/tcp",
-    sections=(NGINX, APACHE, UNITS, LISTENERS),
 )
-def droplet_web_servers(observation: Observation) -> WebServers:
+def droplet_web_servers(
+    observation: Observation,
+    droplet_nginx: Reading[Configuration],
+    droplet_apache: Reading[Configuration],
+    droplet_units: Reading[Units],
+    droplet_listeners: Reading[Listeners],
+) -> WebServers:
     """The web servers of the host, their virtual hosts, and who holds port 443.
 
     Raises:
         NotObservedError: The host was not reached at all.
     """
-    listeners: Reading[Listeners] = observation.reading("droplet_listeners")
-    if not observation.host.sections:
-        listeners.get()
+    if observation.host.state != "reached":
+        droplet_listeners.get()
     return WebServers(
         configurations={
-            "nginx": observation.reading("droplet_nginx"),
-            "apache": observation.reading("droplet_apache"),
+            "nginx": droplet_nginx,
+            "apache": droplet_apache,
         },
-        units=observation.reading("droplet_units"),
-        listeners=listeners,
+        units=droplet_units,
+        listeners=droplet_listeners,
         addresses=observation.droplet.addresses,
     )
 
