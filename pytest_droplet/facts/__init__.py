@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin
 
 from pytest_droplet.model import (
     API_LISTS,
@@ -235,7 +235,9 @@ def _taken(parameter: Parameter) -> Taken:
         return "given"
     if not parameter.name.startswith("droplet_"):
         return "observation"
-    return "reading" if str(parameter.annotation).startswith("Reading") else "value"
+    annotation = parameter.annotation
+    written = isinstance(annotation, str) and annotation.startswith("Reading[")
+    return "reading" if written or get_origin(annotation) is Reading else "value"
 
 
 @dataclass(frozen=True)
