@@ -11,8 +11,8 @@ from typing import Any
 
 from pytest_droplet.api.inventory import AddressKind, address_for
 from pytest_droplet.catalogue import Check, shipped
+from pytest_droplet.connection import testinfra
 from pytest_droplet.connection.pool import Target
-from pytest_droplet.connection.testinfra import ASKED_BY_ALL
 from pytest_droplet.facts import (
     Account,
     DropletFacts,
@@ -130,7 +130,7 @@ class Audit:
         self._row_facts = _rows_of(sections, probes)
         self.lists |= needed_lists((), self._row_facts)
         if host:
-            sections += ASKED_BY_ALL
+            sections += testinfra.ASKED_BY_ALL
         self.sections = sections
         self.hosts.read(sections, probes)
         if start:
@@ -193,7 +193,8 @@ class Audit:
         return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id])
 
     def drop(self, droplet_id: int) -> None:
-        """Forget a Droplet's facts; its rows stay."""
+        """Forget a Droplet's facts, and what testinfra asked it; its rows stay."""
+        testinfra.forget(droplet_id)
         if self._observations.pop(droplet_id, None) is not None and droplet_id in self._due:
             self.hosts.drop(droplet_id)
 

@@ -282,6 +282,16 @@ class AuditPlugin:
         with outcomes.in_call(item.config):
             return (yield)
 
+    @pytest.hookimpl(specname="pytest_runtest_protocol", wrapper=True)
+    def pytest_runtest_protocol_of_the_last(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, bool | None, bool | None]:
+        """Forget on a worker what a Droplet was asked, once its last test has run."""
+        result = yield
+        if self.worker:
+            usertests.forget_after(item, nextitem)
+        return result
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]

@@ -41,6 +41,13 @@ def parametrize(metafunc: pytest.Metafunc, audit: Audit) -> None:
         module.testinfra_hosts = [f"droplet://{d.pytest_id}" for d in audit.droplets]
 
 
+def forget_after(item: pytest.Item, following: pytest.Item | None) -> None:
+    """Forget what testinfra asked a Droplet, where the next test is about another."""
+    droplet = droplet_of(item)
+    if droplet is not None and (following is None or droplet_of(following) != droplet):
+        backend.forget(droplet.id)
+
+
 def need_connection(items: Iterable[pytest.Item]) -> frozenset[int]:
     """Return the ids of the Droplets that some test has ``host`` of."""
     return frozenset(

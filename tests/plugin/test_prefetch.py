@@ -42,7 +42,7 @@ def audit(folder: Path, farm: Servers, fleet: Server, *more: str) -> tuple[int, 
     for i in (*range(1, COUNT + 1), 9):
         cloud.add(f"web-{i}", id=i, public=f"127.0.0.{i}")
     project = folder / "project"
-    project.mkdir()
+    project.mkdir(exist_ok=True)
     (project / "pytest.ini").write_text("[pytest]\n")
     (project / "test_site.py").write_text(SUITE)
     with FakeApi(cloud) as api:
@@ -60,6 +60,41 @@ def audit(folder: Path, farm: Servers, fleet: Server, *more: str) -> tuple[int, 
     asked = [f"{r.path}?{sorted(r.query.items())}" for r in api.requests]
     assert len(asked) == len(set(asked)) > 3  # the inventory is read once, by one process
     return done
+
+
+MEMOS = """
+import os
+from pathlib import Path
+
+from pytest_droplet.connection import testinfra
+
+def pytest_runtest_logfinish():
+    counts.append(memos())
+
+def memos():
+    return len(testinfra._active.memos) if testinfra._active else 0
+
+def pytest_sessionfinish():
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    Path(f"{worker}.memos").write_text(f"{max(counts, default=0)} {memos()}")
+
+counts = []
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_what_was_asked_is_forgotten_with_the_last_test(
+    tmp_path: Path, farm: Servers, fleet: Server, more: tuple[str, ...]
+) -> None:
+    """One memo at most is kept while the tests of a Droplet run, and none after the last."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/conftest.py").write_text(MEMOS)
+    audit(tmp_path, farm, fleet, *more)
+    kept = {p.stem: p.read_text() for p in (tmp_path / "project").glob("*.memos")}
+    workers = {"gw0", "gw1"} if more else {"alone"}
+    assert kept.keys() >= workers
+    for name in workers:
+        assert kept[name] == "1 0"
 
 
 def sessions(fleet: Server) -> Counter[str]:
