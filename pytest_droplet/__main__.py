@@ -16,7 +16,6 @@ from _pytest._io import TerminalWriter
 from pytest_droplet.baseline import BaselineError, load_baseline
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.options import REPORT_FORMATS, parse_fail_on, parse_report, percent
-from pytest_droplet.redact import one_line
 from pytest_droplet.report import formats
 from pytest_droplet.report.document import Document
 from pytest_droplet.report.github import STDOUT
@@ -24,6 +23,7 @@ from pytest_droplet.report.html import write_html
 from pytest_droplet.report.merge import Asked, join, load
 from pytest_droplet.report.record import Record
 from pytest_droplet.report.terminal import Summary, summary_texts
+from pytest_droplet.text import one_line
 
 _USAGE = int(pytest.ExitCode.USAGE_ERROR)
 

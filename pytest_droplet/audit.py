@@ -36,9 +36,9 @@ from pytest_droplet.model import (
 )
 from pytest_droplet.options import AuditConfig
 from pytest_droplet.recording import Recorder
-from pytest_droplet.redact import one_line
 from pytest_droplet.report.record import ENDED, Line, droplet_line
 from pytest_droplet.settings import Settings
+from pytest_droplet.text import one_line
 
 _ALWAYS = ("droplet_os_release",)
 NOT_READ = "no selected check reads the host"

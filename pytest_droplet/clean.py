@@ -12,7 +12,7 @@ from warnings import WarningMessage
 import pytest
 
 from pytest_droplet.redact import redact, redact_json
-from pytest_droplet.report.terminal import harmless, harmless_line
+from pytest_droplet.text import harmless, harmless_line
 
 _PICTURES = ("image", "video")
 

@@ -20,7 +20,7 @@ from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
 from pytest_droplet.redact import redact
 from pytest_droplet.report.record import Line, result_line
-from pytest_droplet.report.terminal import harmless, harmless_line
+from pytest_droplet.text import harmless, harmless_line
 from pytest_droplet.verdict import (
     arguments_of,
     arguments_of_account,

@@ -12,7 +12,7 @@ from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.collection import shipped_of
 from pytest_droplet.connection.script import compose
 from pytest_droplet.options import read_options
-from pytest_droplet.report.terminal import printable
+from pytest_droplet.text import printable
 
 
 def answer(config: pytest.Config) -> int:

@@ -1,4 +1,4 @@
-"""What may be shown or kept: secrets masked, control characters made visible."""
+"""What may be shown or kept: secrets masked."""
 
 from __future__ import annotations
 
@@ -94,14 +94,3 @@ def redact_json(value: Any, secrets: Iterable[Secret] = ()) -> Any:
     if isinstance(value, list | tuple):
         return [redact_json(v, known) for v in value]
     return value
-
-
-def one_line(text: str, limit: int = 200) -> str:
-    """Make foreign text fit for one line of a message.
-
-    Runs of white space become one blank; control, format, unassigned and lone surrogate
-    characters become ``?``; what is longer than ``limit`` characters ends with ``…``.
-    """
-    text = " ".join(text[: 4 * limit].split())
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

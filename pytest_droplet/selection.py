@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pytest_droplet.model import Droplet
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _SHOWN = 10
 

@@ -35,7 +35,8 @@ from pytest_droplet.api.client import (
     decode,
 )
 from pytest_droplet.api.deadline import POOLS, Deadline
-from pytest_droplet.redact import Secret, one_line, redact
+from pytest_droplet.redact import Secret, redact
+from pytest_droplet.text import one_line
 
 
 class _Answered(Exception):  # noqa: N818 no error: it carries the answer past pydo

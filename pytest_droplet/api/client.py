@@ -21,7 +21,8 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from pytest_droplet.api.workers import Workers
-from pytest_droplet.redact import Secret, one_line, redact
+from pytest_droplet.redact import Secret, redact
+from pytest_droplet.text import one_line
 
 DEFAULT_ENDPOINT = "https://api.digitalocean.com"
 PER_PAGE = 200

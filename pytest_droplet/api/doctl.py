@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_droplet.redact import Secret, one_line
+from pytest_droplet.redact import Secret
+from pytest_droplet.text import one_line
 
 DEFAULT_CONTEXT = "default"
 _LARGEST_BYTES = 2**20

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from pytest_droplet.api.client import ApiError, NoAnswerError, is_loopback
 from pytest_droplet.model import SupportDates
-from pytest_droplet.redact import one_line, redact
+from pytest_droplet.redact import redact
+from pytest_droplet.text import one_line
 
 SOURCE = "endoflife.date"
 DEFAULT_URL = "https://endoflife.date/api/v1"

@@ -33,8 +33,8 @@ from pytest_droplet.model import (
     Reading,
     Rule,
 )
-from pytest_droplet.redact import one_line
 from pytest_droplet.selection import Selection
+from pytest_droplet.text import one_line
 
 T = TypeVar("T")
 

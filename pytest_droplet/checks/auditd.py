@@ -20,8 +20,8 @@ from pytest_droplet.facts.auditd.boot import BootEntry
 from pytest_droplet.facts.host.kernel import KernelArguments
 from pytest_droplet.facts.host.units import Unit
 from pytest_droplet.model import Claims, NotObservedError, not_applicable
-from pytest_droplet.redact import one_line
 from pytest_droplet.settings import AUDIT_GROUPS, Settings
+from pytest_droplet.text import one_line
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 6: "

@@ -21,8 +21,8 @@ from pytest_droplet.model import (
     Reading,
     not_applicable,
 )
-from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings, ports
+from pytest_droplet.text import one_line
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, {}: "

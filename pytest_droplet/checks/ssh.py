@@ -13,8 +13,8 @@ from pytest_droplet.facts import Account
 from pytest_droplet.facts.ssh.ssh import OfferedMethods, SshAccounts
 from pytest_droplet.facts.ssh.sshd import Connection, SshAccount, Sshd
 from pytest_droplet.model import NotObservedError, not_applicable
-from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings
+from pytest_droplet.text import one_line
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 7: "

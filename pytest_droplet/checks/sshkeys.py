@@ -18,8 +18,8 @@ from pytest_droplet.facts.sshkeys.public_keys import (
     normal_fingerprint,
 )
 from pytest_droplet.model import Claims, Droplet, NotObservedError, not_applicable
-from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings
+from pytest_droplet.text import one_line
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 8: "

@@ -34,8 +34,8 @@ from pytest_droplet.facts.tls.trust import distrust, name_of, trusted
 from pytest_droplet.facts.tls.virtual_hosts import name_to_ask, served_names
 from pytest_droplet.facts.tls.web_servers import EDGE, HTTPS, WebServers
 from pytest_droplet.model import Claims, NotObservedError, not_applicable
-from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings
+from pytest_droplet.text import one_line
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 9 and 10: "

@@ -30,6 +30,7 @@ from pytest_droplet.connection.session import Capture, Executed, execute
 from pytest_droplet.connection.ssh_config import SshConfig, SshConfigError
 from pytest_droplet.connection.transport import Transport, back_off, lost_before_login
 from pytest_droplet.model import HostReading, NotObservedError, Probe, Section
+from pytest_droplet.text import line_of_bytes
 
 _RUN_CAP_BYTES = 16 * 2**20
 _STARTED_A_TURN = 64
@@ -390,7 +391,7 @@ class Pool:
         try:
             reading = await self._reading(entry)
         except Exception as exc:  # noqa: BLE001 a host must never end the others' reading
-            text = script.printable(f"{type(exc).__name__}: {exc}".encode("utf-8", "replace"))
+            text = line_of_bytes(f"{type(exc).__name__}: {exc}".encode("utf-8", "replace"))
             reading = _unreachable(entry.target, f"reading it failed ({text}); please report this")
         finally:
             self._settle(entry, reading or _unreachable(entry.target, _ENDED))
@@ -488,7 +489,7 @@ class Pool:
         async with entry.busy:
             connection = await self._connected(entry)
             name = entry.target.name
-            shown = script.printable(command.encode("utf-8", "replace"), 80)
+            shown = line_of_bytes(command.encode("utf-8", "replace"), 80)
             try:
                 async with asyncio.timeout(limit):
                     got = await _execute(connection, command)
@@ -499,7 +500,7 @@ class Pool:
                 ) from None
             except (asyncssh.Error, OSError) as exc:
                 self._hang_up(entry)
-                said = script.printable(str(exc).encode("utf-8", "replace"))
+                said = line_of_bytes(str(exc).encode("utf-8", "replace"))
                 raise NotObservedError(f"{name}: {shown!r} could not be run ({said})") from None
             if got.overflow:
                 raise NotObservedError(

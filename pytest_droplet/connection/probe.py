@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any, Literal
 
-from pytest_droplet.connection.script import printable
 from pytest_droplet.model import HostReading, NotObservedError, Probe
+from pytest_droplet.text import line_of_bytes
 
 TIMEOUT_S = 10.0
 HTTP_CAP_BYTES = 16_384
@@ -89,11 +89,11 @@ async def ssh_auth_methods(
                 f"{address}:{port} did not tell its login methods within {timeout_s:g} s"
             ) from None
         except (asyncssh.Error, OSError, ValueError) as exc:
-            said = printable(str(exc).encode("utf-8", "replace"))
+            said = line_of_bytes(str(exc).encode("utf-8", "replace"))
             raise NotObservedError(
                 f"{address}:{port} did not tell its login methods ({said})"
             ) from None
-        found[user] = sorted(printable(m.encode()) for m in methods)
+        found[user] = sorted(line_of_bytes(m.encode()) for m in methods)
     return found
 
 
@@ -161,7 +161,7 @@ async def http_head(
             f"{address}:{port} gave no HTTP answer for {host} within {timeout_s:g} s"
         ) from None
     except (OSError, ValueError, asyncio.LimitOverrunError) as exc:
-        said = printable(str(exc).encode("utf-8", "replace"))
+        said = line_of_bytes(str(exc).encode("utf-8", "replace"))
         raise NotObservedError(
             f"{address}:{port} gave no HTTP answer for {host} ({said})"
         ) from None
@@ -177,12 +177,12 @@ def parse_head(head: bytes) -> dict[str, Any]:
     lines = head.decode("latin-1").splitlines()
     words = lines[0].split(" ", 2) if lines else [""]
     if not words[0].startswith("HTTP/1.") or len(words) < 2 or not _is_status(words[1]):
-        raise NotObservedError(f"no HTTP answer, but {printable(head, 80)!r}")
+        raise NotObservedError(f"no HTTP answer, but {line_of_bytes(head, 80)!r}")
     headers: dict[str, str] = {}
     for line in lines[1:]:
         key, colon, value = line.partition(":")
         if colon and key.lower() in HEADERS:
-            headers.setdefault(key.lower(), printable(value.encode("latin-1"), 500))
+            headers.setdefault(key.lower(), line_of_bytes(value.encode("latin-1"), 500))
     return {"status": int(words[1]), "location": headers.get("location"), "headers": headers}
 
 

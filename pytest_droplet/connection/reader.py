@@ -17,6 +17,7 @@ from pytest_droplet.connection.probe import SSH_AUTH, jump_host
 from pytest_droplet.connection.session import Capture, execute
 from pytest_droplet.connection.ssh_config import Route
 from pytest_droplet.model import HostReading, NotObservedError, Probe, Section, SectionOutput
+from pytest_droplet.text import line_of_bytes
 
 _HARD_CAP_BYTES = 64 * 2**20
 _FRAME_BYTES = 65_536
@@ -115,7 +116,7 @@ async def read_script(
             " look at the load of the host and at the login's start-up files"
         )
     except asyncssh.ChannelOpenError as exc:
-        failure = _no_shell(host, script.printable(str(exc.reason).encode()))
+        failure = _no_shell(host, line_of_bytes(str(exc.reason).encode()))
     except (asyncssh.Error, OSError):
         pass  # the connection is gone: what came before is parsed
     got = capture.result()
@@ -123,7 +124,7 @@ async def read_script(
         cut = f"the host printed more than {len(got.stdout):,} bytes, and was cut there"
     answer = script.parse(got.stdout, sections, nonce, cut=cut)
     if script.SELF not in answer.sections:
-        said = script.preamble(got.stdout, nonce) or script.printable(got.stderr)
+        said = script.preamble(got.stdout, nonce) or line_of_bytes(got.stderr)
         reading = host.unreachable(failure or _no_shell(host, said or _silence(got.rc)))
     else:
         reading = _judge(host, order, answer)
@@ -179,7 +180,7 @@ async def _probe(probe: Probe, reading: HostReading, budget: float) -> tuple[str
     except NotObservedError as exc:
         return probe.name, None, str(exc) or "the probe could not tell"
     except Exception as exc:  # noqa: BLE001 a probe meets hostile peers: its failure is a reason
-        text = script.printable(f"{type(exc).__name__}: {exc}".encode("utf-8", "replace"))
+        text = line_of_bytes(f"{type(exc).__name__}: {exc}".encode("utf-8", "replace"))
         return probe.name, None, f"the probe failed ({text})"
 
 
@@ -195,13 +196,13 @@ def _judge(host: Host, order: Order, answer: script.Answer) -> HostReading:
         )
     if claimed != str(host.droplet_id):
         return host.unreachable(
-            f"wrong host: {host.route.host} says Droplet {script.printable(claimed.encode())},"
+            f"wrong host: {host.route.host} says Droplet {line_of_bytes(claimed.encode())},"
             f" the API says {host.droplet_id}; the address was reused or the inventory is old:"
             " run again"
         )
     own = sections.pop(script.SELF).stdout.split("\n", 2)
     if order.as_user and own[2:] and own[2]:
-        said = script.printable(own[2].encode("utf-8", "replace"))
+        said = line_of_bytes(own[2].encode("utf-8", "replace"))
         return host.unreachable(
             f"sudo -n -u {order.as_user} was refused ({_without_name(said)});"
             " check --sudo-user and sudoers on the host"
@@ -219,14 +220,14 @@ def _judge(host: Host, order: Order, answer: script.Answer) -> HostReading:
 
 def _root_reason(order: Order, own: Sequence[str]) -> str:
     uid, user, said = (*own, "", "", "")[:3]
-    said = script.printable(said.encode("utf-8", "replace"))
+    said = line_of_bytes(said.encode("utf-8", "replace"))
     if "not found" in said:
         return "sudo is not installed, and the login is not root"
     if said:
         return f"sudo -n was refused: {_without_name(said)}"
     if order.as_user:
         return f"the script ran as {order.as_user} (--sudo-user)"
-    return f"the script ran as {script.printable(user.encode()) or 'uid ' + uid}, without sudo"
+    return f"the script ran as {line_of_bytes(user.encode()) or 'uid ' + uid}, without sudo"
 
 
 def _without_name(said: str) -> str:

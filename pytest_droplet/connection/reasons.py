@@ -7,8 +7,8 @@ import socket
 
 import asyncssh
 
-from pytest_droplet.connection.script import printable
 from pytest_droplet.connection.ssh_config import Route, SshConfigError
+from pytest_droplet.text import line_of_bytes
 
 
 class HostKeyError(Exception):
@@ -74,7 +74,7 @@ def explain(exc: BaseException, route: Route, *, connect_timeout: float, timeout
             return _disconnected(exc, where)
         case socket.gaierror():
             return (
-                f"the name {printable(route.host.encode())} cannot be resolved"
+                f"the name {line_of_bytes(route.host.encode())} cannot be resolved"
                 f" ({exc.strerror or exc}); check HostName in ~/.ssh/config"
             )
         case OSError():
@@ -147,4 +147,4 @@ def fingerprint(key: asyncssh.SSHKey) -> str:
 
 
 def _said(exc: BaseException) -> str:
-    return printable((getattr(exc, "reason", "") or str(exc)).encode("utf-8", "replace"), 160)
+    return line_of_bytes((getattr(exc, "reason", "") or str(exc)).encode("utf-8", "replace"), 160)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pytest_droplet.model import Section, SectionOutput
+from pytest_droplet.text import line_of_bytes
 
 STDOUT_CAP_BYTES = 400_000
 STDERR_CAP_BYTES = 4_000
@@ -194,15 +195,8 @@ def parse(raw: bytes, sections: Sequence[Section], nonce: str, *, cut: str = CUT
 def preamble(raw: bytes, nonce: str) -> str:
     """Return what stands before the first marker, in one printable line of at most 200 signs."""
     for begin, _ in _marks(raw, nonce):
-        return printable(raw[:begin])
-    return printable(raw)
-
-
-def printable(raw: bytes, limit: int = 200) -> str:
-    """Return bytes of a host as one line of printable text, at most ``limit`` signs."""
-    text = raw[: limit * 8].decode("utf-8", "replace")
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+        return line_of_bytes(raw[:begin])
+    return line_of_bytes(raw)
 
 
 def _marks(raw: bytes, nonce: str) -> Iterator[tuple[int, re.Match[bytes]]]:

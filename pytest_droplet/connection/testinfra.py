@@ -17,8 +17,9 @@ import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
 
 from pytest_droplet.connection.ahead import Ahead, Fetcher, Result
-from pytest_droplet.connection.script import TIMED_OUT, printable
+from pytest_droplet.connection.script import TIMED_OUT
 from pytest_droplet.model import Droplet, HostReading, NotObservedError, Section
+from pytest_droplet.text import line_of_bytes
 
 ASKED_BY_ALL = (
     Section("testinfra_kernel", "uname -s"),
@@ -190,7 +191,7 @@ class DropletBackend(BaseBackend):  # type: ignore[misc]
                 current.ahead.note(droplet.id, text)
         rc, stdout, stderr = result
         if text.startswith("sudo -n ") and rc in {1, 127} and _SUDO_SAYS.match(stderr):
-            said = printable(_SUDO_SAYS.sub(b"", stderr, count=1).splitlines()[0])
+            said = line_of_bytes(_SUDO_SAYS.sub(b"", stderr, count=1).splitlines()[0])
             raise NotObservedError(f"{droplet.name}: sudo -n was refused: {said}")
         return self.result(rc, self.encode(text), stdout, stderr)
 

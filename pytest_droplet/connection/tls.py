@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_droplet.connection.script import printable
 from pytest_droplet.model import NotObservedError
+from pytest_droplet.text import line_of_bytes
 
 TIMEOUT_S = 10.0
 
@@ -70,7 +70,7 @@ async def tls_handshake(
     except ssl.SSLCertVerificationError as exc:
         seen |= {
             "trusted": False,
-            "error": printable(exc.verify_message.encode()),
+            "error": line_of_bytes(exc.verify_message.encode()),
             "error_code": exc.verify_code,
         }
     except NotObservedError:
@@ -257,4 +257,6 @@ async def _exactly(reader: asyncio.StreamReader, count: int) -> bytes:
 
 
 def _said(exc: BaseException) -> str:
-    return printable((getattr(exc, "reason", None) or str(exc)).encode("utf-8", "replace"), 160)
+    return line_of_bytes(
+        (getattr(exc, "reason", None) or str(exc)).encode("utf-8", "replace"), 160
+    )

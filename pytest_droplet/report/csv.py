@@ -11,8 +11,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from pytest_droplet.report.document import Document, evidence_text, one_line
+from pytest_droplet.report.document import TEXT_LIMIT, Document, evidence_text
 from pytest_droplet.report.record import Line
+from pytest_droplet.text import one_line
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _STATUS = {"waived": "FAIL", "notapplicable": "NOT_APPLICABLE"}
@@ -70,7 +71,9 @@ def _cells(document: Document, line: Line) -> dict[str, str]:
         "RESOURCE_TYPE": "Account" if droplet_id is None else "Droplet",
         "RESOURCE_UID": document.urn(droplet_id),
         "RESOURCE_NAME": cell(document.name(droplet_id)),
-        "RESOURCE_TAGS": cell(" | ".join(map(one_line, droplet.get("tags", ())))),
+        "RESOURCE_TAGS": cell(
+            " | ".join(one_line(tag, TEXT_LIMIT) for tag in droplet.get("tags", ()))
+        ),
         "REGION": cell(droplet.get("region")),
         "EVIDENCE": cell(evidence_text(line)),
         "CAUSED_BY": cell(line["caused_by"]),

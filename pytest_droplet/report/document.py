@@ -7,25 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.report.record import Line
+from pytest_droplet.text import one_line
 from pytest_droplet.words import SEVERITIES
 
 TEXT_LIMIT = 2_000
-_UNSAFE = dict.fromkeys(
-    (
-        *(code for code in range(0x20) if chr(code) not in "\t\n"),
-        *range(0x7F, 0xA0),
-        *(0x061C, 0x200E, 0x200F, 0x2028, 0x2029),
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-        *range(0xD800, 0xE000),
-        *(0xFEFF, 0xFFFE, 0xFFFF),
-    ),
-    "\ufffd",
-)
 
 
 @dataclass(frozen=True)
@@ -198,23 +186,6 @@ def source_of(line: Line) -> tuple[str, int]:
     check = shipped().get(line["check"])
     number = check.function.__code__.co_firstlineno if check else line.get("source_line")
     return path, number or 1
-
-
-def clean(value: Any, limit: int = TEXT_LIMIT) -> str:
-    """Return text that every reader takes: no character that acts, no lone surrogate, bounded.
-
-    Tabs and line feeds stay; control characters, the characters that turn the direction of
-    writing, and what no encoding can hold become U+FFFD.
-    """
-    text = "" if value is None else str(value)
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
-    return text if text.isascii() and text.isprintable() else text.translate(_UNSAFE)
-
-
-def one_line(value: Any, limit: int = TEXT_LIMIT) -> str:
-    """Return :func:`clean` text with each run of white space as one blank."""
-    return " ".join(clean(value, limit).split())
 
 
 def evidence_text(line: Line) -> str:

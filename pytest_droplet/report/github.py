@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pytest_droplet.report.document import Document, Group, grouped, one_line, source_of
+from pytest_droplet.report.document import Document, Group, grouped, source_of
+from pytest_droplet.text import one_line
 
 STDOUT = Path("-")
 _EACH = 10

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_droplet.report.document import (
+    TEXT_LIMIT,
     Document,
     badness,
-    clean,
     evidence_text,
-    one_line,
     rank,
     source_of,
 )
 from pytest_droplet.report.record import Line
+from pytest_droplet.text import clean, one_line
 
 _MARK = '{"generator":"pytest-droplet"'
 _IMPACTS = (0.9, 0.7, 0.5, 0.3)
@@ -93,7 +93,7 @@ def _evaluation(
     return {
         "generator": "pytest-droplet",
         "platform": {
-            "name": one_line(droplet.get("distribution")) or _platform(droplet_id),
+            "name": one_line(droplet.get("distribution"), TEXT_LIMIT) or _platform(droplet_id),
             "release": "",
             "target_id": document.urn(droplet_id),
         },
@@ -154,22 +154,22 @@ def _control(document: Document, page: Mapping[str, Any], lines: list[Line]) -> 
     }
     if all(line["verdict"] == "waived" for line in lines) and (waiver := worst["waiver"]):
         control["waiver_data"] = {
-            "justification": one_line(waiver["reason"]),
+            "justification": one_line(waiver["reason"], TEXT_LIMIT),
             "expiration_date": one_line(waiver["expires"], 100),
             "run": True,
             "skipped_due_to_waiver": True,
-            "message": one_line(worst["message"]),
+            "message": one_line(worst["message"], TEXT_LIMIT),
         }
     return control
 
 
 def _references(page: Line) -> Iterable[str]:
-    texts = (one_line(text) for text in (page.get("references") or "").split(";"))
+    texts = (one_line(text, TEXT_LIMIT) for text in (page.get("references") or "").split(";"))
     return (text for text in texts if text)
 
 
 def _result(document: Document, line: Line, title: str) -> dict[str, Any]:
-    message = one_line(line["message"])
+    message = one_line(line["message"], TEXT_LIMIT)
     evidence = evidence_text(line)
     result: dict[str, Any] = {
         "status": _STATUS[line["verdict"]],

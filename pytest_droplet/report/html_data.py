@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pytest_droplet.text import printable
 from pytest_droplet.words import SEVERITIES
 
 Record = Mapping[str, Any]
@@ -28,14 +29,6 @@ _CHECK_ID = re.compile(r"[a-z0-9]+\.[a-z0-9-]+(\[.*\])?", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 _IMAGE_URI = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,", re.IGNORECASE)
 _SCRIPT_UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-_VISIBLE: dict[int, str] = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"},
-    0x7F: "\u2421",
-    **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
-    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
-    **dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F)), "\ufffd"),
-    **dict.fromkeys((*range(0x2066, 0x206A), 0xFFFE, 0xFFFF), "\ufffd"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +188,11 @@ class PageData:
 
 
 def clean(value: Any, limit: int = _TEXT_LIMIT) -> Any:
-    """Return JSON-able data whose texts are bounded and show every character that would act.
-
-    Control characters become their pictures; lone surrogates, C1 controls and the characters that
-    turn the direction of writing become U+FFFD.
-    """
+    """Return JSON-able data whose texts are bounded, without any character that would act."""
     if isinstance(value, str):
         if len(value) > limit:
             value = f"{value[:limit]}… ({len(value) - limit:,} more characters in the record)"
-        return value if value.isascii() and value.isprintable() else value.translate(_VISIBLE)
+        return printable(value, keep="\n\t")
     if isinstance(value, Mapping):
         return {clean(str(name)): clean(item, limit) for name, item in value.items()}
     if isinstance(value, Sequence):

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_droplet.coverage import Coverage
-from pytest_droplet.report.document import Document, Group, grouped, one_line
+from pytest_droplet.report.document import TEXT_LIMIT, Document, Group, grouped
 from pytest_droplet.report.record import Line, time_between
+from pytest_droplet.text import one_line
 from pytest_droplet.words import SEVERITIES
 
 LIMIT_BYTES = 1024 * 1024
@@ -161,10 +162,10 @@ def _head(document: Document) -> str:
         news = ((len(base[key]), key.replace("_", " ")) for key in _CHANGES)
         told = ", ".join(f"{number:,} {word}" for number, word in news)
         between = time_between(base["recorded_at"], header.get("judged_at"))
-        when = one_line(base["recorded_at"]) + f", {between} before" * bool(between)
+        when = one_line(base["recorded_at"], TEXT_LIMIT) + f", {between} before" * bool(between)
         lines += [f"Since {escape(when)}: {told}.", ""]
     selector = escape(one_line(" + ".join(header.get("selector") or ()), 500))
-    judged = escape(one_line(header.get("judged_at")))
+    judged = escape(one_line(header.get("judged_at"), TEXT_LIMIT))
     lines.append(f"{selector}, judged at {judged}{' (a replay)' * bool(header.get('replay'))}.")
     return "\n".join(lines) + "\n"
 

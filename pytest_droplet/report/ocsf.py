@@ -16,8 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pytest_droplet.report.document import Document, clean, one_line, rank
+from pytest_droplet.report.document import TEXT_LIMIT, Document, rank
 from pytest_droplet.report.record import Line
+from pytest_droplet.text import clean, one_line
 
 _VERSION = "1.5.0"
 _SEVERITIES = ((5, "Critical"), (4, "High"), (3, "Medium"), (2, "Low"))
@@ -52,7 +53,7 @@ def write(document: Document, path: Path) -> None:
 
 def _page(page: Line) -> dict[str, Any]:
     """Return what all findings of one check have in common."""
-    standards = [one_line(text) for text in (page.get("references") or "").split(";")]
+    standards = [one_line(text, TEXT_LIMIT) for text in (page.get("references") or "").split(";")]
     title = one_line(page["title"], 500)
     shared: dict[str, Any] = {
         "title": title,
@@ -75,7 +76,7 @@ def _finding(
     severity = (1, "Informational") if settled else _SEVERITIES[rank(line["severity"])]
     status = _STATUS.get(verdict, (1, "New"))
     activity = _ACTIVITIES.get(document.change(line) or "", (1, "Create"))
-    message = one_line(line["message"])
+    message = one_line(line["message"], TEXT_LIMIT)
     when = _milliseconds(document.observed_at(line))
     finding: dict[str, Any] = {
         "category_uid": 2,

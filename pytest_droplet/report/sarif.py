@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pytest_droplet.report.document import Document, clean, grouped, one_line, rank, source_of
+from pytest_droplet.report.document import TEXT_LIMIT, Document, grouped, rank, source_of
 from pytest_droplet.report.record import Line
+from pytest_droplet.text import clean, one_line
 
 _RESULTS = 25_000
 _GZIPPED_BYTES = 8_000_000  # of the 10 MB that are taken: notifications come behind the results
@@ -125,8 +126,8 @@ def _page(page: Line, remedy: str) -> str:
     if remedy:
         parts.append(f"**Remedy**\n\n{remedy.replace('``', '`')}")
     if references := page.get("references"):
-        parts.append(f"**References**\n\n{clean(references)}")
-    return "\n\n".join(filter(None, parts)) or one_line(page["title"])
+        parts.append(f"**References**\n\n{clean(references, TEXT_LIMIT)}")
+    return "\n\n".join(filter(None, parts)) or one_line(page["title"], TEXT_LIMIT)
 
 
 def _rule_id(check: str) -> str:
@@ -159,7 +160,7 @@ def _result(document: Document, line: Line) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": _rule_id(line["check"]),
         "level": _LEVELS[rank(line["severity"])] if line["gated"] else "note",
-        "message": _message(f"{name}: {one_line(line['message'])}"),
+        "message": _message(f"{name}: {one_line(line['message'], TEXT_LIMIT)}"),
         "locations": [
             {
                 "physicalLocation": {
@@ -182,7 +183,7 @@ def _result(document: Document, line: Line) -> dict[str, Any]:
         "properties": {key: value for key, value in known.items() if value is not None},
     }
     if line["verdict"] == "waived" and (waiver := line["waiver"]):
-        text = f"{one_line(waiver['reason'])} (until {waiver['expires']})"
+        text = f"{one_line(waiver['reason'], TEXT_LIMIT)} (until {waiver['expires']})"
         result["suppressions"] = [
             {"kind": "external", "status": "accepted", "justification": text}
         ]
@@ -223,7 +224,7 @@ def _notifications(document: Document, written: int) -> Iterator[dict[str, Any]]
         text = f"{found - written} of {found} findings are left out, the least severe ones."
         yield _note("incomplete", "warning", text)
     for droplet in document.unreachable():
-        reason = one_line(droplet["reason"]) or document.name(droplet["id"])
+        reason = one_line(droplet["reason"], TEXT_LIMIT) or document.name(droplet["id"])
         yield _note("unreachable", "error", reason, urn=document.urn(droplet["id"]))
     for group in grouped(
         line

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.record import ENDED, Line, time_between
+from pytest_droplet.text import no_command, printable
 from pytest_droplet.words import SEVERITIES
 
 _LISTED_DROPLETS = 20
@@ -59,7 +60,7 @@ def summary_texts(summary: Summary, width: int, verbosity: int = 0) -> Iterator[
     whatever a Droplet is named.
     """
     for line in _texts(summary, _Look(width, verbosity)):
-        yield Text(_no_command(line.text), line.markup)
+        yield Text(no_command(line.text), line.markup)
 
 
 def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
@@ -290,27 +291,3 @@ def _cut(text: str, width: int) -> str:
     text = printable(text)
     limit = max(40, width * 3)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _no_command(text: str) -> str:
-    """Break what GitHub's runner would obey: ``::name`` that begins a line, ``##[name]``."""
-    text = text.replace("##[", "# #[")
-    start = len(text) - len(text.lstrip())
-    return f"{text[:start]}: :{text[start + 2 :]}" if text[start:].startswith("::") else text
-
-
-def harmless(text: str) -> str:
-    """Return text of several lines that neither acts on a terminal nor is a CI system's command."""
-    return "\n".join(_no_command(printable(line)) for line in text.splitlines())
-
-
-def harmless_line(text: str) -> str:
-    """Return :func:`harmless` text in one line."""
-    return _no_command(_one_line(text))
-
-
-def printable(text: str) -> str:
-    """Replace what could move the cursor, colour the terminal or forge a line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -503,7 +503,7 @@ def test_a_connection_dropped_before_the_login_is_tried_once_more(
     [
         (b"This account is currently not available.\n", 1, "This account is currently not av"),
         (b"", 1, "nothing was printed, exit status 1"),
-        (b"\x1b[31mno\x00 entry\x1b[0m\n" * 100, 0, "[31mno entry [0m"),
+        (b"\x1b[31mno\x00 entry\x1b[0m\n" * 100, 0, "\ufffd[31mno\ufffd entry\ufffd[0m"),
     ],
 )
 def test_no_shell(

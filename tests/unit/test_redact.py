@@ -7,10 +7,8 @@ import json
 import pickle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pytest_droplet.redact import MASK, Secret, one_line, redact, redact_json
+from pytest_droplet.redact import MASK, Secret, redact, redact_json
 
 TOKEN = "dop_v1_" + "0a" * 32
 
@@ -106,12 +104,3 @@ def test_json_is_masked_in_depth() -> None:
     """Values, keys and lists; other types stay."""
     data = {"a": [TOKEN, 1, None, True], TOKEN: {"b": f"is {TOKEN}"}}
     assert redact_json(data) == {"a": [MASK, 1, None, True], MASK: {"b": f"is {MASK}"}}
-
-
-@given(st.text(), st.integers(min_value=1, max_value=300))
-def test_one_line_is_one_printable_line(text: str, limit: int) -> None:
-    """No control character, no line end, no surrogate, never longer than asked."""
-    line = one_line(text, limit)
-    assert len(line) <= limit
-    assert line.isprintable()
-    line.encode()

@@ -1,36 +1,9 @@
-"""What all writers share: the record read once, texts made harmless, the order of results."""
+"""What all writers share: the record read once, the order of results."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pytest_droplet.report.document import Document, clean, grouped, one_line
+from pytest_droplet.report.document import Document, grouped
 from tests.support import sample_record as sample
-
-ANY_TEXT = st.text(st.characters(codec=None), max_size=200)
-
-
-@given(ANY_TEXT, st.integers(1, 100))
-def test_clean_text_is_bounded_and_every_encoding_takes_it(text: str, limit: int) -> None:
-    """No surrogate, no control character but tab and line feed, no turned writing."""
-    found = clean(text, limit)
-    found.encode()
-    assert len(found) <= limit
-    assert not {c for c in found if ord(c) < 32 or 0x7F <= ord(c) < 0xA0} - {"\t", "\n"}
-    assert not set(found) & set("\u202e\u2066\u2028\u200f")
-
-
-@given(ANY_TEXT)
-def test_one_line_is_one_line(text: str) -> None:
-    """Whatever ends a line for some reader is gone."""
-    assert len(f"x{one_line(text)}".splitlines()) == 1
-
-
-@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=100))
-def test_plain_text_stays_as_it_is(text: str) -> None:
-    """Only what acts is replaced."""
-    assert clean(text) == text
 
 
 def test_a_document_counts_and_keeps_no_result() -> None:

@@ -22,7 +22,6 @@ from pytest_droplet.connection.script import (
     compose,
     parse,
     preamble,
-    printable,
     remote_command,
 )
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
@@ -395,13 +394,6 @@ def test_a_section_inside_another_makes_the_outer_one_missing() -> None:
     answer = parse(raw, THREE, NONCE)
     assert answer.sections["a"].missing == "the host's answer has no such section"
     assert answer.sections["b"].stdout == "2"
-
-
-@given(st.binary(max_size=500), st.integers(1, 50))
-def test_printable_text_is_one_short_line(raw: bytes, limit: int) -> None:
-    text = printable(raw, limit)
-    assert len(text) <= limit
-    assert text.isprintable()
 
 
 # --- who the host is ------------------------------------------------------------------------

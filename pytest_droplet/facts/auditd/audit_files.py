@@ -20,7 +20,7 @@ from pytest_droplet.facts.auditd.audit_rules import (
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _FOLDER = "/etc/audit/rules.d"
 _COMPILED = "/etc/audit/audit.rules"

@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _LISTS = frozenset({"task", "exit", "user", "exclude", "filesystem", "io_uring"})
 _ACTIONS = frozenset({"always", "never"})

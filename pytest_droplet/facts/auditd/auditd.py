@@ -13,7 +13,7 @@ from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Unit, Units
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 # As root rpm touches its database's shared memory file; as another user it cannot.
 AUDIT_PACKAGE = Section(

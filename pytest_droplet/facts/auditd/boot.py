@@ -16,7 +16,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.kernel import KernelArguments, parse_kernel_arguments
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 BOOT = Section(
     "boot",

@@ -11,7 +11,7 @@ from statistics import median
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import Backup, BackupPolicy, NotObservedError, Reading
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _POLICIES = "GET /v2/droplets/backups/policies"
 _INTERVALS = {"weekly": timedelta(days=7), "daily": timedelta(days=1)}

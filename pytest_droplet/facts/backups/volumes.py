@@ -11,7 +11,7 @@ from typing import Any
 from pytest_droplet.api.inventory import VolumeSnapshot, WiderInventory
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import Droplet, NotObservedError, Reading, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 DISKS = Section("disks", "cat /proc/partitions")
 

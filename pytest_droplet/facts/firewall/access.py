@@ -14,7 +14,7 @@ from typing import Any
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.listeners import LISTENERS, Listeners, is_public, parse_listeners
 from pytest_droplet.model import Address, HostReading, NotObservedError, Probe, Way
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _WEB_PORTS = (80, 443)
 _WEB_SERVERS = frozenset(

@@ -32,8 +32,8 @@ from pytest_droplet.facts.firewall.reach import (
     pieces,
 )
 from pytest_droplet.model import Droplet, Firewall, NotObservedError, Reading, Rule
-from pytest_droplet.redact import one_line
 from pytest_droplet.settings import Settings
+from pytest_droplet.text import one_line
 
 ABOUT_ALL_PORTS = 60_000
 _ALL_PORTS = frozenset({"0", "all"})

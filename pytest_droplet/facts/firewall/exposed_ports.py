@@ -33,7 +33,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
 )
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Droplet, NotObservedError, Reading
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 Protocol = Literal["tcp", "udp"]
 

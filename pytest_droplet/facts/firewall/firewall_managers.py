@@ -13,7 +13,7 @@ from pytest_droplet.facts.firewall.host_firewall import IPTABLES, NFT, parse_hoo
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 FIREWALL_FILES = Section(
     "firewall_files",

@@ -25,7 +25,7 @@ from pytest_droplet.facts.firewall.nft_text import parse_files
 from pytest_droplet.facts.firewall.packet_filter import Hook, Match, Packet
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 SAVED = Section(
     "firewall_saved",

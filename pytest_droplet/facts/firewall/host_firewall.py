@@ -18,7 +18,7 @@ from pytest_droplet.facts.firewall.nftables import parse_ruleset
 from pytest_droplet.facts.firewall.packet_filter import Hook, Network, Packet, share_changes
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section, SectionOutput
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _HAS_NF_TABLES = (
     "b=/lib/modules/$(uname -r)/modules.builtin; has() { [ -d /sys/module/$1 ] ||"

@@ -37,7 +37,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     to_networks,
 )
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _PROTOCOLS = {"6": "tcp", "17": "udp"}
 _FINAL = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "drop", "RETURN": "return"}

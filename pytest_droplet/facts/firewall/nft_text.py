@@ -15,7 +15,7 @@ from typing import Any
 from pytest_droplet.facts.firewall.nftables import hooks_of
 from pytest_droplet.facts.firewall.packet_filter import Hook
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _TOKEN = re.compile(r'"([^"\n]*)"|(#[^\n]*)|(\\\n)|([{};,\n])|([^\s{};,"#\\]+)|\\')
 _INCLUDE = re.compile(r"""^[ \t]*include[ \t]+["']([^"'\n]+)["'][ \t]*;?[ \t]*$""", re.MULTILINE)

@@ -51,7 +51,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     to_networks,
 )
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 TABLES = "\n== tables\n"
 """Behind it the lines of ``nft list ruleset`` that begin a table or tell its flags."""

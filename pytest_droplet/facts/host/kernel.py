@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 KERNEL = Section("kernel", "uname -srm && uname -v && date -u +%s && grep ^btime /proc/stat")
 CMDLINE = Section("cmdline", "cat /proc/cmdline")

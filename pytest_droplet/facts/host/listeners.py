@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import Address, NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 

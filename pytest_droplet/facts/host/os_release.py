@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 OS = Section("os", "cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release")
 DEBIAN_VERSION = Section("debian_version", "cat /etc/debian_version")

@@ -8,7 +8,7 @@ what is left is not taken for all there is.
 from __future__ import annotations
 
 from pytest_droplet.model import NotObservedError, SectionOutput
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 MARK = "!! "
 

@@ -18,7 +18,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.os_release import OsRelease, UbuntuPro
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, security_sources
 from pytest_droplet.model import Droplet, NotObservedError, Reading, SupportDates
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _PRODUCTS = {
     "ubuntu": "ubuntu",

@@ -10,7 +10,7 @@ from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.os.lifecycle import cycle_of, lifecycle, product_of
 from pytest_droplet.facts.patches.packages import PendingUpdates
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _POINTED = frozenset({"debian", "almalinux", "rocky-linux"})
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})")

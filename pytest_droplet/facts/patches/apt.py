@@ -27,7 +27,7 @@ from pytest_droplet.facts.patches.packages import (
 )
 from pytest_droplet.facts.patches.versions import dpkg_key
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _UNRESTRICTED = (
     "-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null"

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 NO_WRITES = (
     "-o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="

@@ -14,7 +14,7 @@ from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, AptIndex, security_indexes
 from pytest_droplet.facts.patches.packages import manager_of
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 AUTOMATIC = Section(
     "automatic_updates",

@@ -24,7 +24,7 @@ from pytest_droplet.facts.patches.packages import (
     Update,
 )
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _READ_ONLY = (
     "while read -r d m t o; do case $t in nfs*|cifs|fuse*|autofs|ceph|9p) ;;"

@@ -16,7 +16,7 @@ from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _IF_DPKG = "cd /; if grep -qsE '^ID=.?(debian|ubuntu)' /etc/os-release; then echo '== dpkg';"
 _ELSE_RPM = (

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _MANAGERS = {
     "ubuntu": "apt",

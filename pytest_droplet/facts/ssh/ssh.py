@@ -10,7 +10,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.ssh.sshd import SSHD, SshAccount, Sshd, parse_sshd, processes_in
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _UNITS = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 ACCOUNTS = Section(
     "accounts",

@@ -12,7 +12,8 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.ssh.sshd import CONFIGURATION
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import MASK, one_line
+from pytest_droplet.redact import MASK
+from pytest_droplet.text import one_line
 
 # L holds patterns, each after a letter: s sshd -T, m a Match block, d the default. Out come
 # USERS:LETTER:PATH, with x for a file that no pattern names, and the number of users.

@@ -15,7 +15,7 @@ from pytest_droplet.facts.tls.virtual_hosts import (
     served_names,
 )
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 # Prints "LINE directive" of the directives that are wanted, with continued lines joined.
 _DIRECTIVES = (

@@ -12,7 +12,7 @@ from cryptography import x509
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.tls.trust import UnreadableCertificateError, name_of, parse_certificate
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 # Of a certificate file its first certificate leaves the host, of a key file only its place,
 # owner and mode: keys are never read but to see that there is one.

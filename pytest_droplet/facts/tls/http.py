@@ -14,7 +14,7 @@ from pytest_droplet.facts.tls.nginx import NGINX
 from pytest_droplet.facts.tls.tls import MOST_NAMES, PortState, for_each, names_of
 from pytest_droplet.facts.tls.virtual_hosts import name_to_ask, served_names
 from pytest_droplet.model import HostReading, NotObservedError, Probe
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 HTTP_PORT, HTTPS_PORT = 80, 443
 _MOST_HOPS = 3

@@ -17,7 +17,7 @@ from pytest_droplet.facts.tls.virtual_hosts import (
     served_names,
 )
 from pytest_droplet.model import NotObservedError, Section
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _WANTED = (
     "include|listen|server_name|ssl|ssl_certificate|ssl_certificate_key|ssl_protocols|"

@@ -21,7 +21,7 @@ from pytest_droplet.facts.tls.nginx import NGINX, parse_nginx
 from pytest_droplet.facts.tls.trust import UnreadableCertificateError, name_of, parse_certificate
 from pytest_droplet.facts.tls.virtual_hosts import NotInstalled, VirtualHost, name_to_ask
 from pytest_droplet.model import HostReading, NotObservedError, Probe, SectionOutput
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 PORT = 443
 MOST_NAMES = 60

@@ -12,7 +12,7 @@ from pytest_droplet.facts.tls.nginx import NGINX
 from pytest_droplet.facts.tls.tls import PORT, for_each, names_of
 from pytest_droplet.facts.tls.virtual_hosts import name_to_ask
 from pytest_droplet.model import HostReading, NotObservedError, Probe
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 
 @dataclass(frozen=True, slots=True)

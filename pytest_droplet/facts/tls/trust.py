@@ -24,7 +24,7 @@ from cryptography.x509.verification import (
 )
 
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 # What is parsed only when it is asked for, and may fail then.
 _PARTS = (

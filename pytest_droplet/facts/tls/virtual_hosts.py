@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 

@@ -11,7 +11,7 @@ from pytest_droplet.facts.host.listeners import Listener, Listeners, is_public
 from pytest_droplet.facts.host.units import Unit, Units
 from pytest_droplet.facts.tls.virtual_hosts import NotInstalled, VirtualHost, WebConfig
 from pytest_droplet.model import Address, NotObservedError, Reading
-from pytest_droplet.redact import one_line
+from pytest_droplet.text import one_line
 
 Configuration: TypeAlias = WebConfig | NotInstalled
 
