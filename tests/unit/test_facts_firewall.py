@@ -212,6 +212,28 @@ def test_a_limited_drop_is_no_denial() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (None, True),
+        ({"limit": {"rate": 10, "burst": 5, "per": "second"}}, False),
+        ({"limit": {"rate": 10, "burst": 5, "per": "second", "inv": False}}, False),
+        ({"limit": {"rate": 10, "burst": 5, "per": "second", "inv": True}}, False),
+        ({"limit": {"rate": 1, "rate_unit": "mbytes", "per": "second", "inv": True}}, False),
+        ({"ct count": {"val": 5, "inv": True}}, False),
+        ({"limit": "named"}, None),
+        ({"quota": {"val": 5, "val_unit": "mbytes", "inv": True}}, None),
+    ],
+    ids=["none", "rate", "not-over", "over", "over-bytes", "connections", "named", "quota"],
+)
+def test_a_drop_at_a_rate_is_no_denial_of_nftables(
+    limit: dict[str, Any] | None, *, expected: bool | None
+) -> None:
+    """With a policy of accept, what drops below or above a rate lets the others through."""
+    rule = [*([limit] if limit else []), {"drop": None}]
+    assert denied(parse_ruleset(nft(rule, policy="accept"))) is expected
+
+
+@pytest.mark.parametrize(
     ("match", "expected"),
     [
         ("-m limit --limit 3/min", False),
