@@ -90,6 +90,8 @@ IN = {"meta": {"key": "iifname"}}
         ([match(DPORT, 22), ACCEPT], True),
         ([match(DPORT, {"set": [22, {"range": [8000, 9000]}]}), ACCEPT], True),
         ([match(DPORT, {"range": [1, 65535]}), ACCEPT], False),
+        ([match(DPORT, {"range": [1, 60000]}), ACCEPT], False),
+        ([match(DPORT, {"range": [1, 59999]}), ACCEPT], True),
         ([match(DPORT, 22, "!="), ACCEPT], False),
         ([match(DPORT, 1024, ">="), ACCEPT], False),
         ([match(DPORT, 1024, "<"), ACCEPT], True),
