@@ -516,6 +516,18 @@ KEYS = (
         EXPIRES,
     ),
     Promise(
+        {"test_denied_keys_are_gone": "must not exist, have expired"},
+        partial(on_day, case="sshkeys.denied-keys-absent/departed-expires-later"),
+        EXPIRES,
+        EXPIRES - A_MOMENT_BEFORE,
+    ),
+    Promise(
+        {"is_expired": "Whether the account, not just its password, has expired"},
+        partial(on_day, case="ssh.password-accounts-unreachable/expires-later"),
+        20900,
+        20900 - A_MOMENT_BEFORE,
+    ),
+    Promise(
         {"HostAccount": "Day from which the password is too old"},
         partial(on_day, case=f"{DORMANT}/password-set-recently"),
         AGED_OUT - A_MOMENT_BEFORE,
@@ -654,10 +666,9 @@ def renewal_timer(runs_in: timedelta) -> str:
     return server(case, chain, NOW, {"sections": {"renewal": {"stdout": changed}}})
 
 
-def renewal_late(left: timedelta) -> str:
-    """A certificate of 90 days, which Certbot renews when 30 are left."""
-    begin = NOW - 90 * DAY + left
-    chain = encoded(leaf(NAMES, begin, 90, issuer=ROOT))
+def renewal_late(left: timedelta, *, days: int) -> str:
+    """What is left of a certificate of so many days that Certbot should renew."""
+    chain = encoded(leaf(NAMES, NOW - days * DAY + left, days, issuer=ROOT))
     return server("tls.renewal-automated/debian-timer", chain, NOW, {})
 
 
@@ -737,11 +748,17 @@ TLS = (
         )
     ),
     Promise({_SCHEDULED: "within 26 hours"}, renewal_timer, 26 * HOUR, 26 * HOUR + SECOND),
-    Promise(
-        {_SCHEDULED: "should have been renewed three days ago"},
-        renewal_late,
-        27 * DAY,
-        27 * DAY - SECOND,
+    *(
+        Promise(
+            {
+                _SCHEDULED: "should have been renewed three days ago",
+                "_window": "the time before expiry at which every Certbot has begun to renew",
+            },
+            partial(renewal_late, days=days),
+            begins - 3 * DAY,
+            begins - 3 * DAY - SECOND,
+        )
+        for days, begins in ((9, 108 * HOUR), (10, 80 * HOUR), (60, 20 * DAY), (180, 30 * DAY))
     ),
     Promise(
         {_SCHEDULED: "in its last 60 days"},
