@@ -41,8 +41,9 @@ def test_package_index_is_fresh_and_has_a_security_source(
     time is the server's. As that look may have failed, the index of the security source has to
     be within its own ``Valid-Until``, or, where it has none, not older than 30 days itself.
     apt also has to take updates from that source: its priority (``apt-cache policy``) is at least
-    100 and that of the release, for all installed packages. A pin that is not understood, and
-    settings that let apt look elsewhere or take unsigned indexes, make the answer unknown.
+    100 and that of the release, for all installed packages. A pin that is not understood, settings
+    that let apt look elsewhere or take unsigned indexes, and a look that is dated more than a day
+    ahead make the answer unknown.
 
     Rationale:
         "No update waits" is worth nothing where the host has not asked for weeks, has never been

@@ -246,6 +246,11 @@ def load(path: Path) -> Case:
     return Case(path, _merge_base(table))
 
 
+def with_table(case: Case, over: Mapping[str, Any]) -> Case:
+    """Return a case with another table merged over its own; lists are replaced."""
+    return Case(case.path, _merge(case.table, over))
+
+
 def without_section(observation: DropletFacts, name: str) -> DropletFacts:
     """Return the observation with one section of the host script not read."""
     return with_section(observation, SectionOutput(name, missing=f"{name}: taken away"))

@@ -229,6 +229,57 @@ class TestPace:
         (line,) = said
         assert line.startswith("GET /v2/account/keys: waiting 60 s to stay within DigitalOcean's")
 
+    @pytest.mark.parametrize(("passed", "waits"), [(59.5, [1.2]), (60.0, [])])
+    def test_a_minute_has_sixty_seconds(
+        self, cloud: Cloud, time: FakeTime, passed: float, waits: list[float]
+    ) -> None:
+        """What was sent counts for 60 s: half a second less, and it still slows down."""
+        reader = cloud.client(sleep=time.sleep, clock=time.clock)
+        for _ in range(200):
+            reader.get("droplets.list")
+        time.now += passed
+        for _ in range(2):
+            reader.get("droplets.list")
+        assert time.slept == pytest.approx(waits)
+
+    @pytest.mark.parametrize(("passed", "waits"), [(59.5, [0.5]), (60.0, [])])
+    def test_the_minute_of_a_path_has_sixty_seconds(
+        self, cloud: Cloud, time: FakeTime, passed: float, waits: list[float]
+    ) -> None:
+        """The eleventh list of keys waits for what is left of the first one's minute."""
+        reader = cloud.client(sleep=time.sleep, clock=time.clock)
+        for _ in range(10):
+            reader.get("ssh_keys.list")
+        time.now += passed
+        reader.get("ssh_keys.list")
+        assert time.slept == pytest.approx(waits)
+
+    def test_a_shorter_wait_does_not_cut_a_longer_one(
+        self, cloud: Cloud, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two requests are refused, one for 30 s and then one for 5 s: nobody sends for 30 s."""
+        cloud.fail("/v2/firewalls", 429, headers={"retry-after": "30"})
+        cloud.fail("/v2/droplets", 429, headers={"retry-after": "5"})
+        slept: list[float] = []
+        fault = cloud.fault
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 1:
+                raise TimeoutError  # the first request still waits while the second is refused
+            time.sleep(seconds)
+
+        def another_is_refused_meanwhile(path: str, query: Mapping[str, str]) -> Any:
+            monkeypatch.setattr(cloud, "fault", fault)
+            with pytest.raises(TimeoutError):
+                reader.get("firewalls.list")
+            return fault(path, query)
+
+        monkeypatch.setattr(cloud, "fault", another_is_refused_meanwhile)
+        reader = cloud.client(sleep=sleep, clock=time.clock)
+        reader.get("droplets.list")
+        assert slept == pytest.approx([30, 30])
+
     def test_honours_retry_after(self, cloud: Cloud, time: FakeTime) -> None:
         """The minute's 429 says how long: wait, say so, go on."""
         cloud.fail("/v2/droplets", 429, times=2, headers={"Retry-After": "12"})

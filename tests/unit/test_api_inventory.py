@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -115,6 +115,20 @@ class TestParse:
             "features",
         }
 
+    @pytest.mark.parametrize("version", [4, 6])
+    @pytest.mark.parametrize(
+        ("kind", "parsed"),
+        [("private", "private"), ("public", "public"), (None, "public"), ("new", "public")],
+    )
+    def test_an_address_is_private_only_where_the_api_says_so(
+        self, version: Literal[4, 6], kind: str | None, parsed: Any
+    ) -> None:
+        """Of either version: by the word of the API, not by the range."""
+        ip = {4: "10.0.0.5", 6: "fd00::5"}[version]
+        networks = {f"v{version}": [{"ip_address": ip, "type": kind}]}
+        droplet = parse_droplet({"id": 7, "name": "x", "status": "new", "networks": networks})
+        assert droplet.addresses == (Address(ip, version, parsed),)
+
     @pytest.mark.parametrize(
         ("tags", "kind", "owner"),
         [
@@ -123,6 +137,9 @@ class TestParse:
             (["k8s"], "snapshot", None),
             (["k8s:worker"], "base", None),
             (["my-" + CLUSTER], "custom", None),
+            ([CLUSTER + "-more"], "custom", None),
+            ([CLUSTER + ":worker"], "custom", None),
+            ([CLUSTER[:-1]], "custom", None),
         ],
     )
     def test_a_managed_droplet(
@@ -624,6 +641,17 @@ class TestBackups:
             cloud.fail(path, 500, times=9)
         with pytest.raises(NotObservedError, match=r"GET /v2/images\?private=true: 500"):
             read(cloud).backups.get()
+
+    @pytest.mark.parametrize("hidden", ["absent", "null"])
+    def test_backups_that_the_token_does_not_see_are_not_none(self, hidden: Any) -> None:
+        """Each Droplet is asked by itself; where that is refused nothing is known of it."""
+        cloud = Cloud(now=NOW, hidden=hidden)
+        web = cloud.add("web", backups=2)["id"]
+        few = SCOPES - {"image:read"}
+        assert len(read(cloud, scopes=few).backups.get()[web]) == 2
+        cloud.fail(f"/v2/droplets/{web}/backups", 403)
+        with pytest.raises(NotObservedError, match="403"):
+            read(cloud, scopes=few).backups.get()
 
 
 class TestUnknown:

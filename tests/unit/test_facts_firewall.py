@@ -90,6 +90,8 @@ IN = {"meta": {"key": "iifname"}}
         ([match(DPORT, 22), ACCEPT], True),
         ([match(DPORT, {"set": [22, {"range": [8000, 9000]}]}), ACCEPT], True),
         ([match(DPORT, {"range": [1, 65535]}), ACCEPT], False),
+        ([match(DPORT, {"range": [1, 60000]}), ACCEPT], False),
+        ([match(DPORT, {"range": [1, 59999]}), ACCEPT], True),
         ([match(DPORT, 22, "!="), ACCEPT], False),
         ([match(DPORT, 1024, ">="), ACCEPT], False),
         ([match(DPORT, 1024, "<"), ACCEPT], True),
@@ -209,6 +211,28 @@ def test_a_limited_drop_is_no_denial() -> None:
     """What drops some packets a second lets the others through."""
     assert denied(save("INPUT -m limit --limit 3/min -j DROP", policy="ACCEPT")) is False
     assert denied(save("INPUT -j REJECT", policy="ACCEPT")) is True
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (None, True),
+        ({"limit": {"rate": 10, "burst": 5, "per": "second"}}, False),
+        ({"limit": {"rate": 10, "burst": 5, "per": "second", "inv": False}}, False),
+        ({"limit": {"rate": 10, "burst": 5, "per": "second", "inv": True}}, False),
+        ({"limit": {"rate": 1, "rate_unit": "mbytes", "per": "second", "inv": True}}, False),
+        ({"ct count": {"val": 5, "inv": True}}, False),
+        ({"limit": "named"}, None),
+        ({"quota": {"val": 5, "val_unit": "mbytes", "inv": True}}, None),
+    ],
+    ids=["none", "rate", "not-over", "over", "over-bytes", "connections", "named", "quota"],
+)
+def test_a_drop_at_a_rate_is_no_denial_of_nftables(
+    limit: dict[str, Any] | None, *, expected: bool | None
+) -> None:
+    """With a policy of accept, what drops below or above a rate lets the others through."""
+    rule = [*([limit] if limit else []), {"drop": None}]
+    assert denied(parse_ruleset(nft(rule, policy="accept"))) is expected
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,21 @@ def test_a_unit_is_found_by_each_of_its_names() -> None:
     assert str(units["auditd.service"]) == "auditd.service: not found"
 
 
+@pytest.mark.parametrize(
+    ("state", "enabled"),
+    [
+        ("enabled", True),
+        *((state, False) for state in ("enabled-runtime", "linked", "linked-runtime", "alias")),
+        *((state, False) for state in ("static", "indirect", "generated", "transient")),
+        *((state, False) for state in ("disabled", "masked", "masked-runtime", "bad", "", "new")),
+    ],
+)
+def test_only_enabled_is_enabled_for_every_boot(state: str, *, enabled: bool) -> None:
+    """Every word of systemctl(1), is-enabled: what holds until the next boot is not enough."""
+    text = UNITS.replace("UnitFileState=enabled", f"UnitFileState={state}")
+    assert parse_units(text)["ssh.service"].is_enabled is enabled
+
+
 @pytest.mark.parametrize("name", ["half.service", "cron.service"])
 def test_a_unit_without_a_whole_block_is_not_observed(name: str) -> None:
     """What systemctl did not say of a unit is not "inactive"."""

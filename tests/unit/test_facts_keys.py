@@ -321,6 +321,8 @@ def test_the_first_strange_line_of_a_file_is_named() -> None:
     [
         ("20260101", False),
         ("202611221100Z", False),
+        ("20261122115959Z", False),
+        ("20261122120000Z", True),
         ("202611221300Z", True),
         ("202611221100", True),
         ('20261121",expiry-time="20271121', False),

@@ -111,16 +111,29 @@ def test_a_proven_failure_beats_a_missing_fact() -> None:
 
 @pytest.mark.parametrize(
     "touch",
-    [bool, len, iter, str, float, int, lambda x: x == 1, lambda x: x.no, lambda x: x[0]],
-    ids=["bool", "len", "iter", "str", "float", "int", "equality", "attribute", "item"],
+    [
+        *(bool, len, iter, str, float, int, list, format),
+        *(lambda x: x == 1, lambda x: x != 1, lambda x: x < 1, lambda x: x >= 1),
+        *(lambda x: x.no, lambda x: x[0], lambda x: 0 in x, lambda x: x(), lambda x: not x),
+        lambda x: isinstance(x, str),
+    ],
+    ids=[
+        *("bool", "len", "iter", "str", "float", "int", "list", "format"),
+        *("equal", "unequal", "less", "at-least"),
+        *("attribute", "item", "contains", "call", "not"),
+        "isinstance",
+    ],
 )
 def test_a_missing_fact_raises_however_it_is_touched(touch: Callable[[Any], Any]) -> None:
-    """Whatever a check does with a missing fact, it does not get a value."""
+    """Whatever a check does with a missing fact, it gets no value to fail or pass by."""
 
     def touches(droplet_b: Any) -> None:
         touch(droplet_b)
+        raise AssertionError("it got a value")
 
-    assert judge(checked(touches), observation(a="1")).outcome == "unknown"
+    verdict = judge(checked(touches), observation(a="1"))
+    assert verdict.outcome == "unknown"
+    assert "no such section" in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -176,17 +189,29 @@ def test_a_parser_that_breaks_makes_the_fact_missing(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("a", "outcome", "caused_by"),
-    [("1", "pass", None), ("0", "fail", "toy.root"), ("", "unknown", None)],
+    ("a", "outcome", "caused_by", "message"),
+    [
+        ("1", "pass", None, ""),
+        ("0", "fail", "toy.root", "caused by toy.root: a is wrong"),
+        ("", "unknown", None, "toy.middle is unknown: toy.root is unknown: a is empty"),
+        ("x", "unknown", None, "toy.middle is unknown: toy.root is error: ValueError: invalid"),
+        ("-1", "notapplicable", None, "no a here"),
+    ],
+    ids=["pass", "fail", "unknown", "error", "notapplicable"],
 )
 def test_a_dependent_check_follows_its_cause(
-    monkeypatch: pytest.MonkeyPatch, a: str, outcome: str, caused_by: str | None
+    monkeypatch: pytest.MonkeyPatch, a: str, outcome: str, caused_by: str | None, message: str
 ) -> None:
-    """It fails caused-by the first cause, through a chain; where that is unknown, so is it."""
+    """It fails caused-by the first cause, through a chain; where that is unknown, so is it.
+
+    A cause that broke proves nothing of what depends on it: that is unknown, never judged on.
+    """
 
     def root(droplet_a: str) -> None:
         if not droplet_a:
             raise NotObservedError("a is empty")
+        if int(droplet_a) < 0:
+            not_applicable("no a here")
         assert droplet_a == "1", "a is wrong"
 
     def passes(droplet_b: str) -> None:
@@ -199,6 +224,37 @@ def test_a_dependent_check_follows_its_cause(
     monkeypatch.setattr("pytest_droplet.verdict.shipped", lambda: known)
     verdict = judge(checked(passes, depends_on=["toy.middle"]), observation(a=a, b="2"))
     assert (verdict.outcome, verdict.caused_by) == (outcome, caused_by)
+    assert verdict.message.startswith(message)
+
+
+def test_what_a_cause_says_is_masked() -> None:
+    """A secret in the message of a cause is in the message of nothing that depends on it."""
+    token = "dop_v1_" + "0a" * 32
+
+    def root(droplet_a: str) -> None:
+        raise AssertionError(f"found {token}")
+
+    def passes(droplet_b: str) -> None:
+        """Assert nothing."""
+
+    known = {"toy.root": checks_of(check("toy.root")(root))[0]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pytest_droplet.verdict.shipped", lambda: known)
+        verdict = judge(checked(passes, depends_on=["toy.root"]), observation(a="1", b="2"))
+    assert verdict.message == "caused by toy.root: found ***"
+
+
+def test_evidence_is_masked_before_it_is_cut() -> None:
+    """A secret of a host that stands across the bound is masked, whether read or missing."""
+    token = "dop_v1_" + "0a" * 32
+
+    def passes(droplet_a: str) -> None:
+        """Assert nothing."""
+
+    seen = observation(a="x" * 390 + f" {token} " + "y" * 50)
+    (evidence,) = judge(checked(passes), seen).evidence
+    assert evidence.value.endswith(" *** yyyy…")
+    assert "0a0a" not in evidence.value
 
 
 def test_evidence_is_the_reading_of_every_fact() -> None:

@@ -320,7 +320,7 @@ def negated(match: Condition, *, by: bool = True) -> Condition:
 
 def is_broad(first: int, last: int) -> bool:
     """Whether a range of ports is about all of them."""
-    return last - first >= _BROAD_PORTS
+    return last - first + 1 >= _BROAD_PORTS
 
 
 def of_all_ports(first: int, last: int) -> Condition:

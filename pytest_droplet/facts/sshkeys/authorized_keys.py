@@ -134,8 +134,11 @@ class AuthorizedKey:
         return frozenset((self.key.sha256, self.key.md5))
 
     def admits(self, now: datetime) -> bool:
-        """Whether sshd lets the key in at this time: its file is read, it has not expired."""
-        return self.in_use and (self.expires is None or now < self.expires)
+        """Whether sshd lets the key in at this time: its file is read, it has not expired.
+
+        sshd compares whole seconds: in the very second of its expiry a key is still let in.
+        """
+        return self.in_use and (self.expires is None or now.replace(microsecond=0) <= self.expires)
 
     def __str__(self) -> str:
         users = ",".join(self.users) or "nobody"
