@@ -274,10 +274,25 @@ class AuditPlugin:
             item.run_protocol(nextitem)
         return True
 
+    @pytest.hookimpl(specname="pytest_runtest_setup", wrapper=True, tryfirst=True)
+    def pytest_runtest_setup_with_subtests(
+        self, item: pytest.Item
+    ) -> Generator[None, object, object]:
+        """Note that what is reported while a test's fixtures are made is a subtest."""
+        outcomes.begin(item.config)
+        with outcomes.in_phase(item.config):
+            return (yield)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Note that what is reported while a test's function runs is a subtest."""
-        with outcomes.in_call(item.config):
+        with outcomes.in_phase(item.config):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Note that what is reported while a test's fixtures are ended is a subtest."""
+        with outcomes.in_phase(item.config):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
