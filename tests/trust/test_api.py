@@ -63,7 +63,7 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
         "the token lacks the scope droplet:read",
     ),
     "429 of the hour": (
-        lambda c: c.fail("/v2/droplets", 429),
+        lambda c: c.fail("/v2/droplets", 429, headers={"ratelimit-remaining": "0"}),
         "429, the token's limit of requests per hour is used up",
     ),
     "429 for too long": (
