@@ -340,6 +340,7 @@ class AuditPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the summary, the gate's exit code and every report."""
+        clean.properties_of_suite(self.config)
         if self.worker:
             distribution.finish_worker(self.config, self.audit)
         elif self.refused is None and self.reports and collection.audit_key in self.config.stash:
