@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.redact import redact, redact_json
 from pytest_droplet.report.record import SCHEMA, Line
 
 
@@ -134,6 +135,16 @@ def read_record(path: Path) -> Iterator[Line]:
         raise BaselineError(f"{path}: {_CUT}")
 
 
+def parse_line(text: str) -> Line:
+    """Parse a line of a record; secrets that an earlier version left in it are masked.
+
+    Raises:
+        ValueError: It is no JSON (RecursionError: it is nested too deeply).
+    """
+    line: Line = json.loads(text)
+    return line if redact(text) == text else redact_json(line)
+
+
 def not_a_record(path: Path, exc: Exception) -> BaselineError:
     """Return the error of a record whose lines lack what they must have."""
     if isinstance(exc, BaselineError):
@@ -148,7 +159,7 @@ _CUT = "the record was cut: it has no summary line; run again"
 
 def _line(path: Path, number: int, text: str) -> Line:
     try:
-        line = json.loads(text)
+        line = parse_line(text)
         kind = line["type"]
     except (ValueError, TypeError, KeyError, RecursionError):
         if number > 1 and not text.endswith("\n"):

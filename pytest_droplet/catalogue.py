@@ -30,7 +30,8 @@ _HEADING = re.compile(r"^([A-Z][A-Za-z ]+):$", re.MULTILINE)
 class Check:
     """One check with one choice of its parameters; ``id`` has the parameter in brackets.
 
-    ``facts`` are the names of the function's parameters that are not in ``arguments``.
+    ``facts`` are the names of the function's parameters that are not in ``arguments``. ``hides``
+    are the checks of the function that had this one's name before, in its module.
     """
 
     base_id: str
@@ -45,6 +46,7 @@ class Check:
     arguments: Mapping[str, str] = field(default_factory=dict)
     may_use: tuple[str, ...] = ()
     api: tuple[ApiList, ...] = ()
+    hides: tuple[Check, ...] = field(default=(), repr=False, compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -164,6 +166,8 @@ def check(
         if rows and ACCOUNT not in inspect.signature(function).parameters:
             msg = f"check {id}: rows= is for checks that take {ACCOUNT}; take the facts themselves"
             raise ValueError(msg)
+        namespace = getattr(inspect.unwrap(function), "__globals__", {})
+        hides = checks_of(namespace.get(getattr(function, "__qualname__", "")))
         grid = itertools.product(*((params or {}).values()))
         function.__droplet_checks__ = tuple(  # type: ignore[attr-defined]
             Check(
@@ -179,6 +183,7 @@ def check(
                 arguments=dict(zip(params or {}, values, strict=True)),
                 may_use=tuple(may_use),
                 api=tuple(api),
+                hides=hides,
             )
             for values in grid
         )

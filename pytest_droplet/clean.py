@@ -10,6 +10,7 @@ from typing import Any
 from warnings import WarningMessage
 
 import pytest
+from _pytest.junitxml import xml_key
 
 from pytest_droplet.redact import redact, redact_json
 from pytest_droplet.text import harmless, harmless_line
@@ -42,13 +43,19 @@ def _id(text: str, shown: dict[str, str]) -> str:
 
 def report(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Make all texts of a report harmless; done twice it changes no more."""
-    report.sections = [(name, _text(text)) for name, text in report.sections]
+    report.sections = [(_line(name), _text(text)) for name, text in report.sections]
     given: list[tuple[str, Any]] = getattr(report, "user_properties", [])
     given[:] = [(_text(name), _value(value)) for name, value in given]
     if reason := getattr(report, "wasxfail", None):
         report.wasxfail = _text(reason)  # type: ignore[union-attr]
     _context(getattr(report, "context", None))
     report.longrepr = _longrepr(report.longrepr)
+
+
+def properties_of_suite(config: pytest.Config) -> None:
+    """Mask secrets in what tests say of the whole run by ``record_testsuite_property``."""
+    if (junit := config.stash.get(xml_key, None)) is not None:
+        junit.global_properties = [(_text(n), _text(v)) for n, v in junit.global_properties]
 
 
 def extras(found: list[Any]) -> list[Any]:
@@ -109,7 +116,7 @@ def _longrepr(longrepr: Any) -> Any:
         if crash is not None:
             crash.message = _text(crash.message)
         _traceback(traceback)
-    longrepr.sections = [(name, _text(text), sep) for name, text, sep in longrepr.sections]
+    longrepr.sections = [(_line(n), _text(text), sep) for n, text, sep in longrepr.sections]
     return longrepr
 
 

@@ -53,13 +53,16 @@ class _Course:
 
     Attributes:
         subtests: Those that have ended, in their order.
-        in_call: Whether its function runs: what pytest reports then is a subtest.
+        counted: How many of them have led to verdicts.
+        in_phase: Whether its setup, its function or its teardown runs: what pytest reports then
+            is a subtest.
         repeated: Whether pytest-rerunfailures will run it once more.
         verdicts: What its phases led to, as the gate has settled it.
     """
 
     subtests: list[_Part] = field(default_factory=list)
-    in_call: bool = False
+    counted: int = 0
+    in_phase: bool = False
     repeated: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
 
@@ -67,15 +70,20 @@ class _Course:
 _course_key: pytest.StashKey[_Course] = pytest.StashKey()
 
 
+def begin(config: pytest.Config) -> None:
+    """Forget the test that ran before; one that is run again begins anew."""
+    config.stash[_course_key] = _Course()
+
+
 @contextmanager
-def in_call(config: pytest.Config) -> Iterator[None]:
-    """Tell the reports that pytest makes while the function of a test runs from all others."""
+def in_phase(config: pytest.Config) -> Iterator[None]:
+    """Tell the reports that pytest makes while a phase of a test runs from that of the phase."""
     course = config.stash.setdefault(_course_key, _Course())
-    course.in_call = True
+    course.in_phase = True
     try:
         yield
     finally:
-        course.in_call = False
+        course.in_phase = False
 
 
 def with_verdict(
@@ -91,16 +99,17 @@ def with_verdict(
     """
     if isinstance(item, CheckItem) or not asks_for_droplets(item):
         return report
-    if call.when == "setup":
-        item.config.stash[_course_key] = _Course()
     course = item.config.stash[_course_key]
     own = _part(call, report)
-    if course.in_call:
+    if course.in_phase:
         vars(report)["droplet_subtest"] = len(course.subtests)
         course.subtests.append(own)
         _agree(report, item, own, _settled(item, own, call.duration), unknown)
         return report
-    subtests = course.subtests if call.when == "call" else []
+    subtests: Sequence[_Part] = ()
+    if call.when != "setup":
+        subtests = course.subtests[course.counted :]
+        course.counted = len(course.subtests)
     if verdicts := [_settled(item, p, call.duration) for p in _deciding(call, own, subtests)]:
         course.verdicts += verdicts
         _agree(report, item, own, min(verdicts, key=_goodness), unknown)
@@ -169,9 +178,10 @@ def _deciding(
             yield _Part(found[0].outcome, "; ".join(texts), "\n".join(traces).strip())
         else:
             yield from also
-    if own.outcome == "pass" and subtests and all(s.outcome == "notapplicable" for s in subtests):
+    passed = (own.outcome, call.when) == ("pass", "call")
+    if passed and subtests and all(s.outcome == "notapplicable" for s in subtests):
         yield _Part("notapplicable", _counted(subtests, subtests, "skipped"))
-    elif own.outcome in {"error", "notapplicable"} or (own.outcome, call.when) == ("pass", "call"):
+    elif passed or own.outcome in {"error", "notapplicable"}:
         yield own
 
 

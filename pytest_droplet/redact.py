@@ -9,6 +9,11 @@ from typing import Any, NoReturn, SupportsIndex
 
 MASK = "***"
 
+# Also as a variable's, in JSON and in the repr of a dict; the value may be quoted.
+_PASSWORD = re.compile(
+    r"(?i)ass(?:word|phrase)[\"']?[ \t]*[:=][ \t]*(?:\"[^\"\n]{2,}\"|'[^'\n]{2,}'|\S{4,})"
+)
+
 # Each with a text that stands in whatever it matches, so that most texts cost no regex.
 _SECRETS = (
     # Without \b: in the repr of a text with lines an n stands before it. pytest cuts by "...".
@@ -26,8 +31,7 @@ _SECRETS = (
         ),
     ),
     ("$", re.compile(r"\$(?:[1567]|2[abxy]|gy|y|sha1)\$[^\s:'\"]{8,}")),
-    ("assword", re.compile(r"assword[ \t]*[:=][ \t]*\S{4,}")),
-    ("assphrase", re.compile(r"assphrase[ \t]*[:=][ \t]*\S{4,}")),
+    *((needle, _PASSWORD) for needle in ("assword", "ASSWORD", "assphrase", "ASSPHRASE")),
 )
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 _KEY_BODY = string.ascii_letters + string.digits + "+/=\\\r\n"
@@ -66,8 +70,8 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
 
     Known by their look are DigitalOcean tokens (``dop_v1_``, ``doo_v1_``, ``dor_v1_``), bearer
     headers, user information in URLs, webhooks of chats, private keys in PEM, hashes of crypt(3)
-    and what stands behind ``password:``. A token without such a prefix is masked only where it
-    is given.
+    and what stands behind ``password:`` or ``PASSWORD=``. A token without such a prefix is masked
+    only where it is given.
     """
     for secret in secrets:
         if secret:

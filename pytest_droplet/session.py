@@ -276,10 +276,25 @@ class AuditPlugin:
             item.run_protocol(nextitem)
         return True
 
+    @pytest.hookimpl(specname="pytest_runtest_setup", wrapper=True, tryfirst=True)
+    def pytest_runtest_setup_with_subtests(
+        self, item: pytest.Item
+    ) -> Generator[None, object, object]:
+        """Note that what is reported while a test's fixtures are made is a subtest."""
+        outcomes.begin(item.config)
+        with outcomes.in_phase(item.config):
+            return (yield)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Note that what is reported while a test's function runs is a subtest."""
-        with outcomes.in_call(item.config):
+        with outcomes.in_phase(item.config):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Note that what is reported while a test's fixtures are ended is a subtest."""
+        with outcomes.in_phase(item.config):
             return (yield)
 
     @pytest.hookimpl(specname="pytest_runtest_protocol", wrapper=True)
@@ -337,6 +352,7 @@ class AuditPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the summary, the gate's exit code and every report."""
+        clean.properties_of_suite(self.config)
         if self.worker:
             distribution.finish_worker(self.config, self.audit)
         elif self.refused is None and self.reports and collection.audit_key in self.config.stash:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
@@ -49,6 +49,8 @@ def clash(items: Iterable[pytest.Item], root: Path) -> str | None:
             continue
         seen.add((id(check), scope))
         holder = _Holder(check.function, _place(check, root), scope)
+        if hidden := _hidden(check):
+            return _line(check.base_id, replace(holder, place=_place(hidden, root)), holder)
         known = holders.setdefault(check.base_id, holder)
         if holder.is_other_than(known):
             return _line(check.base_id, known, holder)
@@ -89,6 +91,18 @@ def _check_of(item: pytest.Item) -> tuple[Check | None, tuple[str, str] | None]:
         return None, None
     owner: type | None = getattr(item, "cls", None)
     return checks[0], (item.nodeid.partition("::")[0], owner.__qualname__ if owner else "")
+
+
+def _hidden(check: Check) -> Check | None:
+    """Return a check of the same id that was not collected: a later function took its name.
+
+    A module that is read again defines the same function once more, at the same place.
+    """
+    place = _origin(inspect.unwrap(check.function))
+    for other in check.hides:
+        if other.base_id == check.base_id and _origin(inspect.unwrap(other.function)) != place:
+            return other
+    return None
 
 
 def _are_one(one: Callable[..., None], other: Callable[..., None]) -> bool:

@@ -416,24 +416,22 @@ class SendingReader(Reader):
             ApiError: The hour's requests are used up, or it was refused too often.
         """
         asked = _retry_after(answer.headers)
-        if asked is None and not _more_are_left(answer.headers):
+        if asked is None and _hour_is_used_up(answer.headers):
             raise ApiError(
                 f"{what}: 429, the token's limit of requests per hour is used up; "
                 f"{_reset(answer.headers)}",
                 429,
             )
-        seconds = float(2**times) if asked is None else asked
+        seconds = asked or float(2**times)
         if seconds > LONGEST_WAIT_S or times >= _TRIES_LIMITED:
-            wait = "gives no time" if asked is None else f"asks to wait {seconds:.0f} s"
+            wait = f"asks to wait {asked:.0f} s" if asked else "gives no time"
             raise ApiError(
                 f"{what}: 429, DigitalOcean {wait} (refused {times} times); "
                 "is another program using the token? Run again later",
                 429,
             )
         if self._pacer.hold(seconds):
-            why = (
-                "limit per minute is reached" if asked is not None else "limit: 429 without a time"
-            )
+            why = "limit per minute is reached" if asked else "limit: 429 without a time"
             self.notice(f"DigitalOcean's {why}: waiting {seconds:.0f} s")
 
     def _json(self, what: str, answer: Answer) -> Any:
@@ -498,7 +496,7 @@ def _number(text: str | None) -> float | None:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that ``retry-after`` asks to wait, None where it does not tell.
 
-    It is a number of seconds or a date, which is held against the service's own clock where the
+    0 is a time that is over: the service lets the client try again, and does not say when. It is a number of seconds or a date, which is held against the service's own clock where the
     answer has that. Source: RFC 9110, 10.2.3 and 6.6.1.
     """
     text = headers.get("retry-after")
@@ -518,13 +516,17 @@ def _date(text: str | None) -> datetime | None:
     return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
-def _more_are_left(headers: Mapping[str, str]) -> bool:
-    """Whether a 429 cannot be that of the hour: requests are left, or the reset is past.
+def _hour_is_used_up(headers: Mapping[str, str]) -> bool:
+    """Whether a 429 must be that of the hour: no request is left, and the reset is not past.
 
-    Accounts saw both. Source: https://github.com/DNSControl/dnscontrol/issues/636
+    Accounts saw 429 with requests left, and with a reset long past. One that tells neither, as
+    something between here and the API may send, is not taken for the hour's. Source:
+    https://github.com/DNSControl/dnscontrol/issues/636
     """
     left, reset = (_number(headers.get(f"ratelimit-{name}")) for name in ("remaining", "reset"))
-    return bool(left) or (bool(reset) and reset is not None and reset <= time.time())
+    if left:
+        return False
+    return left == 0 if reset is None else reset > time.time()
 
 
 def _reset(headers: Mapping[str, str]) -> str:

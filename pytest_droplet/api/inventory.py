@@ -55,7 +55,7 @@ _FIREWALL = (
     *("id", "name", "status", "created_at", "pending_changes", "droplet_ids", "tags"),
     *("inbound_rules", "outbound_rules"),
 )
-_LABELS = frozenset({"description", "links", "owner", "project_id", "urn"})
+_LABELS = frozenset({"description", "links", "owner", "project_id", "updated_at", "urn"})
 _NEW_FIELD = "is a field that this version of pytest-droplet does not know"
 
 
@@ -302,8 +302,8 @@ def parse_firewall(data: Any) -> Firewall:
 
     A firewall decides by what all its fields say together, so one that is not known may turn what
     the others mean. In a rule and in its peers every such field is noted as unclear; in the
-    firewall itself too, unless it is null or labels the firewall only (a time ``*_at``, a
-    description, an owner). Other objects of the API, as Droplets, may have fields that nobody here
+    firewall itself too, unless it is null or labels the firewall only (a description, an owner,
+    the time of its last change). Other objects of the API, as Droplets, may have fields that nobody here
     knows: what they add is not asked for. Words are kept as they are; the facts say which are
     known.
 
@@ -312,11 +312,8 @@ def parse_firewall(data: Any) -> Firewall:
             nothing is known: the rules, the pending changes.
     """
     row = _Row(data, "GET /v2/firewalls: firewalls[]")
-    unclear = tuple(
-        f"{name} {_NEW_FIELD}"
-        for name in row.others((*_FIREWALL, *_LABELS))
-        if row.has(name) and not name.endswith("_at")
-    )
+    others = row.others((*_FIREWALL, *_LABELS))
+    unclear = tuple(f"{name} {_NEW_FIELD}" for name in others if row.has(name))
     return Firewall(
         id=row.word("id"),
         name=row.text_or_none("name") or "",

@@ -7,7 +7,6 @@ the Droplet lines keep; where that cannot be done the worst verdict stays, and s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.baseline import Baseline, not_a_record, read_record
+from pytest_droplet.baseline import Baseline, not_a_record, parse_line, read_record
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Gate
@@ -115,7 +114,7 @@ class Part:
         """Read the results again, without those of the account."""
         with self.path.open(encoding="utf-8") as file:
             for text in file:
-                line = json.loads(text)
+                line = parse_line(text)
                 if line["type"] == "result" and not _is_of_account(line):
                     yield _shown(line)
 
@@ -183,7 +182,7 @@ _WHOLE = frozenset(
 
 
 def _shown(line: Line) -> Line:
-    """Return a result as it may be shown: an earlier version may have left secrets in its texts."""
+    """Return a result with texts that are bounded: an earlier version may not have done so."""
     line["message"] = shown_message(line["message"])
     if line.get("traceback"):
         line["traceback"] = shown_traceback(line["traceback"])

@@ -401,3 +401,31 @@ def test_what_the_user_got_wrong_is_one_line_with_code_4(
     assert error.count("\n") == 1
     assert message in error
     assert shards[0].read_bytes() == before
+
+
+def test_a_secret_of_an_older_record_is_in_no_output(
+    audit: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever in a line it stands: an earlier version masked messages of checks alone."""
+    token = "dop_v1_" + "canary" * 10
+    path = record(audit, "old.jsonl", "--droplets=all")
+
+    def spoil(value: Any, name: str = "") -> Any:
+        if isinstance(value, dict):
+            return {key: spoil(inner, key) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [spoil(inner, name) for inner in value]
+        texts = ("message", "text", "title", "finding", "remediation", "tags", "source")
+        return f"{value} {token}" if isinstance(value, str) and name in texts else value
+
+    old = [spoil(json.loads(text)) for text in path.read_text().splitlines()]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in old))
+    assert path.read_text().count(token) > len(old)
+    reports = [f"--droplets-report={name}:m/{name}" for name in FORMATS]
+    main(["merge", str(path), "--html=m/page.html", *reports])
+    shown = capsys.readouterr()
+    files = [file for file in (audit.path / "m").rglob("*") if file.is_file()]
+    assert len(files) > len(FORMATS)
+    assert "***" in shown.out
+    assert "canary" not in shown.out + shown.err
+    assert [file.name for file in files if "canary" in file.read_text()] == []

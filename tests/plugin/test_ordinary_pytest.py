@@ -161,7 +161,7 @@ def test_coverage_is_part_of_the_gate(audit: pytest.Pytester) -> None:
 
 def test_nothing_selected_is_no_full_coverage(audit: pytest.Pytester) -> None:
     """A `-k` that matches nothing reached no Droplet, and says so instead of 100 %."""
-    result = run(audit, "-k", "no-such-check")
+    result = run(audit, "-k", "no-such-name")
     assert result.ret is pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(["coverage: 0 of 0 Droplets reached: no host was due"])
 

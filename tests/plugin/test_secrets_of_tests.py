@@ -133,13 +133,15 @@ def test_subtests(droplet, subtests, kind):
         raise NotObservedError(SECRETS[kind])
 
 @each
-def test_output(droplet, record_property, extras, kind):
+def test_output(droplet, record_property, record_testsuite_property, request, extras, kind):
     print("out", SECRETS[kind])
     print("\\x1b[31m" + SECRETS[kind], file=sys.stderr)
     logging.getLogger("site").warning(SECRETS[kind])
     warnings.warn(SECRETS[kind])
     record_property("of " + SECRETS[kind], SECRETS[kind])
     record_property("list", [SECRETS[kind]])
+    record_testsuite_property("of " + SECRETS[kind], SECRETS[kind])
+    request.node.add_report_section("call", "of " + SECRETS[kind], SECRETS[kind])
     extras.append({"name": SECRETS[kind], "format_type": "text", "content": SECRETS[kind],
                    "mime_type": "text/plain", "extension": "txt"})
 

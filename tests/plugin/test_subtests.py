@@ -282,6 +282,71 @@ def test_a_long_list_of_subtests_is_bounded(audit: pytest.Pytester) -> None:
     assert len(result["traceback"]) <= 20000
 
 
+IN_FIXTURES = """
+import pytest
+
+@pytest.fixture
+def begins(subtests):
+    with subtests.test("begins", n=1):
+        assert False, "not well begun"
+
+@pytest.fixture
+def breaks(begins):
+    raise OSError("boom")
+
+@pytest.fixture
+def ends(subtests):
+    yield
+    with subtests.test("ends", n=2):
+        assert False, "not well ended"
+    with subtests.test("skips"):
+        pytest.skip("not here")
+
+@pytest.fixture
+def skips(subtests):
+    yield
+    with subtests.test("skips"):
+        pytest.skip("not here")
+
+def test_before(droplet):
+    pass
+
+def test_setup(droplet, begins, subtests):
+    with subtests.test("c"):
+        pass
+
+def test_broken_setup(droplet, breaks):
+    pass
+
+def test_teardown(droplet, ends):
+    pass
+
+def test_skipped_teardown(droplet, skips):
+    pass
+
+def test_after(droplet):
+    pass
+"""
+
+
+@WORKERS
+def test_subtests_of_fixtures_count(audit: pytest.Pytester, workers: tuple[str, ...]) -> None:
+    """A fixture may have subtests before and after the test: they are the test's own."""
+    audit.makepyfile(test_site=IN_FIXTURES)
+    result = run(audit, "-k", "web-1", "-p", "no:rerunfailures", *workers)
+    found = {r["check"].rpartition("::")[2]: (r["verdict"], r["message"]) for r in lines(audit)}
+    begun = "[begins] (n=1): not well begun"
+    assert found == {
+        "test_before": ("pass", ""),
+        "test_setup": ("fail", f"1 of 2 subtests failed: {begun}"),
+        "test_broken_setup": ("fail", f"1 of 1 subtest failed: {begun}"),
+        "test_teardown": ("fail", "1 of 2 subtests failed: [ends] (n=2): not well ended"),
+        "test_skipped_teardown": ("pass", ""),
+        "test_after": ("pass", ""),
+    }
+    assert result.ret is pytest.ExitCode.TESTS_FAILED
+
+
 def test_a_rerun_has_one_result(audit: pytest.Pytester) -> None:
     """What pytest-rerunfailures runs again, and what breaks at its end, has its last verdict."""
     audit.makepyfile(

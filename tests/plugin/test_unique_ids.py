@@ -103,8 +103,13 @@ def refused(result: pytest.RunResult) -> str:
         ({"test_a": PARTS, "test_b": SECOND}, ("test_a.py:3", "test_b.py:3"), ()),
         ({"test_a": FIRST, "test_b": ORDINARY}, ("test_a.py:3", "test_b.py:3"), ()),
         ({"test_a": FACTORY}, ("test_a.py:4", "test_a.py:4"), ()),
+        (
+            {"test_a": FIRST + SECOND.replace("test_second", "test_first")},
+            ("test_a.py:3", "test_a.py:9"),
+            (),
+        ),
     ],
-    ids=["one file", "two files", "co", "xdist", "parameters", "ordinary", "factory"],
+    ids=["one file", "two files", "co", "xdist", "parameters", "ordinary", "factory", "one name"],
 )
 def test_two_checks_with_one_id_are_refused(
     audit: pytest.Pytester, files: dict[str, str], places: tuple[str, str], way: tuple[str, ...]

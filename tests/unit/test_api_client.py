@@ -340,12 +340,16 @@ class TestPace:
             {"ratelimit-remaining": "4711", "ratelimit-reset": "1604778000"},
             {"ratelimit-remaining": "0", "ratelimit-reset": "1604778000"},
             {"ratelimit-remaining": "1", "retry-after": "soon"},
+            {"ratelimit-remaining": "0", "ratelimit-reset": "0"},
+            {"ratelimit-reset": "1604778000"},
+            {"ratelimit-reset": "soon"},
+            {},
         ],
     )
     def test_a_429_that_cannot_be_the_hours_is_tried_again(
         self, cloud: Cloud, time: FakeTime, left: dict[str, str]
     ) -> None:
-        """Requests are left, or the reset is past: a little later it works."""
+        """Requests are left, the reset is past, or nothing is told: a little later it works."""
         cloud.fail("/v2/droplets", 429, times=3, headers=left)
         said: list[str] = []
         reader = cloud.client(sleep=time.sleep, clock=time.clock, notice=said.append)
@@ -370,7 +374,6 @@ class TestPace:
             ("Sun, 22 Nov 2026 12:00:09 GMT", 9),
             ("Sunday, 22-Nov-26 12:00:09 GMT", 9),
             ("Sun Nov 22 12:00:09 2026", 9),
-            ("Sun, 22 Nov 2026 11:00:00 GMT", 0),
         ],
     )
     def test_a_date_to_wait_for_is_understood(
@@ -383,10 +386,27 @@ class TestPace:
         assert reader.pages("droplets.list") == []
         assert sum(time.slept) == pytest.approx(seconds)
 
-    @pytest.mark.parametrize("reset", ["", "x", "-5", "9e99", "nan"])
+    @pytest.mark.parametrize("until", ["0", "-5", "-1e9", "Sun, 22 Nov 2026 11:00:00 GMT"])
+    def test_a_time_that_is_over_is_not_tried_without_a_pause(
+        self, cloud: Cloud, time: FakeTime, until: str
+    ) -> None:
+        """Whoever may try again, and is refused again, waits a little longer each time."""
+        headers = {
+            "retry-after": until,
+            "date": "Sun, 22 Nov 2026 12:00:00 GMT",
+            "ratelimit-remaining": "0",
+            "ratelimit-reset": "4102444800",
+        }
+        cloud.fail("/v2/droplets", 429, times=3, headers=headers)
+        reader = cloud.client(sleep=time.sleep, clock=time.clock)
+        assert reader.pages("droplets.list") == []
+        assert (reader.requests, sum(time.slept)) == (4, pytest.approx(2 + 4 + 8))
+
+    @pytest.mark.parametrize("reset", ["", "x", "9e99", "nan"])
     def test_a_senseless_reset_is_not_shown(self, cloud: Cloud, reset: str) -> None:
         """A hostile header makes no traceback."""
-        cloud.fail("/v2/droplets", 429, headers={"ratelimit-reset": reset})
+        headers = {"ratelimit-remaining": "0", "ratelimit-reset": reset}
+        cloud.fail("/v2/droplets", 429, headers=headers)
         with pytest.raises(ApiError, match=r"is used up; .*run again"):
             cloud.client().pages("droplets.list")
 

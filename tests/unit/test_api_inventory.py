@@ -224,6 +224,8 @@ class TestParse:
             ("vpc_ids", ["v"], True),
             ("vpc_ids", None, False),
             ("updated_at", "2026-01-01T00:00:00Z", False),
+            ("disabled_at", "2026-01-01T00:00:00Z", True),
+            ("expires_at", "2026-01-01T00:00:00Z", True),
             ("description", "the web", False),
         ],
     )

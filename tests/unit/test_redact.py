@@ -76,6 +76,30 @@ def test_a_secret_is_masked_as_pytest_shows_it(shown: str, masked: str) -> None:
     assert redact(shown) == masked
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("password: hunter2", "p***"),
+        ("DB_PASSWORD=hunter2 x", "DB_P*** x"),
+        ("{'password': 'hunter2', 'a': 1}", "{'p***, 'a': 1}"),
+        ('{"Password":"hunter2"}', '{"P***}'),
+        ("passphrase = 'two words' x", "p*** x"),
+        ('KEY_PASSPHRASE="two words"', "KEY_P***"),
+    ],
+)
+def test_what_stands_behind_password_is_masked(text: str, masked: str) -> None:
+    """As a setting, a variable, in JSON and in the repr of a dict, quoted or not."""
+    assert redact(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text", ["PasswordAuthentication no", "password == 'set'", "password: no"]
+)
+def test_words_about_passwords_stay(text: str) -> None:
+    """They are evidence."""
+    assert redact(text) == text
+
+
 def test_masking_takes_no_longer_than_the_text_is_long() -> None:
     """What looks like the body of a key, and no end of one, is read once."""
     body = "A" * 1_000_000 + " PRIVATE KEY----- " + "B" * 1_000_000
