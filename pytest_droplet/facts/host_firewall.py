@@ -243,8 +243,8 @@ def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]
 
 
 def _by_iptables(hook: Hook, saved: Hook | None) -> Hook:
-    """Return a chain as iptables reads it, where it knows more of it than nft."""
-    return replace(saved, doubt=hook.doubt) if saved and hook.unnamed else hook
+    """Return a chain as iptables reads it, which knows all conditions of the rules it wrote."""
+    return hook if saved is None or hook.native else replace(saved, doubt=hook.doubt)
 
 
 def decide(

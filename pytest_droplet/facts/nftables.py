@@ -229,18 +229,18 @@ class _Ruleset:
                 ports=frozenset(ports.get(home, ())),
                 doubt=doubt,
                 changes=changes.get(home, Changes()),
-                unnamed=self._is_of_iptables(home),
+                native=self._is_native(home),
             )
             found.append(hook)
         return share_changes(found)
 
-    def _is_of_iptables(self, home: _Home) -> bool:
-        """Whether nft cannot name some condition of a table, and iptables may have written all."""
-        statements = [
-            _statement(each) for of, body in self._rules if of == home for each in body["expr"]
-        ]
-        return any(kind == "xt" for kind, _ in statements) and all(
-            _may_be_of_iptables(kind, body) for kind, body in statements
+    def _is_native(self, home: _Home) -> bool:
+        """Whether a table has a rule that iptables did not write."""
+        return not all(
+            _may_be_of_iptables(*_statement(each))
+            for of, body in self._rules
+            if of == home
+            for each in body["expr"]
         )
 
     def _doubt(self, home: _Home) -> str | None:
@@ -296,7 +296,7 @@ def _statement(expression: Any) -> tuple[str, Any]:
 
 
 def _may_be_of_iptables(kind: str, body: Any) -> bool:
-    """Whether iptables can show a statement; of others it leaves out what it does not know."""
+    """Whether iptables can show a statement; what it does not know, it leaves out of a rule."""
     if kind != "match":
         return kind in _IPTABLES_STATEMENTS
     left, right = body["left"], body["right"]

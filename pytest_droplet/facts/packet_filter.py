@@ -212,7 +212,7 @@ class Hook:
         ports: The ranges of ports that rules of a translating chain's table name.
         doubt: Why it may not filter at all; empty: it does.
         changes: What the rules of its table, or of all tables, do to packets.
-        unnamed: Whether nft has no words for some of its table's rules, and iptables has for all.
+        native: Whether a rule of its table was written by nft, not by iptables on top of it.
     """
 
     label: str
@@ -227,7 +227,7 @@ class Hook:
     ports: frozenset[tuple[int, int]] = frozenset()
     doubt: str = ""
     changes: Changes = Changes()
-    unnamed: bool = False
+    native: bool = False
 
     @property
     def is_filter(self) -> bool:
