@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
     bool(REASON) and "CI" not in os.environ, reason=f"no host with apt: {REASON}"
 )
 FILE = "/etc/apt/preferences.d/x"
+PACKAGE_LISTS = "Acquire::IndexTargets::deb::Packages"
 SECURITY_SUITE = ARCHIVE["bookworm-security"]
 DOWN, UP = (-1, 1, 99, 100, 499), (501, 990, 1000, 1001)
 BY_SECURITY = (
@@ -73,6 +74,21 @@ def pins_away() -> Iterator[tuple[str, Mapping[str, str]]]:
     yield "folded", {FILE: "Package:\n *\nPin: release\n l=Debian-Security\nPin-Priority: -1\n"}
     yield "small letters", {FILE: away.lower().replace("debian-security", "Debian-Security")}
     yield "without a last line feed", {FILE: away.strip()}
+    for packages in (
+        "* nodejs",
+        "nodejs *",
+        "*:any",
+        "[^x]*",
+        "[!x]*",
+        "src:*",
+        "x\x0balpha\x0c*",
+    ):
+        yield f"{packages!r} away", {FILE: stanza(packages, "release l=Debian-Security", -1)}
+    for pin in ("release l=[^x]*", "release a=*", 'origin "security.*"', "release b=amd64"):
+        yield f"{pin} of some", {FILE: stanza("alpha libgamma", pin, -1)}
+    yield "a comment in a fold", {FILE: away.replace("*", "nodejs\n# here\n *")}
+    yield "carriage returns", {FILE: away.replace("\n", "\r\n")}
+    yield "a carriage return between", {FILE: away.replace("*", "*\rnodejs")}
     elsewhere = config('Dir::Etc::preferences "/etc/apt/other.txt";\n')
     yield "a file elsewhere", {**elsewhere, "/etc/apt/other.txt": away}
     elsewhere = config('Dir::Etc::preferencesparts "/etc/apt/other";\n')
@@ -83,6 +99,11 @@ def pins_away() -> Iterator[tuple[str, Mapping[str, str]]]:
     yield "other lists", config('Dir::State::lists "/tmp";\n')
     yield "other installed packages", config('Dir::State::status "/dev/null";\n')
     yield "other sources", config('Dir::Etc::sourceparts "/dev/null";\n')
+    yield "small letters in settings", config('apt::default-release "bookworm";\n')
+    yield "no lists of packages", config(f'{PACKAGE_LISTS}::DefaultEnabled "false";\n')
+    yield "other lists of packages", config(f'{PACKAGE_LISTS}::metakey "elsewhere";\n')
+    yield "another solver", config('APT::Solver "dump";\n')
+    yield "another solver for apt-get", config('Binary::apt-get::APT::Solver "dump";\n')
     yield "other architecture", config('APT::Architecture "m68k";\nAPT::Architectures "m68k";\n')
 
 
@@ -115,6 +136,11 @@ BENIGN: Mapping[str, Mapping[str, str]] = {
     "security as ever": {FILE: stanza("*", "release l=Debian-Security", 500)},
     "a name that apt leaves out": {f"{FILE}.bak": stanza("*", "release o=Debian", -1)},
     "only a comment": {FILE: "# nothing yet\n"},
+    "harmless settings": config(
+        'APT::Solver "internal";\nAPT::Install-Recommends "false";\n'
+        'APT::Never-MarkAuto-Sections:: "metapackages";\nAcquire::Languages "none";\n'
+        f'{PACKAGE_LISTS}::DefaultEnabled "true";\n'
+    ),
     "the whole release": config('APT::Default-Release "/^bookworm(|-security|-updates)$/";\n'),
 }
 BROKEN = {
@@ -212,6 +238,26 @@ def test_a_newer_version_elsewhere_hides_no_security_update(
     host = AptHost(tmp_path, {"alpha": "1.0"}, archive, held=held, phased=phased)
 
     assert host.verdicts(config(setting) if setting else {})[PENDING].outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    ("setting", "outcome"),
+    [
+        ("", "pass"),
+        ('APT::Architectures { "NATIVE"; "m68k"; };\n', "pass"),
+        ('APT::Architectures { "NATIVE"; };\n', "unknown"),
+        ('APT::Architectures "NATIVE";\n', "unknown"),
+    ],
+)
+def test_an_architecture_that_apt_leaves_out_is_unknown(
+    tmp_path: Path, setting: str, outcome: str
+) -> None:
+    """Packages of an architecture that dpkg has and apt does not ask for may wait for updates."""
+    host = AptHost(tmp_path, CURRENT)
+    (tmp_path / "dpkg/arch").write_text(f"{host.architecture}\nm68k\n")
+    files = config(setting.replace("NATIVE", host.architecture)) if setting else {}
+
+    assert {v.outcome for v in host.verdicts(files).values()} == {outcome}
 
 
 def test_the_script_writes_nothing(behind: AptHost) -> None:

@@ -26,7 +26,13 @@ from pytest_droplet.facts.firewall.host_firewall import (
 )
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nftables import parse_ruleset
-from pytest_droplet.facts.firewall.packet_filter import Hook, Packet, is_world, to_networks
+from pytest_droplet.facts.firewall.packet_filter import (
+    Condition,
+    Hook,
+    Packet,
+    is_world,
+    to_networks,
+)
 from pytest_droplet.model import (
     Address,
     Droplet,
@@ -378,18 +384,26 @@ def test_no_strange_line_of_iptables_makes_a_pass_of_an_open_host(line: str) -> 
     ("addresses", "expected"),
     [
         (["0.0.0.0/0"], True),
-        (["0.0.0.0/1"], True),
-        (["0.0.0.0/2", "64.0.0.0/2"], True),
+        (["0.0.0.0/1"], "some"),
+        (["0.0.0.0/2", "64.0.0.0/2"], "some"),
+        (["0.0.0.0/1", "128.0.0.0/1"], True),
+        (["1.0.0.0-9.255.255.255", "11.0.0.0-223.255.255.255"], True),
+        (["0.0.0.0-203.0.112.255", "203.0.114.0-255.255.255.255"], "some"),
         (["0.0.0.0/2"], False),
         (["::/0"], True),
         (["2000::/3"], True),
         (["2000::/4", "3000::/4"], True),
+        (["2000::/4"], "some"),
+        (["2400::/11", "2600::/11", "2a00::/11"], "some"),
+        (["3000::/4"], False),
         (["2001:db8::/32"], False),
         ([], False),
     ],
 )
-def test_the_world_is_half_of_ipv4_or_all_of_ipv6(addresses: list[str], *, expected: bool) -> None:
-    """Addresses count together, in however many parts they are given."""
+def test_sources_are_all_some_or_none_of_the_internet(
+    addresses: list[str], *, expected: Condition
+) -> None:
+    """Addresses count together, in however many parts they are given; half is some of them."""
     assert is_world(n for a in addresses for n in to_networks(a)) is expected
 
 

@@ -24,12 +24,14 @@ from pytest_droplet.facts.firewall.host_firewall import (
     parse_rules,
 )
 from pytest_droplet.facts.firewall.packet_filter import (
+    Condition,
     Destination,
     Hook,
     Match,
     Network,
     Packet,
     Place,
+    shared_addresses,
 )
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Droplet, NotObservedError, Reading
@@ -389,15 +391,11 @@ def _from_vpc(
     return [Packet(names, 4, "tcp", addresses, source=partial(_covers, networks))], networks
 
 
-def _covers(wanted: tuple[ipaddress.IPv4Network, ...], networks: Iterable[Network]) -> Match:
-    """Whether networks have at least half of the wanted ones' addresses."""
-    known = list(
-        ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
-    )
-    shared = sum(
-        min(own.num_addresses, n.num_addresses) for own in wanted for n in known if own.overlaps(n)
-    )
-    return 2 * shared >= sum(n.num_addresses for n in wanted)
+def _covers(wanted: tuple[ipaddress.IPv4Network, ...], networks: Iterable[Network]) -> Condition:
+    """Whether networks have the wanted ones' addresses; at least half of them are ``some``."""
+    given = (n for n in networks if isinstance(n, ipaddress.IPv4Network))
+    shared, whole = shared_addresses(wanted, given), sum(n.num_addresses for n in wanted)
+    return True if shared == whole else "some" if 2 * shared >= whole else False
 
 
 def _of_nat(hook: Hook) -> Iterable[tuple[int, int]]:

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nftables import parse_ruleset
-from pytest_droplet.facts.firewall.packet_filter import Hook, Network, Packet, share_changes
+from pytest_droplet.facts.firewall.packet_filter import (
+    Hook,
+    Match,
+    Network,
+    Packet,
+    is_broad,
+    share_changes,
+)
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
@@ -49,6 +58,9 @@ ADDRESSES = Section(
 )
 
 _ABSENT = 127
+_PORTS = 65_536
+_WIDE = 255
+_MOST_RANGES = 200
 _KILLED = 128
 _ADDRESS = re.compile(r"[0-9]+: (\S+?)(?:@\S+)? +inet6? (\S+).*? scope (\S+).*")
 _PART = re.compile(r"^== (nft|legacy)(6?)\n(.*?)^rc=([0-9]{1,3})\n", re.MULTILINE | re.DOTALL)
@@ -226,7 +238,13 @@ def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> tuple[Hook, ...]
     if nft.rc != 0:
         raise NotObservedError(one_line(nft.stderr) or f"nft ended with status {nft.rc}")
     rules = parse_ruleset(nft.stdout)
-    return share_changes((*(saved.get(hook.label, hook) for hook in rules), *legacy))
+    known = (_by_iptables(hook, saved.get(hook.label)) for hook in rules)
+    return share_changes((*known, *legacy))
+
+
+def _by_iptables(hook: Hook, saved: Hook | None) -> Hook:
+    """Return a chain as iptables reads it, which knows all conditions of the rules it wrote."""
+    return hook if saved is None or hook.native else replace(saved, doubt=hook.doubt)
 
 
 def decide(
@@ -234,7 +252,8 @@ def decide(
 ) -> Decision:
     """Return what becomes of a new connection that no rule is for.
 
-    One chain that drops it is enough, for TCP and for UDP.
+    One chain that drops it is enough, for TCP and for UDP. Several ranges of ports, each of which
+    has a rule, may be nearly all ports together: then nothing is denied by default.
     """
     if version == 6 and not interfaces.ipv6:
         return Decision(None, "IPv6 is off", applies=False)
@@ -255,12 +274,34 @@ def decide(
         if not may_drop:
             passed = ", ".join(outcomes)
             return Decision(denied=False, reason=f"new {protocol} {where} passes {passed}")
+        nearly_all = _lets_in_nearly_all(known, packet) if drops else False
+        if nearly_all:
+            ports = f"nearly all {protocol} ports"
+            return Decision(denied=False, reason=f"rules let in {ports} {where}")
         dropping += drops[:1]
-        undecided += [] if drops else may_drop[:1]
+        undecided += may_drop[:1] if not drops or nearly_all is None else []
     if undecided:
         doubt = next(hook.doubt for hook in known if hook.label == undecided[0])
         return Decision(None, doubt or f"what {undecided[0]} does {where} cannot be told")
     return Decision(denied=True, reason=f"denied {where} by {', '.join(dict.fromkeys(dropping))}")
+
+
+def _lets_in_nearly_all(hooks: Iterable[Hook], packet: Packet) -> Match:
+    """Whether wide ranges of ports that rules name are let in and have nearly all ports."""
+    known = tuple(hooks)
+    wide = {r for hook in known for r in hook.ports if r[1] - r[0] >= _WIDE}
+    starts = sorted({port for first, last in wide for port in (first, last + 1) if port < _PORTS})
+    if len(starts) > _MOST_RANGES:
+        return None
+    sizes = Counter[Match]()
+    for first, end in pairwise((*starts, _PORTS)):
+        found = [outcomes_of(hook, replace(packet, port=first)) for hook in known]
+        closed = {"drop"} in found
+        doubtful = any("drop" in outcomes for outcomes in found)
+        sizes[False if closed else None if doubtful else True] += end - first
+    if is_broad(0, sizes[True]):
+        return True
+    return None if is_broad(0, sizes[True] + sizes[None]) else False
 
 
 def outcomes_of(hook: Hook, packet: Packet) -> frozenset[str]:

@@ -331,8 +331,9 @@ def _ranges(text: str) -> list[tuple[int, int]]:
 
 
 def _status(values: list[str]) -> _Test:
+    """Judge ``--ctstatus``: a first packet has no status but DNAT; ``NONE`` matches nothing."""
     wanted = set(values[0].split(","))
-    return lambda packet: ("NONE" if packet.sent_to is None else "DNAT") in wanted
+    return lambda packet: packet.sent_to is not None and "DNAT" in wanted
 
 
 def _destination_type(values: list[str]) -> _Test:

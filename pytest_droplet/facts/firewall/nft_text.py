@@ -39,6 +39,14 @@ _VERDICTS = frozenset({"accept", "drop", "return", "continue"})
 _FINAL = frozenset({*_VERDICTS, "reject", "jump", "goto", "queue", "dnat", "redirect"})
 _BARE_META = frozenset({"iif", "iifname", "oif", "oifname"})
 _PROTOCOLS = frozenset({"tcp", "udp", "th", "ip", "ip6", "icmp", "icmpv6"})
+_FIELDS = frozenset(
+    (
+        *("saddr", "daddr", "sport", "dport", "protocol", "nexthdr", "flags", "type", "code"),
+        *("version", "hdrlength", "dscp", "ecn", "length", "id", "frag-off", "ttl", "checksum"),
+        *("flowlabel", "hoplimit", "sequence", "ackseq", "doff", "window", "urgptr", "option"),
+        *("mtu", "gateway", "max-delay", "parameter-problem", "packet-too-big", "taddr"),
+    )
+)
 _BITWISE = frozenset({"&", "|", "^", "<<", ">>", "and", "or", "xor", "lshift", "rshift"})
 _OF_SETS = frozenset({"add", "update", "delete"})
 _IN_SETS = frozenset(
@@ -247,6 +255,8 @@ class _Parser:
             words = self._expanded(self._statement())
             if words[0] not in _IN_SETS:
                 raise NotObservedError(f"nft: {one_line(words[0], 40)!r} in a set is not known")
+            if words[0] == "timeout":
+                body["timeout"] = " ".join(words[1:])
             if words[0] == "elements":
                 elements = _Rule(words[2:]).elements()
         self._found.append({"set": {**body, "elem": elements}})
@@ -305,6 +315,9 @@ class _Rule:
             return {"log": None}
         if word == "limit":
             return self._limit()
+        if word == "vmap":  # of something that is not known
+            self._value(str)
+            return {"queue": None}
         if word in {*_OF_SETS, "{", "meter", "notrack"} or self._peek(1) == "set":
             return self._other(word)
         return self._condition(word)
@@ -407,6 +420,8 @@ class _Rule:
         return {"match": {"op": "==", "left": left, "right": found}}
 
     def _payload(self, protocol: str) -> Any:
+        if self._peek() not in _FIELDS:  # the protocol is a value of what is not known
+            return dict(_UNKNOWN)
         field = self._next()
         left = {"payload": {"protocol": protocol, "field": field}}
         if field == "flags":

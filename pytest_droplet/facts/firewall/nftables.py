@@ -75,6 +75,12 @@ _STATES = frozenset({"new", "established", "related", "invalid", "untracked"})
 _NAMED_SET = re.compile(r"@([^\s{}]+)")
 _TABLE = re.compile(r"table (\S+) (\S+) \{.*")
 _SOUND_VERSION = re.compile(r"1\.[1-9]|[2-9]")
+_IPTABLES_STATEMENTS = frozenset(
+    (
+        *("counter", "limit", "xt", "log", "accept", "drop", "return", "jump", "goto", "reject"),
+        *("masquerade", "snat", "dnat", "redirect"),
+    )
+)
 _Test = Callable[[Any], Condition]
 
 
@@ -177,7 +183,8 @@ class _Ruleset:
             self._flags[home] = body.get("flags")
         elif kind in {"set", "map"}:
             table.contents[body["name"]] = body.get("elem", [])
-            if any(set(each) != {"counter"} for each in body.get("stmt", [])):
+            limited = any(set(each) != {"counter"} for each in body.get("stmt", []))
+            if limited or body.get("timeout"):
                 table.fleeting.add(body["name"])
         elif kind == "limit":
             table.limits[body["name"]] = body
@@ -222,9 +229,19 @@ class _Ruleset:
                 ports=frozenset(ports.get(home, ())),
                 doubt=doubt,
                 changes=changes.get(home, Changes()),
+                native=self._is_native(home),
             )
             found.append(hook)
         return share_changes(found)
+
+    def _is_native(self, home: _Home) -> bool:
+        """Whether a table has a rule that iptables did not write."""
+        return not all(
+            _may_be_of_iptables(*_statement(each))
+            for of, body in self._rules
+            if of == home
+            for each in body["expr"]
+        )
 
     def _doubt(self, home: _Home) -> str | None:
         """Return why a table may be dormant, empty where it is not, None where it is."""
@@ -278,11 +295,22 @@ def _statement(expression: Any) -> tuple[str, Any]:
     return kind, body
 
 
+def _may_be_of_iptables(kind: str, body: Any) -> bool:
+    """Whether iptables can show a statement; what it does not know, it leaves out of a rule."""
+    if kind != "match":
+        return kind in _IPTABLES_STATEMENTS
+    left, right = body["left"], body["right"]
+    of_packet = isinstance(left, dict) and set(left) <= {"meta", "payload", "&"}
+    in_set = str(right).startswith("@") or (isinstance(right, dict) and "set" in right)
+    return of_packet and not in_set and body["op"] in {"==", "!=", "in"}
+
+
 def _ports_in(expressions: list[Any], table: _Table) -> Iterator[tuple[int, int]]:
     """Yield the ranges of ports that a rule compares with, also as the keys of a map."""
     for kind, body in map(_statement, expressions):
         if kind == "match" and _is_port(body["left"]):
-            found = list(_items(body["right"], table))
+            beyond = _beyond(body["op"], body["right"])
+            found = [{"range": beyond}] if beyond else list(_items(body["right"], table))
         elif kind == "vmap" and _is_port(body["key"]):
             found = [key for key, _ in _items(body["data"], table)]
         elif kind in {"dnat", "redirect"}:
@@ -545,12 +573,20 @@ def _translation(address: Any, port: Any) -> Action:
 
 
 def _verdicts(body: Any, table: _Table, packet: Packet) -> Iterator[Step]:
+    """Yield what a map does with the packet: one key's verdict, or that of ``*`` for the rest."""
+    if not _applies(body["key"], packet):
+        return
     test = _subject(body["key"], packet)
-    for key, verdict in _items(body["data"], table) if _applies(body["key"], packet) else ():
+    pairs = [(_plain(key), verdict) for key, verdict in _items(body["data"], table)]
+    for key, verdict in sorted(pairs, key=lambda pair: pair[0] == "*"):
         ((kind, target),) = verdict.items()
+        found = True if key == "*" else _holds(test, [key])
+        matched = _held(found, body["data"], table)
         action = _action(kind, target)
         if action is not None:
-            yield _held(_holds(test, [_plain(key)]), body["data"], table), action
+            yield matched, action
+        if matched is True:
+            return
 
 
 def _match(body: Any, table: _Table, packet: Packet) -> Condition:
@@ -592,7 +628,7 @@ def _applies(left: Any, packet: Packet) -> bool:
 class _Addresses:
     """A test of addresses, which are judged together: many may cover the internet."""
 
-    def __init__(self, judge: Callable[[list[Network]], Match]) -> None:
+    def __init__(self, judge: Callable[[list[Network]], Condition]) -> None:
         self.judge = judge
 
 
@@ -739,11 +775,20 @@ def _is_port_among(item: Any, packet: Packet | None) -> Condition:
 
 def _compares(left: Any, operator: str, right: Any, packet: Packet) -> Condition:
     body = left.get("payload", {}) if isinstance(left, dict) else {}
-    if body.get("field") not in {"dport", "sport"} or not isinstance(right, int):
+    if body.get("field") not in {"dport", "sport"}:
         return None
-    ends = {"<": (0, right - 1), "<=": (0, right), ">": (right + 1, 65535), ">=": (right, 65535)}
-    ports = ends[operator]
+    ports = _beyond(operator, right)
+    if ports is None:
+        return None
     return packet.to(*ports) if body["field"] == "dport" else of_all_ports(*ports)
+
+
+def _beyond(operator: str, port: Any) -> tuple[int, int] | None:
+    """Return the ports that are less or more than one; None: nothing of the kind is asked."""
+    if not isinstance(port, int):
+        return None
+    ends = {"<": (0, port - 1), "<=": (0, port), ">": (port + 1, 65535), ">=": (port, 65535)}
+    return ends.get(operator)
 
 
 def _is_tcp_flags(left: Any) -> bool:
@@ -767,8 +812,11 @@ def _masked(left: Any, right: Any, operator: str, packet: Packet) -> Match:
     if not isinstance(subject, dict) or not _is_tcp_flags(subject):
         return None
     wanted = _flags(right)
-    if operator == "in" or mask is None:
-        return "syn" in wanted if operator == "in" else wanted == {"syn"}
+    if operator == "in":
+        return "syn" in wanted
+    if mask is None:
+        choices = right["set"] if isinstance(right, dict) and "set" in right else [right]
+        return any(_flags(choice) == {"syn"} for choice in choices)
     return ({"syn"} & _flags(mask)) == wanted
 
 

@@ -33,22 +33,53 @@ _BROAD_PORTS = 60_000
 _LAST_PORT = 65_535
 _TRACKED_AT = -200
 ALL_BITS = 0xFFFF_FFFF
+_ALL_OF_IPV4 = ipaddress.IPv4Network("0.0.0.0/0")
 _HALF_OF_IPV4 = 2**31
+_NO_INTERNET = tuple(
+    ipaddress.IPv4Network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
+    )
+)
 _IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")
+_IPV6_IN_USE = tuple(
+    ipaddress.IPv6Network(f"{first}::/12")
+    for first in ("2400", "2410", "2600", "2630", "2800", "2a00", "2a10", "2c00")
+)
+"""The blocks that the regional registries give addresses from, by IANA's list."""
+
 _DEPTH = 64
 _FOREIGN = re.compile(
     r"f2b-|fail2ban|docker|kube-|cali-|cilium|libvirt|lxd|incus|netavark|cni-", re.IGNORECASE
 )
 
 
-def is_world(networks: Iterable[Network]) -> bool:
-    """Whether addresses cover half of IPv4 or all of the IPv6 internet, in however many parts."""
+def is_world(networks: Iterable[Network]) -> Condition:
+    """Whether a source on the internet is among networks, in however many parts they are given.
+
+    Half of IPv4, or of what IPv6 has in use, is ``some`` of the internet.
+    """
     known = tuple(networks)
-    four = ipaddress.collapse_addresses(n for n in known if isinstance(n, ipaddress.IPv4Network))
-    if sum(n.num_addresses for n in four) >= _HALF_OF_IPV4:
+    four = [n for n in known if isinstance(n, ipaddress.IPv4Network)]
+    six = [n for n in known if isinstance(n, ipaddress.IPv6Network)]
+    if list(ipaddress.collapse_addresses([*four, *_NO_INTERNET])) == [_ALL_OF_IPV4]:
         return True
-    six = ipaddress.collapse_addresses(n for n in known if isinstance(n, ipaddress.IPv6Network))
-    return any(_IPV6_INTERNET.subnet_of(n) for n in six)
+    if any(_IPV6_INTERNET.subnet_of(n) for n in ipaddress.collapse_addresses(six)):
+        return True
+    much = (
+        shared_addresses([_ALL_OF_IPV4], four) >= _HALF_OF_IPV4,
+        2 * shared_addresses(_IPV6_IN_USE, six) >= sum(n.num_addresses for n in _IPV6_IN_USE),
+    )
+    return "some" if any(much) else False
+
+
+def shared_addresses(wanted: Iterable[Network], given: Iterable[Network]) -> int:
+    """Return how many addresses of separate networks are among others; all are of one version."""
+    known = list(ipaddress.collapse_addresses(given))  # type: ignore[type-var]
+    return sum(
+        min(own.num_addresses, n.num_addresses) for own in wanted for n in known if own.overlaps(n)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +139,7 @@ class Packet:
     protocol: Literal["tcp", "udp"]
     addresses: frozenset[str] = frozenset()
     port: int | None = None
-    source: Callable[[Iterable[Network]], Match] = is_world
+    source: Callable[[Iterable[Network]], Condition] = is_world
     out: frozenset[str] = frozenset()
     sent_to: Packet | None = None
     states: frozenset[str] = frozenset({"new"})
@@ -181,6 +212,7 @@ class Hook:
         ports: The ranges of ports that rules of a translating chain's table name.
         doubt: Why it may not filter at all; empty: it does.
         changes: What the rules of its table, or of all tables, do to packets.
+        native: Whether a rule of its table was written by nft, not by iptables on top of it.
     """
 
     label: str
@@ -195,6 +227,7 @@ class Hook:
     ports: frozenset[tuple[int, int]] = frozenset()
     doubt: str = ""
     changes: Changes = Changes()
+    native: bool = False
 
     @property
     def is_filter(self) -> bool:

@@ -36,9 +36,12 @@ FIND_PINS = (
 APT_POLICY = Section(
     "apt_policy",
     f'{FIND_PINS}o="{NO_WRITES}"; echo "== settings"; x=$(apt-config dump) || exit;'
-    " printf '%s\\n' \"$x\" | grep -E '^(APT::(Architecture|Default-Release)|Acquire::Allow"
-    "(Insecure|Weak|DowngradeToInsecure)Repositories|Binary::[^:]+::(RootDir|Dir|Acquire::Allow"
-    "|APT::(Architecture|Default-Release)).*) ' || exit;"
+    " printf '%s\\n' \"$x\" | grep -iE '^(APT::(Architecture(s(::)?)?|Default-Release|Solver)"
+    "|Acquire::(Allow(Insecure|Weak|DowngradeToInsecure)Repositories"
+    "|IndexTargets::deb::Packages::((flat)?MetaKey|DefaultEnabled))"
+    "|Binary::[^:]+::(RootDir|Dir|Acquire::(Allow|IndexTargets)"
+    "|APT::(Architecture|Default-Release|Solver)).*) ' || exit;"
+    " dpkg --print-foreign-architectures | sed 's/^/foreign /';"
     ' echo "dpkg $(dpkg --print-architecture)"; x=$(apt-config shell lists Dir::State::lists/d'
     " status Dir::State::status/f list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d"
     " pins Dir::Etc::preferences/f)"
@@ -46,7 +49,8 @@ APT_POLICY = Section(
     ' if [ -d "$folder" ] && ! ls "$folder" >/dev/null; then echo "!! $folder"; fi;'
     ' named=; for x in "$pins" "$folder"*; do [ -f "$x" ] || continue; echo "== pins $x";'
     ' { sed \'s/^/|/\' "$x" && echo; } || echo "!! $x";'
-    " if grep -i '^package:' \"$x\" | grep -qv ':[[:space:]]*[*][[:space:]]*$'; then named=yes; fi;"
+    " if grep -i '^package[[:space:]]*:' \"$x\" |"
+    " grep -qv '^[^:]*:[[:space:]]*[*][[:space:]]*$'; then named=yes; fi;"
     ' done; if [ -n "$restricted" ]; then echo "== policy"; x=$(apt-cache $o policy) || exit;'
     " printf '%s\\n' \"$x\" | sed -e '/^Pinned packages:/,$d' -e 's#//[^/@[:space:]]*@#//#g'; fi;"
     ' if [ -n "$named" ]; then echo "== installed";'
@@ -60,13 +64,31 @@ _PLACES = {
     "list": "/etc/apt/sources.list",
     "parts": "/etc/apt/sources.list.d",
 }
-_INSECURE = re.compile(r"Acquire::Allow(Insecure|Weak|DowngradeToInsecure)Repositories")
+_INSECURE = re.compile(
+    r"Acquire::Allow(Insecure|Weak|DowngradeToInsecure)Repositories", re.IGNORECASE
+)
+_USUAL = {
+    "APT::Solver": frozenset({"internal", "3.0"}),
+    "Acquire::IndexTargets::deb::Packages::MetaKey": frozenset(
+        {"$(COMPONENT)/binary-$(ARCHITECTURE)/Packages"}
+    ),
+    "Acquire::IndexTargets::deb::Packages::flatMetaKey": frozenset({"Packages"}),
+    "Acquire::IndexTargets::deb::Packages::DefaultEnabled": frozenset(
+        {"yes", "true", "with", "on", "enable", "1", ""}
+    ),
+}
+"""Settings with the values that change nothing: those of apt, and what asks for the same."""
+
+_NAMES = {name.lower(): name for name in ("APT::Architecture", "APT::Default-Release", *_USUAL)}
+"""The names of settings as they are written here; apt does not tell capital letters apart."""
+
 _FALSE = frozenset({"no", "false", "without", "off", "disable", "0", ""})
 _SETTING = re.compile(r'(\S+) "(.*)";')
 _PLACE = re.compile(r"(lists|status|list|parts|pins)='(.*)'")
 _ROW = re.compile(r" *(-?\d{1,9}) \S+.*")
 _CONDITION = re.compile(r"(?:^|,)\s*([A-Za-z])=")
 _GLOB = re.compile(r"[*?\[]")
+_ODD_GLOB = re.compile(r"[\[\\]")
 _PREFERENCES = re.compile(r"[A-Za-z0-9_:-]+|[A-Za-z0-9_.:-]+\.pref")
 _KINDS = frozenset({"release", "origin", "version"})
 _WORDS = {"never": -32768}
@@ -91,7 +113,7 @@ class Pin:
     @property
     def general(self) -> bool:
         """Whether it sets the priority of whole indexes, which ``apt-cache policy`` prints."""
-        return "*" in self.packages
+        return self.packages == ("*",)
 
     def concerns(self, installed: Collection[tuple[str, str]]) -> bool | None:
         """Whether it names an installed package (name, source); None: a pattern is not understood.
@@ -199,6 +221,7 @@ def parse_policy(text: str) -> AptPolicy:
     if "settings" not in parts or "end" not in parts:
         raise NotObservedError("the settings of apt were not printed to their end")
     settings = dict(_settings(parts["settings"]))
+    left_out = _left_out(parts["settings"], settings.get("dpkg", ""))
     files = tuple(_pin_files(text))
     pins = tuple(pin for f in files for pin in parse_pins(f, parts[f"pins {f}"]))
     target = settings.get("APT::Default-Release", "")
@@ -207,7 +230,7 @@ def parse_policy(text: str) -> AptPolicy:
     if any(not pin.general for pin in pins) and "installed" not in parts:
         raise NotObservedError("the installed packages were not listed")
     return AptPolicy(
-        settings=tuple(_unexpected(settings)),
+        settings=(*_unexpected(settings), *left_out),
         architecture=settings.get("APT::Architecture", ""),
         target=target,
         files=files,
@@ -342,7 +365,7 @@ def _names(pattern: str, packages: Collection[str], sources: Collection[str]) ->
     """Whether a word of ``Package:`` names one of the packages; None: not understood."""
     known = sources if pattern.startswith("src:") else packages
     pattern = pattern.removeprefix("src:")
-    if pattern.startswith(("/", "?")):
+    if pattern.startswith(("/", "?")) or _ODD_GLOB.search(pattern):
         return None
     pattern = pattern.partition(":")[0]
     if not _GLOB.search(pattern):
@@ -373,13 +396,15 @@ def _applies(pin: Pin, index: IndexPriority) -> bool | None:
 
 
 def _like(pattern: str, text: str) -> bool | None:
-    """Whether text is like a glob; None where it is a regular expression."""
-    return None if pattern.startswith("/") else fnmatchcase(text.lower(), pattern.lower())
+    """Whether text is like a glob; None: a regular expression, or what C reads differently."""
+    if pattern.startswith("/") or _ODD_GLOB.search(pattern):
+        return None
+    return fnmatchcase(text.lower(), pattern.lower())
 
 
 def _parts(text: str) -> Iterator[tuple[str, list[str]]]:
     name, lines = "", list[str]()
-    for line in (*text.splitlines(), "== "):
+    for line in (*text.split("\n"), "== "):
         if line.startswith("== "):
             yield name, lines
             name, lines = line[3:].strip(), []
@@ -401,7 +426,7 @@ def _pin_files(text: str) -> list[str]:
 def _settings(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
         if found := _SETTING.fullmatch(line.strip()) or _PLACE.fullmatch(line.strip()):
-            yield found[1], found[2]
+            yield _NAMES.get(found[1].lower(), found[1]), found[2]
         elif line.startswith("dpkg "):
             yield "dpkg", line[5:].strip()
 
@@ -418,8 +443,26 @@ def _unexpected(settings: Mapping[str, str]) -> Iterator[str]:
     for name, value in settings.items():
         if _INSECURE.fullmatch(name) and value.lower() not in _FALSE:
             yield f'{name} is "{value}": apt takes indexes that nobody signed'
-        if name.startswith("Binary::"):
+        if name in _USUAL and value not in _USUAL[name]:
+            yield f'{name} is "{value}": what apt makes of its indexes is not known then'
+        if name.lower().startswith("binary::"):
             yield f'{name} is "{value}": it holds for one program alone'
+
+
+def _left_out(lines: Iterable[str], architecture: str) -> tuple[str, ...]:
+    """Return which architectures of dpkg's packages apt is told to leave out."""
+    known = tuple(lines)
+    pairs = [found.groups() for line in known if (found := _SETTING.fullmatch(line.strip()))]
+    asked = {
+        each
+        for name, value in pairs
+        if name.lower().rstrip(":") == "apt::architectures"
+        for each in value.split(",")
+        if each
+    }
+    foreign = [line.split()[1] for line in known if line.startswith("foreign ")]
+    missing = [each for each in foreign if asked and each not in {*asked, architecture}]
+    return tuple(f"APT::Architectures leaves out {each}, which dpkg has" for each in missing)
 
 
 def _priorities(lines: Iterable[str]) -> Iterator[IndexPriority]:
