@@ -31,6 +31,7 @@ from pytest_droplet.verdict import (
 )
 
 CHECKS_FOLDER = Path(pytest_droplet.checks.__file__).parent
+_CHECKS_PACKAGE = "pytest_droplet.checks"
 NODE_FOLDER = "pytest_droplet/checks"
 
 _DECISION_IS_ENOUGH = frozenset(
@@ -536,3 +537,15 @@ def takes_all(config: pytest.Config) -> bool:
     option = config.option
     narrowed = ("keyword", "markexpr", "lf", "stepwise", "deselect")
     return not any(getattr(option, name, None) for name in narrowed)
+
+
+def surely_reads_hosts(config: pytest.Config, profiles: frozenset[str], *, shipped: bool) -> bool:
+    """Whether all hosts will be read, as far as that can be told before anything is collected.
+
+    Args:
+        config: Of the run.
+        profiles: Those that select shipped checks.
+        shipped: Whether the shipped checks run beside what pytest collects.
+    """
+    named = shipped or (config.option.pyargs and _CHECKS_PACKAGE in config.args)
+    return named and takes_all(config) and any(map(needs_host, shipped_of(profiles)))

@@ -85,7 +85,7 @@ class AuditPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Read the inventory (a worker is handed it), and begin to connect."""
+        """Read the inventory (a worker is handed it), and begin to connect where that is sure."""
         config = self.config
         self.refuse(asserts.off_in_shipped())
         if self.worker:
@@ -98,7 +98,8 @@ class AuditPlugin:
         config.stash[collection.audit_key] = audit
         usertests.activate(audit)
         config.pluginmanager.register(fixtures.FactFixtures(), "droplet-facts")
-        if self.reports and not self.controller and collection.takes_all(config):
+        early = collection.surely_reads_hosts(config, self.options.profiles, shipped=self.shipped)
+        if self.reports and not self.controller and early:
             audit.start(audit.droplets)
 
     def pytest_report_header(self) -> list[str]:

@@ -146,6 +146,36 @@ def test_an_account_is_judged_without_a_login(
     assert {line["coverage"] for line in record(project.path, "droplet")} == {"not-read"}
 
 
+@pytest.mark.parametrize("args", [("test_site.py",), ("--droplets-profile=none",)])
+def test_tests_of_the_api_alone_connect_to_no_host(
+    project: pytest.Pytester, api: FakeApi, ssh: socket.socket, args: tuple[str, ...]
+) -> None:
+    """Nothing on the command line says so: what was collected does."""
+    project.makepyfile(test_site="def test_named(droplet): assert droplet.name")
+    result = project.runpytest_inprocess("--droplets=all", *args, "--ssh-config=ssh_config")
+    result.assert_outcomes(passed=2)
+    with pytest.raises(BlockingIOError):
+        ssh.accept()[0].close()
+
+
+@pytest.mark.parametrize("args", [(), ("--pyargs", "pytest_droplet.checks")])
+def test_hosts_are_connected_to_before_the_checks_are_collected(
+    project: pytest.Pytester, api: FakeApi, args: tuple[str, ...]
+) -> None:
+    """Where shipped checks that read them are sure to run; connecting takes the longest."""
+    project.makeconftest(
+        """
+        import pytest
+        from pytest_droplet.collection import audit_key
+
+        def pytest_collection(session):
+            pytest.exit(f"started {sorted(session.config.stash[audit_key].started)}")
+        """
+    )
+    result = project.runpytest_inprocess("--droplets=all", *args)
+    result.stdout.fnmatch_lines(["*Exit: started [[]11, 12[]]*"])
+
+
 def test_an_account_that_is_well_kept_is_green_without_a_login(
     project: pytest.Pytester, api: FakeApi, cloud: Cloud
 ) -> None:
