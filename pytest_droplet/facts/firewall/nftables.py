@@ -199,6 +199,7 @@ class _Ruleset:
     def hooks(self) -> tuple[Hook, ...]:
         filters = Counter[tuple[str, str, str]]()
         ports: dict[_Home, set[tuple[int, int]]] = {}
+        compared: dict[_Home, set[tuple[int, int]]] = {}
         changes: dict[_Home, Changes] = {}
         for home, body in self._rules:
             _note_changed_sets(body["expr"], self._tables[home])
@@ -207,6 +208,7 @@ class _Ruleset:
             self._chains[home][body["chain"]].append(partial(_steps, list(expressions), table))
             filters[(*home, body["chain"])] += _filters(expressions) and not is_foreign(home[1])
             ports.setdefault(home, set()).update(_ports_in(expressions, table))
+            compared.setdefault(home, set()).update(_compared_ports(expressions))
             changes[home] = changes.get(home, Changes()) | _changes(expressions)
         found = []
         for body in sorted(self._bases, key=lambda body: int(body.get("prio", 0))):
@@ -216,6 +218,7 @@ class _Ruleset:
                 continue
             if body["type"] == "nat" and body["hook"] == "input":
                 doubt = doubt or "a chain of type nat at the hook input is not followed"
+            of_filters = compared.get(home, set()) if body["type"] == "filter" else set()
             hook = Hook(
                 label=f"{body['family']} {body['table']} {body['name']}",
                 versions=FAMILIES[body["family"]],
@@ -226,7 +229,7 @@ class _Ruleset:
                 place=_PLACES[body["hook"]],
                 translates=body["type"] == "nat" and body["hook"] == "prerouting",
                 priority=int(body.get("prio", 0)),
-                ports=frozenset(ports.get(home, ())),
+                ports=frozenset(ports.get(home, set()) | of_filters),
                 doubt=doubt,
                 changes=changes.get(home, Changes()),
                 native=self._is_native(home),
@@ -309,8 +312,7 @@ def _ports_in(expressions: list[Any], table: _Table) -> Iterator[tuple[int, int]
     """Yield the ranges of ports that a rule compares with, also as the keys of a map."""
     for kind, body in map(_statement, expressions):
         if kind == "match" and _is_port(body["left"]):
-            beyond = _beyond(body["op"], body["right"])
-            found = [{"range": beyond}] if beyond else list(_items(body["right"], table))
+            found = list(_items(body["right"], table))
         elif kind == "vmap" and _is_port(body["key"]):
             found = [key for key, _ in _items(body["data"], table)]
         elif kind in {"dnat", "redirect"}:
@@ -320,6 +322,14 @@ def _ports_in(expressions: list[Any], table: _Table) -> Iterator[tuple[int, int]
         for item in found:
             parts = item["concat"] if isinstance(item, dict) and "concat" in item else [item]
             yield from filter(None, map(_range, parts))
+
+
+def _compared_ports(expressions: list[Any]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of ports that a rule asks for by ``<`` or ``>``."""
+    for kind, body in map(_statement, expressions):
+        if kind == "match" and _is_port(body["left"]):
+            ports = _beyond(body["op"], body["right"])
+            yield from [ports] if ports else []
 
 
 def _is_port(left: Any) -> bool:
