@@ -204,8 +204,18 @@ class DropletFacts:
         except (NotObservedError, UndeclaredError) as exc:
             return Reading(wanted.source, when, missing=redact(str(exc)))
         except Exception as exc:  # noqa: BLE001 hostile input: whatever a parser raises is "unread"
-            reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
+            reason = self._missing_among(wanted.needs)
+            if reason is None:
+                reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
             return Reading(wanted.source, when, missing=redact(reason)[:300])
+
+    def _missing_among(self, names: Iterable[str]) -> str | None:
+        """Return why one of these facts is missing, what stood in for it broke a parser."""
+        for name in names:
+            reading = self.reading(name)
+            if reading.missing is not None:
+                return f"{reading.source}: {reading.missing}"
+        return None
 
     def _arguments(self, wanted: Fact) -> dict[str, Any]:
         arguments: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -104,12 +105,17 @@ def test_a_missing_fact_hands_its_reason_on(registry: dict[str, Fact]) -> None:
     def droplet_toy_b(droplet_toy_a: str) -> str:
         return droplet_toy_a.upper()
 
+    @facts.fact("c")
+    def droplet_toy_c(droplet_toy_a: str) -> bool:
+        return re.fullmatch("x", droplet_toy_a) is not None
+
     seen = next(
         c
         for c in all_cases()
         if not c.check.of_account and c.observation().host.state == "reached"
     ).observation()
     assert "no such section" in (seen.reading("droplet_toy_b").missing or "")
+    assert seen.reading("droplet_toy_c").missing == seen.reading("droplet_toy_b").missing
 
 
 @pytest.mark.parametrize(
