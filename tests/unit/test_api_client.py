@@ -428,7 +428,7 @@ class TestPace:
         with pytest.raises(ApiError) as caught:
             reader.pages("droplets.list")
         assert str(caught.value) == (
-            "GET /v2/droplets: 503 Unexpected error?[2J (request r-1); "
+            "GET /v2/droplets: 503 Unexpected error\ufffd[2J (request r-1); "
             "tried 3 times; look at status.digitalocean.com and run again"
         )
         assert (caught.value.status, reader.requests) == (503, 3)

@@ -153,7 +153,7 @@ def test_any_table_is_settings_or_one_line(table: dict[str, Any]) -> None:
 def _read_settings() -> set[str]:
     """Return the attributes of whatever is named ``settings`` in checks, facts and the audit."""
     package = Path(pytest_droplet.__file__).parent
-    paths = [*package.glob("checks/*.py"), *package.glob("facts/*.py"), package / "audit.py"]
+    paths = [*package.glob("checks/*.py"), *package.glob("facts/*/*.py"), package / "audit.py"]
     nodes = (
         node
         for path in [*paths, package / "discovery.py"]

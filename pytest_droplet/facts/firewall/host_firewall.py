@@ -299,9 +299,9 @@ def _lets_in_nearly_all(hooks: Iterable[Hook], packet: Packet) -> Match:
         closed = {"drop"} in found
         doubtful = any("drop" in outcomes for outcomes in found)
         sizes[False if closed else None if doubtful else True] += end - first
-    if is_broad(0, sizes[True]):
+    if is_broad(1, sizes[True]):
         return True
-    return None if is_broad(0, sizes[True] + sizes[None]) else False
+    return None if is_broad(1, sizes[True] + sizes[None]) else False
 
 
 def outcomes_of(hook: Hook, packet: Packet) -> frozenset[str]:
