@@ -200,7 +200,7 @@ class DropletFacts:
     def _read(self, wanted: Fact) -> Reading[Any]:
         when = self.host.observed_at if wanted.of_host else self.inventory.read_at
         try:
-            return Reading(wanted.source, when, value=wanted.read(**self._arguments(wanted)))
+            return Reading(wanted.source, when, value=wanted.read(**self.arguments(wanted)))
         except (NotObservedError, UndeclaredError) as exc:
             return Reading(wanted.source, when, missing=redact(str(exc)))
         except Exception as exc:  # noqa: BLE001 hostile input: whatever a parser raises is "unread"
@@ -217,7 +217,8 @@ class DropletFacts:
                 return f"{reading.source}: {reading.missing}"
         return None
 
-    def _arguments(self, wanted: Fact) -> dict[str, Any]:
+    def arguments(self, wanted: Fact) -> dict[str, Any]:
+        """Return what a fact's function is called with; a missing fact raises once it is used."""
         arguments: dict[str, Any] = {}
         for name, how in wanted.parameters.items():
             match how:

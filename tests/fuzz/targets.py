@@ -119,7 +119,9 @@ def read_facts(names: tuple[str, ...], raw: bytes) -> None:
 
 def _show(name: str, observation: DropletFacts) -> None:
     fact = all_facts()[name]
-    value = fact.read(observation)
+    for needed in fact.needs:
+        observation.reading(needed).get()
+    value = fact.read(**observation.arguments(fact))
     for item in value if isinstance(value, tuple) else (value,):
         assert str(item).isprintable(), repr(str(item))
     if fact.row is not None:
