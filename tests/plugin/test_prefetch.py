@@ -63,7 +63,6 @@ def audit(folder: Path, farm: Servers, fleet: Server, *more: str) -> tuple[int, 
 
 
 MEMOS = """
-import os
 from pathlib import Path
 
 from pytest_droplet.connection import testinfra
@@ -74,8 +73,8 @@ def pytest_runtest_logfinish():
 def memos():
     return len(testinfra._active.memos) if testinfra._active else 0
 
-def pytest_sessionfinish():
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+def pytest_sessionfinish(session):
+    worker = getattr(session.config, "workerinput", {}).get("workerid", "alone")
     Path(f"{worker}.memos").write_text(f"{max(counts, default=0)} {memos()}")
 
 counts = []
