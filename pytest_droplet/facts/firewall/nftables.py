@@ -251,6 +251,8 @@ class _Ruleset:
         flags = self._flags.get(home)
         if self._told is not None:
             words = self._told.get(home)
+            if flags and not words:  # the JSON has flags: the text broke off before them
+                words = None
         elif isinstance(flags, str):
             words = {flags} if _SOUND_VERSION.match(self._version) else None
         else:
