@@ -12,7 +12,7 @@ from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection import identity, script
 from pytest_droplet.connection.probe import parse_head
 from pytest_droplet.connection.tls import parse_answer
-from pytest_droplet.facts import DropletFacts, all_facts
+from pytest_droplet.facts import DropletFacts, all_facts, needed
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.verdict import judge
 from tests.checks.cases import all_cases
@@ -162,12 +162,12 @@ def seeds_of(names: tuple[str, ...]) -> tuple[bytes, ...]:
 
 @cache
 def _sections(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(s.name for name in names for s in all_facts()[name].sections))
+    return tuple(dict.fromkeys(s.name for part in needed(names) for s in part.sections))
 
 
 @cache
 def _probes(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(p.name for name in names for p in all_facts()[name].probes))
+    return tuple(dict.fromkeys(p.name for part in needed(names) for p in part.probes))
 
 
 @cache
