@@ -77,7 +77,9 @@ def _watch(connection: Any) -> None:
         _here.deadline.watch(connection)
 
 
-class _Connection(HTTPConnection):
+class _Watched(HTTPConnection):
+    """What urllib3 makes of a new and of a kept connection is watched from its first byte."""
+
     def _new_conn(self) -> socket.socket:
         made = super()._new_conn()
         _watch(made)
@@ -88,23 +90,16 @@ class _Connection(HTTPConnection):
         super().request(*args, **kwargs)
 
 
-class _SecureConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        made = super()._new_conn()
-        _watch(made)
-        return made
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _watch(self.sock)
-        super().request(*args, **kwargs)
+class _SecureWatched(_Watched, HTTPSConnection):
+    """The same over TLS, its handshake included."""
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Watched
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = _SecureWatched
 
 
 POOLS = {"http": _Pool, "https": _SecurePool}
