@@ -19,6 +19,7 @@ from pytest_droplet.facts.patches.apt_policy import (
     pin_files,
     reach_of,
 )
+from pytest_droplet.facts.patches.deb822 import stanzas
 from pytest_droplet.facts.patches.packages import (
     PackageIndex,
     PackageSource,
@@ -352,18 +353,8 @@ def _one_liners(lines: Iterable[str]) -> Iterator[AptSource]:
 
 
 def _stanzas(lines: Iterable[str]) -> Iterator[AptSource]:
-    fields: dict[str, str] = {}
-    last = ""
-    for line in (*lines, ""):
-        if not line.strip():
-            yield from _entries(fields)
-            fields = {}
-        elif line[0] in " \t":
-            fields[last] = f"{fields.get(last, '')} {line.strip()}"
-        else:
-            name, _, value = line.partition(":")
-            last = name.strip().lower()
-            fields[last] = value.strip()
+    for fields in stanzas(lines):
+        yield from _entries(fields)
 
 
 def _entries(fields: dict[str, str]) -> Iterator[AptSource]:

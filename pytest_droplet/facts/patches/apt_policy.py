@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.patches.deb822 import stanzas
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -249,21 +250,10 @@ def parse_pins(file: str, lines: Iterable[str]) -> Iterator[Pin]:
 
     Stanzas without a package are explanations.
     """
-    fields: dict[str, str] = {}
-    last = ""
-    for line in (*(line[1:] for line in lines if line.startswith("|")), ""):
-        if line.startswith("#"):
-            continue
-        if not line.strip():
-            if "package" in fields:
-                yield _pin(file, fields)
-            fields = {}
-        elif line[0] in " \t":
-            fields[last] = f"{fields.get(last, '')} {line.strip()}"
-        else:
-            name, _, value = line.partition(":")
-            last = name.strip().lower()
-            fields[last] = value.strip()
+    written = (line[1:] for line in lines if line.startswith("|"))
+    for fields in stanzas(written):
+        if "package" in fields:
+            yield _pin(file, fields)
 
 
 def reach_of(
