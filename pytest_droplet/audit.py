@@ -203,16 +203,15 @@ class Audit:
 
         One that should be read and cannot even be tried has rows that are missing.
         """
+        ours = [d.id for d in self.droplets if self._is_ours(d)]
         if not self.reads_hosts:
-            unread = unread_rows(self.inventory.read_at, NOT_READ)
-            ours = [d.id for d in self.droplets if self._not_due(d) is None]
-            return Account(self.inventory, dict.fromkeys(ours, unread), self.settings, self.now)
-        due = {i: row for i, row in rows.items() if i in self._due or self._is_lost(i)}
-        return Account(self.inventory, due, self.settings, self.now)
+            rows = dict.fromkeys(ours, unread_rows(self.inventory.read_at, NOT_READ))
+        known = {i: rows[i] for i in ours if i in rows}
+        return Account(self.inventory, known, self.settings, self.now)
 
-    def _is_lost(self, droplet_id: int) -> bool:
-        host = self._not_due(self.droplet(droplet_id))
-        return host is not None and host.state == "unreachable"
+    def _is_ours(self, droplet: Droplet) -> bool:
+        host = self._not_due(droplet)
+        return host is None or host.state == "unreachable"
 
     def _not_due(self, droplet: Droplet) -> HostReading | None:
         return not_due(droplet, self.options.address, self.inventory.read_at)
