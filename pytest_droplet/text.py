@@ -41,7 +41,7 @@ def line_of_bytes(raw: bytes, limit: int = 200) -> str:
 
 def cut(text: str, limit: int) -> str:
     """Return at most ``limit`` characters, the last one ``…`` where there were more."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
 def harmless(text: str) -> str:

@@ -14,6 +14,7 @@ from pytest_droplet.catalogue import ACCOUNT, Check, shipped
 from pytest_droplet.facts import GIVEN, Account, DropletFacts, all_facts
 from pytest_droplet.model import Evidence, NotObservedError, Reading, Verdict
 from pytest_droplet.redact import redact
+from pytest_droplet.text import cut
 from pytest_droplet.words import Outcome, Severity
 
 MESSAGE_LIMIT = 2_000
@@ -64,13 +65,13 @@ def make_verdict(
 
 def with_note(verdict: Verdict, note: str) -> Verdict:
     """Return the verdict with a note in parentheses behind its message, which is cut for it."""
-    text = bounded(verdict.message, MESSAGE_LIMIT - len(note) - 3)
+    text = cut(verdict.message, MESSAGE_LIMIT - len(note) - 3)
     return replace(verdict, message=shown_message(f"{text} ({note})"))
 
 
 def shown_message(text: str) -> str:
     """Return a message without secrets, of at most ``MESSAGE_LIMIT`` characters."""
-    return bounded(redact(text), MESSAGE_LIMIT)
+    return cut(redact(text), MESSAGE_LIMIT)
 
 
 def shown_traceback(text: str) -> str:
@@ -79,9 +80,22 @@ def shown_traceback(text: str) -> str:
     return text if len(text) <= TRACEBACK_LIMIT else "…" + text[1 - TRACEBACK_LIMIT :]
 
 
-def bounded(text: str, limit: int) -> str:
-    """Return the first ``limit`` characters; where some are missing the last is ``…``."""
-    return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
+class MissingFact:
+    """Stands in for a fact that was not observed: whatever is asked of it raises."""
+
+    def __init__(self, reading: Reading[Any]) -> None:
+        object.__setattr__(self, "_reading", reading)
+
+    def __getattribute__(self, name: str) -> Any:
+        object.__getattribute__(self, "_reading").get()
+        raise AssertionError(name)  # pragma: no cover  get() raises
+
+    def _refuse(self, *_: object) -> Any:
+        object.__getattribute__(self, "_reading").get()
+
+    __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __call__ = _refuse
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __str__ = __float__ = __int__ = _refuse
+    __hash__ = None  # type: ignore[assignment]
 
 
 def judge(check: Check, facts: DropletFacts) -> Verdict:
@@ -139,7 +153,11 @@ def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
     known = all_facts()
     arguments: dict[str, Any] = dict(check.arguments)
     for name in check.facts:
-        arguments[name] = facts.value(name) if name in known else GIVEN[name](facts)
+        if name in known:
+            reading = facts.reading(name)
+            arguments[name] = reading.value if reading.missing is None else MissingFact(reading)
+        else:
+            arguments[name] = GIVEN[name](facts)
     return arguments
 
 
@@ -225,5 +243,5 @@ def _evidence(name: str, reading: Reading[Any]) -> Evidence:
     text = (
         f"not observed: {reading.missing}" if reading.missing is not None else str(reading.value)
     )
-    text = bounded(redact(text), _EVIDENCE_LIMIT)
+    text = cut(redact(text), _EVIDENCE_LIMIT)
     return Evidence(name, reading.source, reading.observed_at, text)

@@ -128,24 +128,6 @@ class Observation:
         return self._host.probe(name)
 
 
-class MissingFact:
-    """Stands in for a fact that was not observed: whatever is asked of it raises."""
-
-    def __init__(self, reading: Reading[Any]) -> None:
-        object.__setattr__(self, "_reading", reading)
-
-    def __getattribute__(self, name: str) -> Any:
-        object.__getattribute__(self, "_reading").get()
-        raise AssertionError(name)  # pragma: no cover  get() raises
-
-    def _refuse(self, *_: object) -> Any:
-        object.__getattribute__(self, "_reading").get()
-
-    __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __call__ = _refuse
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __str__ = __float__ = __int__ = _refuse
-    __hash__ = None  # type: ignore[assignment]
-
-
 class DropletFacts:
     """The facts of one Droplet: the API's view, the host's reading, the settings, and the rest.
 
@@ -181,11 +163,6 @@ class DropletFacts:
             known = self._readings[name] = self._read(all_facts()[name])
         return known
 
-    def value(self, name: str) -> Any:
-        """Return the value of a fact; where it is missing, what raises once it is used."""
-        reading = self.reading(name)
-        return reading.value if reading.missing is None else MissingFact(reading)
-
     def rows(self, names: Iterable[str]) -> dict[str, Reading[Any]]:
         """Return the rows of the named facts, for the account-wide checks."""
         kept: dict[str, Reading[Any]] = {}
@@ -204,26 +181,23 @@ class DropletFacts:
         except (NotObservedError, UndeclaredError) as exc:
             return Reading(wanted.source, when, missing=redact(str(exc)))
         except Exception as exc:  # noqa: BLE001 hostile input: whatever a parser raises is "unread"
-            reason = self._missing_among(wanted.needs)
-            if reason is None:
-                reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
+            reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
             return Reading(wanted.source, when, missing=redact(reason)[:300])
 
-    def _missing_among(self, names: Iterable[str]) -> str | None:
-        """Return why one of these facts is missing, what stood in for it broke a parser."""
-        for name in names:
-            reading = self.reading(name)
-            if reading.missing is not None:
-                return f"{reading.source}: {reading.missing}"
-        return None
-
     def arguments(self, wanted: Fact) -> dict[str, Any]:
-        """Return what a fact's function is called with; a missing fact raises once it is used."""
+        """Return what a fact's function is called with.
+
+        Raises:
+            NotObservedError: A fact is missing whose value it takes.
+        """
         arguments: dict[str, Any] = {}
         for name, how in wanted.parameters.items():
             match how:
                 case "value":
-                    arguments[name] = self.value(name)
+                    reading = self.reading(name)
+                    if reading.missing is not None:
+                        raise NotObservedError(reading.missing)
+                    arguments[name] = reading.value
                 case "reading":
                     arguments[name] = self.reading(name)
                 case "given":
@@ -300,14 +274,14 @@ def fact(
         api: Lists of the API that it looks at in ``observation.inventory``; those of the facts
             that it takes are asked for too, and no others.
 
-    The function's parameters are what it is made of: other facts by their names (one that was not
-    observed raises :class:`NotObservedError` when it is used; one that is annotated with
-    ``Reading[...]`` comes as its Reading), ``droplet``, ``droplet_settings``, ``droplet_now``. A
-    parameter of another name is the :class:`Observation`.
+    The function's parameters are what it is made of: other facts by their names, ``droplet``,
+    ``droplet_settings``, ``droplet_now``. Where a fact that it takes is missing, so is this one,
+    for the same reason; one that is annotated with ``Reading[...]`` comes as its Reading instead,
+    for a fact that can be had without. A parameter of another name is the :class:`Observation`.
 
     Raises:
-        ValueError: Two facts have one name, it does not start with ``droplet_``, or there is no
-            such list.
+        ValueError: Two facts have one name, it does not start with ``droplet_``, there is no such
+            list, or what it may use is no parameter annotated with ``Reading[...]``.
     """
 
     def register(function: F) -> F:
@@ -322,6 +296,10 @@ def fact(
         if known is not None and known.read.__code__.co_filename != function.__code__.co_filename:
             msg = f"fact {name!r} is already defined in {known.read.__module__}"
             raise ValueError(msg)
+        parameters = {n: _taken(p) for n, p in signature(function).parameters.items()}
+        if eager := [n for n in may_use if parameters.get(n) != "reading"]:
+            msg = f"fact {name!r}: what it may use it takes as Reading[...]: {eager[0]}"
+            raise ValueError(msg)
         _closures.clear()
         _facts[name] = Fact(
             name=name,
@@ -333,7 +311,7 @@ def fact(
             row=row,
             may_use=may_use,
             api=api,
-            parameters={n: _taken(p) for n, p in signature(function).parameters.items()},
+            parameters=parameters,
         )
         return function
 

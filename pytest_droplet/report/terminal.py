@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.record import ENDED, Line, time_between
-from pytest_droplet.text import no_command, printable
+from pytest_droplet.text import cut, no_command, printable
 from pytest_droplet.words import SEVERITIES
 
 _LISTED_DROPLETS = 20
@@ -290,4 +290,4 @@ def _one_line(text: str) -> str:
 def _cut(text: str, width: int) -> str:
     text = printable(text)
     limit = max(40, width * 3)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return cut(text, limit)

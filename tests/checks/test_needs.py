@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
 
 from pytest_droplet import facts
 from pytest_droplet.facts import DropletFacts, Fact, FactError, Observation, all_facts, needed
-from pytest_droplet.model import Probe, Section
+from pytest_droplet.model import Probe, Reading, Section
 from tests.checks.cases import Case, all_cases
 
 CASES = [
@@ -83,7 +82,7 @@ def test_needs_are_those_of_all_that_is_taken(registry: dict[str, Fact]) -> None
         return droplet_toy_a + "b"
 
     @facts.fact("c", may_use=("droplet_kernel",))
-    def droplet_toy_c(droplet_toy_b: str, droplet_kernel: object) -> str:
+    def droplet_toy_c(droplet_toy_b: str, droplet_kernel: Reading[object]) -> str:
         return droplet_toy_b + "c"
 
     parts = needed(["droplet_toy_c", "droplet"])
@@ -95,7 +94,7 @@ def test_needs_are_those_of_all_that_is_taken(registry: dict[str, Fact]) -> None
 
 
 def test_a_missing_fact_hands_its_reason_on(registry: dict[str, Fact]) -> None:
-    """A fact that uses a missing one is missing for that reason."""
+    """A fact that takes a missing one is missing for that reason, whatever it would do with it."""
 
     @facts.fact("a", sections=(Section("toy_a", "true"),))
     def droplet_toy_a(observation: Observation) -> str:
@@ -106,8 +105,8 @@ def test_a_missing_fact_hands_its_reason_on(registry: dict[str, Fact]) -> None:
         return droplet_toy_a.upper()
 
     @facts.fact("c")
-    def droplet_toy_c(droplet_toy_a: str) -> bool:
-        return re.fullmatch("x", droplet_toy_a) is not None
+    def droplet_toy_c(droplet_toy_a: str) -> tuple[str, str]:
+        return ("looks well", droplet_toy_a)
 
     seen = next(
         c
@@ -134,3 +133,13 @@ def test_a_fact_that_can_never_be_had_is_named(
     assert (facts.broken() or "").startswith(reason)
     with pytest.raises(FactError):
         needed(["droplet_toy_a"])
+
+
+def test_what_may_be_used_is_taken_as_a_reading(registry: dict[str, Fact]) -> None:
+    """Else the fact would be missing wherever nobody reads the host."""
+
+    def droplet_toy_a(droplet_kernel: object) -> str:
+        return "a"
+
+    with pytest.raises(ValueError, match=r"what it may use it takes as Reading.*: droplet_kernel"):
+        facts.fact("a", may_use=("droplet_kernel",))(droplet_toy_a)

@@ -119,8 +119,6 @@ def read_facts(names: tuple[str, ...], raw: bytes) -> None:
 
 def _show(name: str, observation: DropletFacts) -> None:
     fact = all_facts()[name]
-    for other in fact.needs:
-        observation.reading(other).get()
     value = fact.read(**observation.arguments(fact))
     for item in value if isinstance(value, tuple) else (value,):
         assert str(item).isprintable(), repr(str(item))

@@ -12,7 +12,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse_loaded_line
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Unit, Units
-from pytest_droplet.model import NotObservedError, Section, SectionOutput
+from pytest_droplet.model import NotObservedError, Reading, Section, SectionOutput
 from pytest_droplet.text import one_line
 
 # As root rpm touches its database's shared memory file; as another user it cannot.
@@ -240,7 +240,7 @@ def droplet_audit_rules_unit(droplet_units: Units) -> Unit:
 
 
 @fact("auditctl -s", sections=(AUDIT,))
-def droplet_audit_status(observation: Observation, droplet_kernel: Kernel) -> AuditStatus:
+def droplet_audit_status(observation: Observation, droplet_kernel: Reading[Kernel]) -> AuditStatus:
     """Return the kernel's audit state.
 
     Raises:
@@ -248,7 +248,7 @@ def droplet_audit_status(observation: Observation, droplet_kernel: Kernel) -> Au
     """
     said, _ = _auditctl(observation.section(AUDIT.name))
     try:
-        booted_at = droplet_kernel.booted_at
+        booted_at = droplet_kernel.get().booted_at
     except NotObservedError:
         booted_at = None
     return parse_status(said, booted_at)

@@ -311,19 +311,19 @@ class StandIn:
 )
 def droplet_firewall_stand_in(
     droplet_settings: Settings,
-    droplet_host_firewall: HostFirewall,
-    droplet_firewall_manager: FirewallManager,
+    droplet_host_firewall: Reading[HostFirewall],
+    droplet_firewall_manager: Reading[FirewallManager],
 ) -> StandIn:
     """Return whether the host's firewall stands in; the host is asked only where that may be."""
     if not droplet_settings.accept_host_firewall:
         return StandIn(accepted=False, reason="a host firewall is not accepted in its place")
     try:
-        denies = droplet_host_firewall.denies
-        comes_back = droplet_firewall_manager.active and droplet_firewall_manager.enabled
+        firewall, manager = droplet_host_firewall.get(), droplet_firewall_manager.get()
+        denies = firewall.denies
     except NotObservedError as exc:
         return StandIn(accepted=None, reason=str(exc))
-    reason = f"the host's own firewall: {droplet_host_firewall}; {droplet_firewall_manager}"
-    return StandIn(bool(denies and comes_back), reason)
+    accepted = bool(denies and manager.active and manager.enabled)
+    return StandIn(accepted, f"the host's own firewall: {firewall}; {manager}")
 
 
 @fact("GET /v2/firewalls; GET /v2/droplets/{id}/firewalls", api=("firewalls",))

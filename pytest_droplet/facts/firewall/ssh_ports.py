@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.listeners import LISTENERS, Listeners, is_public
+from pytest_droplet.facts.host.listeners import Listeners, is_public
 from pytest_droplet.model import NotObservedError
 
 
@@ -19,7 +19,7 @@ class SshPorts:
         return f"SSH on port {', '.join(map(str, self.ports))}"
 
 
-@fact("/proc/net/tcp, tcp6 and /proc/PID/fd", sections=(LISTENERS,))
+@fact("/proc/net/tcp, tcp6 and /proc/PID/fd")
 def droplet_ssh_ports(observation: Observation, droplet_listeners: Listeners) -> SshPorts:
     """Return the ports of SSH.
 
@@ -27,7 +27,6 @@ def droplet_ssh_ports(observation: Observation, droplet_listeners: Listeners) ->
         NotObservedError: The host was not read, or the programs that hold the sockets are not to
             be seen without root.
     """
-    observation.section(LISTENERS.name)
     if not droplet_listeners.owners:
         raise NotObservedError("which program listens is not to be seen without root")
     own = observation.droplet.addresses

@@ -82,7 +82,7 @@ class Lifecycle:
 def droplet_release_support(
     observation: Observation,
     droplet_os_release: Reading[OsRelease],
-    droplet_ubuntu_pro: UbuntuPro,
+    droplet_ubuntu_pro: Reading[UbuntuPro],
 ) -> ReleaseSupport:
     """Return until when this host gets security updates.
 
@@ -208,10 +208,11 @@ def cycle_of(os: OsRelease) -> str:
 
 
 def _not_extended(
-    observation: Observation, os: OsRelease, release: Release, pro: UbuntuPro
+    observation: Observation, os: OsRelease, release: Release, programme: Reading[UbuntuPro]
 ) -> str:
     """Return what the extended programme lacks on this host, empty where it is in effect."""
     if release.product == "ubuntu":
+        pro = programme.get()
         return "" if pro.esm_infra else f"Ubuntu Pro with esm-infra; {pro}"
     if release.product == "debian":
         if security_sources(observation, os):

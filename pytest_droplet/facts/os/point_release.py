@@ -9,7 +9,7 @@ from pytest_droplet.facts import fact
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.os.lifecycle import cycle_of, lifecycle, product_of
 from pytest_droplet.facts.patches.packages import PendingUpdates
-from pytest_droplet.model import NotObservedError
+from pytest_droplet.model import NotObservedError, Reading
 from pytest_droplet.text import one_line
 
 _POINTED = frozenset({"debian", "almalinux", "rocky-linux"})
@@ -44,8 +44,8 @@ class PointRelease:
 @fact("cat /etc/os-release /etc/debian_version; the embedded end-of-life table")
 def droplet_point_release(
     droplet_os_release: OsRelease,
-    droplet_debian_version: str,
-    droplet_pending_updates: PendingUpdates,
+    droplet_debian_version: Reading[str],
+    droplet_pending_updates: Reading[PendingUpdates],
 ) -> PointRelease:
     """Return the installed point release and the newest of its major release.
 
@@ -63,11 +63,11 @@ def droplet_point_release(
     if release is None or not release.latest_known:
         raise NotObservedError(f"no point release of {name} is known")
     debian = product == "debian"
-    installed = droplet_debian_version if debian else os.version_id
+    installed = droplet_debian_version.get() if debian else os.version_id
     behind = _parts(installed) < _parts(release.latest_known)
     waiting = None
     if debian and behind:
-        waiting = len(droplet_pending_updates.installable)
+        waiting = len(droplet_pending_updates.get().installable)
     return PointRelease(name, installed, release.latest_known, behind, waiting)
 
 

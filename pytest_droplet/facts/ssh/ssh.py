@@ -9,7 +9,7 @@ from pytest_droplet.connection.probe import SSH_AUTH
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.ssh.sshd import SSHD, SshAccount, Sshd, parse_sshd, processes_in
-from pytest_droplet.model import NotObservedError
+from pytest_droplet.model import NotObservedError, Reading
 from pytest_droplet.text import one_line
 
 _UNITS = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
@@ -42,7 +42,7 @@ class OfferedMethods:
 
 
 @fact("sshd -T -C user=...,host=...,addr=...", sections=(SSHD,))
-def droplet_sshd(observation: Observation, droplet_units: Units) -> Sshd:
+def droplet_sshd(observation: Observation, droplet_units: Reading[Units]) -> Sshd:
     """Return what sshd is configured to do for every connection that a client could open.
 
     Raises:
@@ -73,7 +73,7 @@ def droplet_ssh_accounts(observation: Observation) -> SshAccounts:
 
 @fact("ssh -o PreferredAuthentications=none", probes=(SSH_AUTH,))
 def droplet_ssh_offered(
-    observation: Observation, droplet_sshd: Sshd, droplet_units: Units
+    observation: Observation, droplet_sshd: Reading[Sshd], droplet_units: Reading[Units]
 ) -> OfferedMethods:
     """Return the methods that the running server offers to root and to an unknown user.
 
@@ -100,16 +100,18 @@ def parse_offered(result: object) -> OfferedMethods:
     return OfferedMethods(by_user)
 
 
-def _may_be_active(units: Units) -> bool:
+def _may_be_active(observed: Reading[Units]) -> bool:
     try:
+        units = observed.get()
         return any(units[name].is_active for name in _UNITS)
     except NotObservedError:
         return True
 
 
-def _explanation(sshd: Sshd, units: Units) -> str:
+def _explanation(configured: Reading[Sshd], units: Reading[Units]) -> str:
     """Say why a server may offer more than its configuration allows; empty: it is not known."""
     try:
+        sshd = configured.get()
         ways = [c for c in sshd.connections if c.takes_password or c.takes_keyboard_interactive]
     except NotObservedError:
         return ""
@@ -117,7 +119,8 @@ def _explanation(sshd: Sshd, units: Units) -> str:
         return ""
     changed = max(sshd.files, key=lambda f: f.changed_at, default=None)
     try:
-        loaded = max(t for n in _UNITS[:2] if (t := units[n].changed_at) is not None)
+        known = units.get()
+        loaded = max(t for n in _UNITS[:2] if (t := known[n].changed_at) is not None)
     except (NotObservedError, ValueError):
         loaded = None
     if changed is not None and loaded is not None and changed.changed_at > loaded:
