@@ -33,6 +33,11 @@ LOGIN_TRACES = {
     "/run/user/*": "and what the user's manager puts there",
 }
 
+# What changes at any moment, whoever does what on the host.
+MACHINE_TRACES = {
+    "/var/log/kern.log": "the kernel is the machine's, and each host's rsyslog writes what it says",
+}
+
 # The same of what an auditor asks from outside.
 PROBE_TRACES = {
     "/var/log/btmp": "the probe of the offered methods asks as a user who does not exist",
@@ -111,7 +116,7 @@ class Snapshot:
         self,
         later: "Snapshot",
         *,
-        except_paths: Iterable[str] = LOGIN_TRACES,
+        except_paths: Iterable[str] = (*LOGIN_TRACES, *MACHINE_TRACES),
         except_units: Iterable[str] = LOGIN_UNITS,
     ) -> list[str]:
         """Tell what is different later, a line each.

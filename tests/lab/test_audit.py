@@ -11,7 +11,7 @@ from .defects import DEFECTS
 from .expected import EXPECTED
 from .hosts import SPECS
 from .lab import Lab
-from .snapshot import LOGIN_TRACES, PROBE_TRACES
+from .snapshot import LOGIN_TRACES, MACHINE_TRACES, PROBE_TRACES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -130,7 +130,7 @@ def test_reading_a_host_changes_nothing_on_it(
         audit(lab, account, tmp_path / user, *args, user)
     for name, host in lab.hosts.items():
         changes = before[name].changes(
-            host.snapshot(), except_paths=(*LOGIN_TRACES, *PROBE_TRACES)
+            host.snapshot(), except_paths=(*LOGIN_TRACES, *MACHINE_TRACES, *PROBE_TRACES)
         )
         assert changes == [], name
 
