@@ -11,16 +11,11 @@ from ipaddress import ip_address
 
 from pytest_droplet.facts.firewall.cloud_firewalls import CloudFirewalls
 from pytest_droplet.facts.firewall.exposed_ports import expose
-from pytest_droplet.facts.firewall.host_firewall import (
-    ADDRESSES,
-    IPTABLES,
-    NFT,
-    decide,
-    parse_interfaces,
-    parse_rules,
-)
+from pytest_droplet.facts.firewall.host_firewall import decide
+from pytest_droplet.facts.firewall.host_rules import IPTABLES, NFT, HostRules, parse_rules
 from pytest_droplet.facts.firewall.nft_text import parse_files
 from pytest_droplet.facts.firewall.packet_filter import Hook
+from pytest_droplet.facts.host.interfaces import ADDRESSES, parse_interfaces
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Address, Droplet, NotObservedError, Reading
 
@@ -72,7 +67,7 @@ class Judgement:
 def judge_loaded(networks: Networks) -> Judgement:
     """Read the rules that are loaded as the product reads them on a host."""
     try:
-        hooks = parse_rules(networks.read(NFT), networks.read(IPTABLES))
+        hooks = parse_rules(networks.read(NFT), networks.read(IPTABLES)).hooks
     except NotObservedError:
         return _judge(networks, None)
     return _judge(networks, hooks)
@@ -95,7 +90,7 @@ def _judge(networks: Networks, hooks: tuple[Hook, ...] | None) -> Judgement:
     for port in found.ports:
         reached["internet", port.protocol, port.port] = port.internet.allowed
         reached["vpc", port.protocol, port.port] = port.vpc.allowed
-    inputs = [hook for hook in known if hook.place == "input" and not hook.translates]
+    inputs = HostRules(known).input_filters
     denied = {
         version: None if hooks is None else decide(version, inputs, interfaces, _OWN).denied
         for version in (4, 6)

@@ -23,11 +23,11 @@ from pytest_droplet.facts.firewall.firewall_saved import (
     parse_saved,
     ufw_hooks,
 )
-from pytest_droplet.facts.firewall.host_firewall import Interfaces, outcomes_of
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nft_text import parse_files
 from pytest_droplet.facts.firewall.nftables import parse_ruleset
-from pytest_droplet.facts.firewall.packet_filter import Destination, Hook, Packet
+from pytest_droplet.facts.firewall.packet_filter import Destination, Hook, Packet, outcomes_of
+from pytest_droplet.facts.host.interfaces import Interfaces
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import (
     Address,

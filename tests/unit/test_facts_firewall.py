@@ -18,12 +18,10 @@ from pytest_droplet.facts.firewall.firewall_managers import parse_firewall_files
 from pytest_droplet.facts.firewall.host_firewall import (
     Decision,
     HostFirewall,
-    Interfaces,
     decide,
     from_row,
-    parse_hooks,
-    parse_interfaces,
 )
+from pytest_droplet.facts.firewall.host_rules import parse_rules
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nftables import parse_ruleset
 from pytest_droplet.facts.firewall.packet_filter import (
@@ -33,6 +31,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     is_world,
     to_networks,
 )
+from pytest_droplet.facts.host.interfaces import Interfaces, parse_interfaces
 from pytest_droplet.model import (
     Address,
     Droplet,
@@ -314,7 +313,7 @@ def test_any_answer_is_parsed_or_not_observed(stdout: str, stderr: str) -> None:
     for rc in (0, 1, 127):
         answer = SectionOutput("x", stdout, stderr, rc)
         for read in (
-            lambda answer=answer: parse_hooks(
+            lambda answer=answer: parse_rules(
                 answer, SectionOutput("y", f"== nft\n{stdout}\nrc=0\n")
             ),
             lambda answer=answer: parse_interfaces(answer),

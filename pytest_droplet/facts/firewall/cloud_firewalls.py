@@ -18,7 +18,7 @@ from pytest_droplet.api.inventory import WiderInventory, is_settling
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
 from pytest_droplet.facts.firewall.host_firewall import HostFirewall
-from pytest_droplet.facts.firewall.packet_filter import Match, Network
+from pytest_droplet.facts.firewall.packet_filter import Match
 from pytest_droplet.facts.firewall.reach import (
     EVERYWHERE,
     FIRST_PORT,
@@ -31,6 +31,7 @@ from pytest_droplet.facts.firewall.reach import (
     Term,
     pieces,
 )
+from pytest_droplet.facts.host.interfaces import Network
 from pytest_droplet.model import Droplet, Firewall, NotObservedError, Reading, Rule
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line

@@ -12,27 +12,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts import fact
 from pytest_droplet.facts.firewall.cloud_firewalls import CloudFirewalls
-from pytest_droplet.facts.firewall.host_firewall import (
-    ADDRESSES,
-    IPTABLES,
-    NFT,
-    Interfaces,
-    outcomes_of,
-    parse_interfaces,
-    parse_rules,
-)
+from pytest_droplet.facts.firewall.host_rules import HostRules
 from pytest_droplet.facts.firewall.packet_filter import (
     Condition,
     Destination,
     Hook,
     Match,
-    Network,
     Packet,
     Place,
+    outcomes_of,
     shared_addresses,
 )
+from pytest_droplet.facts.host.interfaces import Interfaces, Network
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Droplet, NotObservedError, Reading
 from pytest_droplet.text import one_line
@@ -123,12 +116,13 @@ def _row(exposed: ExposedPorts) -> list[Mapping[str, Any]]:
 
 @fact(
     "/proc/net/tcp, tcp6, udp, udp6; nft -j list ruleset; iptables-save; GET /v2/firewalls",
-    sections=(NFT, IPTABLES, ADDRESSES),
     row=_row,
 )
 def droplet_exposed_ports(
-    observation: Observation,
+    droplet: Droplet,
     droplet_listeners: Listeners,
+    droplet_interfaces: Interfaces,
+    droplet_host_rules: Reading[HostRules],
     droplet_cloud_firewalls: Reading[CloudFirewalls],
 ) -> ExposedPorts:
     """Which ports can be reached from the internet and from the VPC.
@@ -136,20 +130,14 @@ def droplet_exposed_ports(
     A socket on ``::`` is taken to serve IPv4 too. Without root the rules of the host are not
     known: its ports are listed, and what reaches them is not.
     """
-    interfaces = parse_interfaces(observation.section(ADDRESSES.name))
-    hooks: tuple[Hook, ...] = ()
-    unread = ""
-    try:
-        hooks = parse_rules(observation.section(NFT.name), observation.section(IPTABLES.name))
-    except NotObservedError as exc:
-        unread = str(exc)
+    unread = droplet_host_rules.missing
     return expose(
-        observation.droplet,
+        droplet,
         droplet_listeners,
-        interfaces,
-        hooks,
+        droplet_interfaces,
+        droplet_host_rules.value.hooks if droplet_host_rules.value else (),
         droplet_cloud_firewalls,
-        unread=unread,
+        unread=unread or "",
     )
 
 

@@ -9,10 +9,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.firewall.host_firewall import IPTABLES, NFT, parse_hooks
+from pytest_droplet.facts.firewall.host_rules import HostRules
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import NotObservedError, Reading, Section
 from pytest_droplet.text import one_line
 
 FIREWALL_FILES = Section(
@@ -69,10 +69,14 @@ def _row(manager: FirewallManager) -> Mapping[str, Any]:
 
 @fact(
     "nft -j list ruleset; systemctl show ufw firewalld nftables; cat /etc/ufw/ufw.conf",
-    sections=(NFT, IPTABLES, FIREWALL_FILES),
+    sections=(FIREWALL_FILES,),
     row=_row,
 )
-def droplet_firewall_manager(observation: Observation, droplet_units: Units) -> FirewallManager:
+def droplet_firewall_manager(
+    observation: Observation,
+    droplet_units: Units,
+    droplet_host_rules: Reading[HostRules],
+) -> FirewallManager:
     """Return what filters input now and what brings it back.
 
     Without root no rule can be read, but a kernel of the distribution without any module for
@@ -82,12 +86,9 @@ def droplet_firewall_manager(observation: Observation, droplet_units: Units) -> 
     if not _KNOWN_HEAD.match(output.stdout):
         raise NotObservedError("the firewall's files could not be read")
     files = parse_firewall_files(output.stdout)
-    try:
-        hooks = parse_hooks(observation.section(NFT.name), observation.section(IPTABLES.name))
-    except NotObservedError:
-        if files.modules:
-            raise
-        hooks = ()
+    if droplet_host_rules.missing is not None and files.modules:
+        raise NotObservedError(droplet_host_rules.missing)
+    hooks = droplet_host_rules.value.input_filters if droplet_host_rules.value else ()
     if hooks and not files.modules:
         raise NotObservedError("rules without a module for them: the answer is not whole")
     filtering = [hook for hook in hooks if 4 in hook.versions and hook.is_filter]

@@ -14,15 +14,10 @@ from xml.etree import ElementTree as ET
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
-from pytest_droplet.facts.firewall.host_firewall import (
-    ADDRESSES,
-    Interfaces,
-    outcomes_of,
-    parse_interfaces,
-)
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nft_text import parse_files
-from pytest_droplet.facts.firewall.packet_filter import Hook, Match, Packet
+from pytest_droplet.facts.firewall.packet_filter import Hook, Match, Packet, outcomes_of
+from pytest_droplet.facts.host.interfaces import Interfaces
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section
 from pytest_droplet.text import one_line
@@ -81,10 +76,12 @@ class SavedFirewall:
 
 @fact(
     "cat /etc/ufw/*.rules /etc/nftables.conf /etc/firewalld/zones/*.xml /etc/iptables/rules.v4",
-    sections=(SAVED, ADDRESSES),
+    sections=(SAVED,),
 )
 def droplet_saved_firewall(
-    observation: Observation, droplet_firewall_manager: FirewallManager
+    observation: Observation,
+    droplet_firewall_manager: FirewallManager,
+    droplet_interfaces: Interfaces,
 ) -> SavedFirewall:
     """Return whether the port that the audit came by stays open after a reload, by the files.
 
@@ -96,9 +93,8 @@ def droplet_saved_firewall(
     if not saved.stdout.lstrip().startswith("== ") and saved.stdout.strip():
         raise NotObservedError("the saved rules are not those of the files that were asked for")
     files, zones = parse_saved(saved.stdout)
-    interfaces = parse_interfaces(observation.section(ADDRESSES.name))
-    host = observation.host
-    packet = _packet(host.address, host.port, interfaces, observation.droplet.addresses)
+    host, own = observation.host, observation.droplet.addresses
+    packet = _packet(host.address, host.port, droplet_interfaces, own)
     judged = []
     for name in managers:
         try:

@@ -19,7 +19,6 @@ from pytest_droplet.facts.firewall.packet_filter import (
     Condition,
     Destination,
     Hook,
-    Network,
     Packet,
     Place,
     Rule,
@@ -36,6 +35,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     share_changes,
     to_networks,
 )
+from pytest_droplet.facts.host.interfaces import Network
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.text import one_line
 

@@ -33,7 +33,6 @@ from pytest_droplet.facts.firewall.packet_filter import (
     Destination,
     Hook,
     Match,
-    Network,
     Packet,
     Place,
     Rule,
@@ -50,6 +49,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     share_changes,
     to_networks,
 )
+from pytest_droplet.facts.host.interfaces import Network
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.text import one_line
 

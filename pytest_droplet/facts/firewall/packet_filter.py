@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from pytest_droplet.facts.host.interfaces import Network
 from pytest_droplet.model import NotObservedError
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Match: TypeAlias = bool | None
 """Whether something is so; None: it cannot be told."""
 
@@ -310,6 +310,14 @@ class _Walk:
         if action.kind == "goto":
             return inside, False
         return inside - {"end"}, "end" in inside
+
+
+def outcomes_of(hook: Hook, packet: Packet) -> frozenset[str]:
+    """Return what may become of a packet; what cannot be followed may be either."""
+    try:
+        return frozenset(hook.outcomes(packet))
+    except (NotObservedError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        return frozenset({"accept", "drop"})
 
 
 def share_changes(hooks: Iterable[Hook]) -> tuple[Hook, ...]:

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_droplet.facts.firewall.packet_filter import Match, Network
+from pytest_droplet.facts.firewall.packet_filter import Match
+from pytest_droplet.facts.host.interfaces import Network
 
 FIRST_PORT, LAST_PORT = 1, 65535
 _HALF_OF_IPV4 = 2**31
