@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from pytest_droplet.api.client import Reader
-from pytest_droplet.api.inventory import WiderInventory, read_inventory, read_lists
+from pytest_droplet.api.inventory import WiderInventory, read_inventory
+from pytest_droplet.api.lists import read_lists
+from pytest_droplet.api.paging import Reader
 from pytest_droplet.model import API_LISTS, ApiList
 from pytest_droplet.selection import Selection, parse_selectors
 

@@ -14,15 +14,10 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.api.client import (
-    ApiClient,
-    ApiError,
-    NotFoundError,
-    ReplayClient,
-    answer_key,
-    check_endpoint,
-    recorded,
-)
+from pytest_droplet.api.answers import ApiError, NotFoundError
+from pytest_droplet.api.client import ApiClient
+from pytest_droplet.api.endpoint import check_endpoint
+from pytest_droplet.api.replay import ReplayClient, answer_key, recorded
 from pytest_droplet.redact import Secret
 from pytest_droplet.testing import Cloud
 from tests.support.clock import FakeTime
@@ -726,7 +721,7 @@ class TestBrokenAnswers:
 
     def test_a_zip_bomb_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The limit counts what was unpacked."""
-        monkeypatch.setattr("pytest_droplet.api._pydo.ANSWER_LIMIT_BYTES", 2**20)
+        monkeypatch.setattr("pytest_droplet.api.http.ANSWER_LIMIT_BYTES", 2**20)
         packed = gzip.compress(b" " * 2**24)
         with _Dripping(packed, {"content-encoding": "gzip"}) as url:
             reader = ApiClient(Secret(TOKEN), url)

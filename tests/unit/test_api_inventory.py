@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.api.client import ApiError, ReplayClient, answer_key, recorded
-from pytest_droplet.api.inventory import (
-    WiderInventory,
+from pytest_droplet.api.answers import ApiError
+from pytest_droplet.api.inventory import WiderInventory
+from pytest_droplet.api.parsing import (
     parse_backup,
     parse_backup_policy,
     parse_droplet,
@@ -22,6 +22,7 @@ from pytest_droplet.api.inventory import (
     parse_key,
     parse_volume_snapshot,
 )
+from pytest_droplet.api.replay import ReplayClient, answer_key, recorded
 from pytest_droplet.audit import facts_of_hosts, needed_lists
 from pytest_droplet.collection import shipped_of
 from pytest_droplet.model import (

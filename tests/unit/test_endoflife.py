@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_droplet.api import endoflife
-from pytest_droplet.api.client import ApiError
+from pytest_droplet.api.answers import ApiError
 from pytest_droplet.facts.os.lifecycle import Release, changes, lifecycle, refreshed
 from pytest_droplet.model import Reading, SupportDates
 from tests.support.endoflife import EndOfLife, product
@@ -166,7 +166,7 @@ def test_an_answer_that_is_none_is_one_line(
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is longer than the limit is not kept in memory."""
-    monkeypatch.setattr("pytest_droplet.api._pydo.ANSWER_LIMIT_BYTES", 2**20)
+    monkeypatch.setattr("pytest_droplet.api.http.ANSWER_LIMIT_BYTES", 2**20)
     with EndOfLife() as server:
         server.answers["debian"] = (200, {}, b'"' + b"x" * 2**21 + b'"')
         with pytest.raises(ApiError, match="the answer is longer than 1 MiB"):
