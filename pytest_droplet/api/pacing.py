@@ -1,4 +1,4 @@
-"""The service's limits: how many requests go out in a minute, and what a 429 asks for."""
+"""The limits of the service: how fast requests may go, and what a refusal for haste asks for."""
 
 from __future__ import annotations
 

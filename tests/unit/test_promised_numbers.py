@@ -882,10 +882,10 @@ def test_attempts_are_further_and_further_apart(
 # --- what is in the table -------------------------------------------------------------------
 
 HELD_ELSEWHERE = {
-    ("_Pacer", "Full speed while 20 % of the minute's requests are left"): (
+    ("Pacer", "Full speed while 20 % of the minute's requests are left"): (
         "tests/unit/test_api_client.py::TestPace::test_slows_down_when_a_fifth_of_the_minute_is_left"
     ),
-    ("_Pacer", "then what is left spread over a minute"): (
+    ("Pacer", "then what is left spread over a minute"): (
         "tests/unit/test_api_client.py::TestPace::test_a_minute_has_sixty_seconds"
     ),
     ("test_firewall_changes_are_applied", "read once more, a minute later"): (
