@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -119,6 +121,19 @@ def test_what_changes_is_named() -> None:
 
     assert changes(lifecycle(), said) == "new are debian 14; sooner end fedora 44"
     assert changes(lifecycle(), newer()) == f"as in the table of {lifecycle().as_of}"
+
+
+def test_pydo_is_not_needed() -> None:
+    """One small question does not pay for the import of a whole client."""
+    code = (
+        "import sys\n"
+        "from pytest_droplet.api import endoflife\n"
+        "from pytest_droplet.api.answers import ApiError\n"
+        "try:\n    endoflife.fetch(['debian'], 'http://127.0.0.1:9')\n"
+        "except ApiError:\n    print([m for m in ('pydo', 'azure', 'requests') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['requests']\n"
 
 
 @pytest.mark.parametrize(
