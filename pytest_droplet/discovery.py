@@ -14,16 +14,13 @@ import pytest
 
 from pytest_droplet import progress, waivers
 from pytest_droplet.api import doctl, endoflife
-from pytest_droplet.api.client import (
-    DEFAULT_ENDPOINT,
-    ApiClient,
-    ApiError,
-    Reader,
-    ReplayClient,
-    answer_key,
-    recorded,
-)
-from pytest_droplet.api.inventory import WiderInventory, read_inventory, read_lists
+from pytest_droplet.api.answers import ApiError
+from pytest_droplet.api.client import ApiClient
+from pytest_droplet.api.endpoint import DEFAULT_ENDPOINT
+from pytest_droplet.api.inventory import WiderInventory, read_inventory
+from pytest_droplet.api.lists import read_lists
+from pytest_droplet.api.paging import Reader
+from pytest_droplet.api.replay import ReplayClient, answer_key, recorded
 from pytest_droplet.audit import Audit
 from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
 from pytest_droplet.connection.pool import Pool, PoolOptions

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_droplet.api.client import Reader
+    from pytest_droplet.api.paging import Reader
     from pytest_droplet.audit import Audit
     from pytest_droplet.model import HostReading
 

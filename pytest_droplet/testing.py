@@ -19,14 +19,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
-from pytest_droplet.api.client import (
-    DEFAULT_ENDPOINT,
-    OPERATIONS,
-    Answer,
-    NoAnswerError,
-    SendingReader,
-    decode,
-)
+from pytest_droplet.api.answers import Answer, NoAnswerError, decode
+from pytest_droplet.api.client import SendingReader
+from pytest_droplet.api.endpoint import DEFAULT_ENDPOINT
+from pytest_droplet.api.operations import OPERATIONS
 
 SCOPES = frozenset(
     f"{name}:read"

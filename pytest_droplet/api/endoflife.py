@@ -12,7 +12,8 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_droplet.api.client import ApiError, NoAnswerError, is_loopback
+from pytest_droplet.api.answers import ApiError, NoAnswerError
+from pytest_droplet.api.endpoint import is_loopback
 from pytest_droplet.model import SupportDates
 from pytest_droplet.redact import redact
 from pytest_droplet.text import one_line
@@ -51,11 +52,11 @@ def fetch(products: Iterable[str], url: str = DEFAULT_URL) -> dict[str, Any]:
             long together.
     """
     base = _checked(url)
-    from pytest_droplet.api import _pydo  # noqa: PLC0415 requests costs 0.1 s to import
+    from pytest_droplet.api import http  # noqa: PLC0415 requests costs 0.1 s to import
 
     answers: dict[str, Any] = {}
     ends = time.monotonic() + _ALL_ANSWERS_S
-    with _pydo.bounded_session(base, _ANSWER_TIMEOUT_S) as session:
+    with http.bounded_session(base, _ANSWER_TIMEOUT_S) as session:
         for product in products:
             if time.monotonic() > ends:
                 raise ApiError(
@@ -68,7 +69,7 @@ def fetch(products: Iterable[str], url: str = DEFAULT_URL) -> dict[str, Any]:
 def _ask(session: Any, url: str) -> Any:
     from requests import RequestException  # noqa: PLC0415 see fetch
 
-    from pytest_droplet.api._pydo import root_cause  # noqa: PLC0415 see fetch
+    from pytest_droplet.api.http import root_cause  # noqa: PLC0415 see fetch
 
     what = f"GET {one_line(redact(url), 120)}"
     try:

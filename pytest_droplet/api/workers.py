@@ -12,6 +12,9 @@ from typing import Any, ParamSpec, Self, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+IN_FLIGHT = 8
+"""Requests that are under way at once."""
+
 
 class Workers:
     """A pool of daemon threads, as a context manager.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import resource
 import socket
 import threading
 from collections import OrderedDict, deque
@@ -18,24 +17,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import asyncssh
 
 from pytest_droplet.connection import ahead, script
-from pytest_droplet.connection.reader import Host, Order, read_script, run_probes
+from pytest_droplet.connection.answer import Question
+from pytest_droplet.connection.commands import LostError, run_batch, run_command
+from pytest_droplet.connection.descriptors import raise_descriptor_limit
+from pytest_droplet.connection.probing import run_probes
+from pytest_droplet.connection.reader import Host, Order, read_script
 from pytest_droplet.connection.reasons import HopError
-from pytest_droplet.connection.session import Capture, Executed, execute
 from pytest_droplet.connection.ssh_config import SshConfig, SshConfigError
 from pytest_droplet.connection.transport import Transport, back_off, lost_before_login
 from pytest_droplet.model import HostReading, NotObservedError, Probe, Section
 from pytest_droplet.text import line_of_bytes
 
-_RUN_CAP_BYTES = 16 * 2**20
 _STARTED_A_TURN = 64
-_RESERVED_DESCRIPTORS = 64
-_SESSION_PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, None)
 _ENDED = "the run ended before it was read"
 _CLOSED = "the run has ended"
 
@@ -129,7 +127,7 @@ class Pool:
         self._counts = Counts()
         self.notes: list[str] = []
         o = self.options
-        descriptors, note = _raise_descriptor_limit(o.connections)
+        descriptors, note = raise_descriptor_limit(o.connections)
         if note:
             self.notes.append(note)
         self._transport = Transport(
@@ -468,7 +466,9 @@ class Pool:
         if order.probe and order.probes:
             with contextlib.suppress(HopError):
                 tunnel = await self._transport.tunnel(host.route)
-        return await run_probes(reading, order, max(1.0, left), tunnel)
+        return await run_probes(
+            reading, order.probes, max(1.0, left), wanted=order.probe, tunnel=tunnel
+        )
 
     def _keep_open(self, entry: _Entry, connection: asyncssh.SSHClientConnection) -> None:
         entry.connection = connection
@@ -485,47 +485,24 @@ class Pool:
             entry.connection = None
             self._descriptors.release()
 
-    async def _run(self, entry: _Entry, command: str, limit: float) -> tuple[int, bytes, bytes]:
+    async def _run(self, entry: _Entry, command: str, limit: float) -> ahead.Result:
         async with entry.busy:
             connection = await self._connected(entry)
-            name = entry.target.name
-            shown = line_of_bytes(command.encode("utf-8", "replace"), 80)
             try:
-                async with asyncio.timeout(limit):
-                    got = await _execute(connection, command)
-            except TimeoutError:
+                return await run_command(connection, entry.target.name, command, limit)
+            except LostError:
                 self._hang_up(entry)
-                raise NotObservedError(
-                    f"{name}: no answer to {shown!r} within {limit:g} s"
-                ) from None
-            except (asyncssh.Error, OSError) as exc:
-                self._hang_up(entry)
-                said = line_of_bytes(str(exc).encode("utf-8", "replace"))
-                raise NotObservedError(f"{name}: {shown!r} could not be run ({said})") from None
-            if got.overflow:
-                raise NotObservedError(
-                    f"{name}: {shown!r} printed more than {_RUN_CAP_BYTES:,} bytes"
-                )
-            if got.lost or got.rc is None:
-                self._hang_up(entry)
-                raise NotObservedError(f"{name}: the connection was lost while {shown!r} ran")
-            return got.rc, got.stdout, got.stderr
+                raise
 
     async def _fetch(self, entry: _Entry, commands: Sequence[str]) -> ahead.Results:
         await asyncio.shield(asyncio.wrap_future(entry.reading))
         async with self._sessions, entry.busy:
             if entry.connection is None or entry.connection.is_closed():
                 return {}
-            stdin, nonce = ahead.compose(commands)
-            try:
-                async with asyncio.timeout(self.options.timeout):
-                    got = await _execute(entry.connection, "sh -s", stdin)
-            except (TimeoutError, asyncssh.Error, OSError):
+            results, usable = await run_batch(entry.connection, commands, self.options.timeout)
+            if not usable:
                 self._hang_up(entry)
-                return {}
-            if got.lost or got.overflow:
-                self._hang_up(entry)
-            return ahead.parse(got.stdout, commands, nonce)
+            return results
 
     async def _connected(self, entry: _Entry) -> asyncssh.SSHClientConnection:
         """Return the open connection of a host that was reached before, or make one."""
@@ -566,55 +543,6 @@ class Pool:
         await self._loop.shutdown_default_executor()
 
 
-async def _execute(
-    connection: asyncssh.SSHClientConnection, command: str, stdin: bytes = b""
-) -> Executed:
-    """Run a command; where sshd has no room for a session yet, wait a little and ask again.
-
-    With ``MaxSessions 1`` it may not have cleared away the last one when the next is opened.
-    """
-    for pause in _SESSION_PAUSES_S:
-        capture = Capture(_RUN_CAP_BYTES)
-        try:
-            await execute(connection, command, capture, stdin)
-        except asyncssh.ChannelOpenError:
-            if pause is None:
-                raise
-            await asyncio.sleep(pause)
-        else:
-            return capture.result()
-    raise AssertionError("the last round returns or raises")
-
-
 def _unreachable(target: Target, reason: str) -> HostReading:
-    return HostReading(
-        target.droplet_id,
-        "unreachable",
-        datetime.now(UTC),
-        reason=f"{target.name}: {reason}",
-        address=target.address,
-    )
-
-
-def _raise_descriptor_limit(connections: int) -> tuple[int, str]:
-    """Raise the soft limit of open files, and return how many sockets fit, and what to tell."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft not in {resource.RLIM_INFINITY, hard}:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        limit = 65_536
-    try:
-        used = sum(1 for _ in Path("/dev/fd").iterdir())
-    except OSError:
-        used = _RESERVED_DESCRIPTORS
-    free = max(2, min(limit, 65_536) - used - _RESERVED_DESCRIPTORS)
-    # A session has an agent's socket or a probe's beside its own.
-    free -= min(2 * connections, free // 2)
-    if free < connections:
-        return free, (
-            f"{free} hosts at once instead of {connections}: no more than {limit} files may be"
-            " open; raise ulimit -n"
-        )
-    return free, ""
+    nothing = Question(target.droplet_id, target.name, target.address)
+    return nothing.unreachable(reason, datetime.now(UTC))

@@ -192,6 +192,11 @@ def parse(raw: bytes, sections: Sequence[Section], nonce: str, *, cut: str = CUT
     return Answer(found, _uid(found.get(SELF)), complete)
 
 
+def end_mark(nonce: str) -> bytes:
+    """Return what a whole answer ends with."""
+    return f"\n--{nonce} eof\n".encode("ascii")
+
+
 def preamble(raw: bytes, nonce: str) -> str:
     """Return what stands before the first marker, in one printable line of at most 200 signs."""
     for begin, _ in _marks(raw, nonce):

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_droplet.api.client import PER_MINUTE
+from pytest_droplet.api.pacing import PER_MINUTE
 from tests.benchmarks import link
 from tests.benchmarks.addresses import address
 from tests.benchmarks.counters import Counters

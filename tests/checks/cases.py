@@ -39,8 +39,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_droplet.api.inventory import (
-    WiderInventory,
+from pytest_droplet.api.inventory import WiderInventory
+from pytest_droplet.api.parsing import (
     parse_backup,
     parse_backup_policy,
     parse_droplet,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_droplet.api.client import answer_key, recorded
+from pytest_droplet.api.replay import answer_key, recorded
 from pytest_droplet.model import HostReading, SectionOutput
 from pytest_droplet.recording import Recorder
 from pytest_droplet.testing import Cloud

@@ -23,16 +23,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_droplet.api.client import (
-    OPERATIONS,
-    ApiError,
-    Reader,
-    ReplayClient,
-    answer_key,
-    decode,
-    recorded,
-)
+from pytest_droplet.api.answers import ApiError, decode
 from pytest_droplet.api.inventory import WiderInventory
+from pytest_droplet.api.operations import OPERATIONS
+from pytest_droplet.api.paging import Reader
+from pytest_droplet.api.replay import ReplayClient, answer_key, recorded
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.facts import Account, DropletFacts, all_facts
 from pytest_droplet.model import HostReading, Reading, Verdict

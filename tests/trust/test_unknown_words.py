@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.api.client import OPERATIONS, ApiError, ReplayClient, answer_key, recorded
+from pytest_droplet.api.answers import ApiError
+from pytest_droplet.api.operations import OPERATIONS
+from pytest_droplet.api.replay import ReplayClient, answer_key, recorded
 from pytest_droplet.audit import not_due
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.facts import Account, DropletFacts

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from pytest_droplet.api.client import OPERATIONS
+from pytest_droplet.api.operations import OPERATIONS
 from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import OPENAPI, TOKEN, FakeApi, breaches
 

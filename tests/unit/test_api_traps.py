@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pytest_droplet.api.client import ApiClient, ApiError, NotFoundError
-from pytest_droplet.api.inventory import address_for, parse_droplet
+from pytest_droplet.api.answers import ApiError, NotFoundError
+from pytest_droplet.api.client import ApiClient
+from pytest_droplet.api.inventory import address_for
+from pytest_droplet.api.parsing import parse_droplet
 from pytest_droplet.model import Inventory, NotObservedError
 from pytest_droplet.redact import Secret
 from pytest_droplet.selection import SelectionError, parse_selectors

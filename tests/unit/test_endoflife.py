@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_droplet.api import endoflife
-from pytest_droplet.api.client import ApiError
+from pytest_droplet.api.answers import ApiError
 from pytest_droplet.facts.os.lifecycle import Release, changes, lifecycle, refreshed
 from pytest_droplet.model import Reading, SupportDates
 from tests.support.endoflife import EndOfLife, product
@@ -121,6 +123,19 @@ def test_what_changes_is_named() -> None:
     assert changes(lifecycle(), newer()) == f"as in the table of {lifecycle().as_of}"
 
 
+def test_pydo_is_not_needed() -> None:
+    """One small question does not pay for the import of a whole client."""
+    code = (
+        "import sys\n"
+        "from pytest_droplet.api import endoflife\n"
+        "from pytest_droplet.api.answers import ApiError\n"
+        "try:\n    endoflife.fetch(['debian'], 'http://127.0.0.1:9')\n"
+        "except ApiError:\n    print([m for m in ('pydo', 'azure', 'requests') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['requests']\n"
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -166,7 +181,7 @@ def test_an_answer_that_is_none_is_one_line(
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is longer than the limit is not kept in memory."""
-    monkeypatch.setattr("pytest_droplet.api._pydo.ANSWER_LIMIT_BYTES", 2**20)
+    monkeypatch.setattr("pytest_droplet.api.http.ANSWER_LIMIT_BYTES", 2**20)
     with EndOfLife() as server:
         server.answers["debian"] = (200, {}, b'"' + b"x" * 2**21 + b'"')
         with pytest.raises(ApiError, match="the answer is longer than 1 MiB"):

@@ -19,8 +19,8 @@ from typing import Any
 import asyncssh
 import pytest
 
+from pytest_droplet.connection import descriptors, probing
 from pytest_droplet.connection import pool as pool_module
-from pytest_droplet.connection import reader
 from pytest_droplet.connection.pool import Pool, PoolOptions, Target
 from pytest_droplet.connection.probe import SSH_AUTH
 from pytest_droplet.model import HostReading, NotObservedError, Probe, Section
@@ -169,7 +169,7 @@ def test_reading_waits_for_the_caller_without_a_deadlock(
     farm: Servers, open_pool: MakePool, monkeypatch: pytest.MonkeyPatch, descriptors: int
 ) -> None:
     """Only so many readings lie unread; who asks for a certain host gets it all the same."""
-    monkeypatch.setattr(pool_module, "_raise_descriptor_limit", lambda _: (descriptors, ""))
+    monkeypatch.setattr(pool_module, "raise_descriptor_limit", lambda _: (descriptors, ""))
     fleet = {f"127.2.0.{i}": i for i in range(1, 13)}
     server = farm.ssh(fleet, canned())
     pool = open_pool(farm.config(server.port), ahead=2)
@@ -189,7 +189,7 @@ def test_more_kept_connections_than_descriptors(
     farm: Servers, open_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that was used longest ago is closed, and opened again when it is needed."""
-    monkeypatch.setattr(pool_module, "_raise_descriptor_limit", lambda _: (4, ""))
+    monkeypatch.setattr(pool_module, "raise_descriptor_limit", lambda _: (4, ""))
     fleet = {f"127.2.0.{i}": i for i in range(1, 9)}
     server = farm.ssh(fleet, host)
     pool = open_pool(farm.config(server.port))
@@ -885,7 +885,7 @@ def test_an_address_behind_a_bastion_is_not_probed_from_here(
 )
 def test_which_addresses_are_the_hosts_from_everywhere(address: str, *, same: bool) -> None:
     """A name may lead to anything."""
-    assert reader._means_the_same_here(address) is same
+    assert probing._means_the_same_here(address) is same
 
 
 def test_probes_can_be_off(farm: Servers, open_pool: MakePool) -> None:
@@ -1001,9 +1001,9 @@ def test_a_host_that_was_never_started_is_an_error(farm: Servers, open_pool: Mak
 def test_few_descriptors_shrink_the_pool_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The soft limit is raised first; what is still too few is told."""
     limits = [256, 256]
-    monkeypatch.setattr(pool_module.resource, "getrlimit", lambda _: tuple(limits))
+    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _: tuple(limits))
     monkeypatch.setattr(
-        pool_module.resource, "setrlimit", lambda _, new: limits.__setitem__(slice(2), list(new))
+        descriptors.resource, "setrlimit", lambda _, new: limits.__setitem__(slice(2), list(new))
     )
     pool = Pool(PoolOptions(ssh_config="none", connections=500))
     pool.close()

@@ -882,11 +882,11 @@ def test_attempts_are_further_and_further_apart(
 # --- what is in the table -------------------------------------------------------------------
 
 HELD_ELSEWHERE = {
-    ("_Pacer", "Full speed while 20 % of the minute's requests are left"): (
-        "tests/unit/test_api_client.py::TestPace::test_slows_down_when_a_fifth_of_the_minute_is_left"
+    ("Pacer", "Full speed while 20 % of the minute's requests are left"): (
+        "tests/unit/test_api_pacing.py::TestPace::test_slows_down_when_a_fifth_of_the_minute_is_left"
     ),
-    ("_Pacer", "then what is left spread over a minute"): (
-        "tests/unit/test_api_client.py::TestPace::test_a_minute_has_sixty_seconds"
+    ("Pacer", "then what is left spread over a minute"): (
+        "tests/unit/test_api_pacing.py::TestPace::test_a_minute_has_sixty_seconds"
     ),
     ("test_firewall_changes_are_applied", "read once more, a minute later"): (
         "tests/unit/test_api_inventory.py::TestWider::"
@@ -896,7 +896,7 @@ HELD_ELSEWHERE = {
         "tests/unit/test_facts_packages.py::test_the_security_source_is_reached_by_its_priority"
     ),
     ("how-to/scale.md", "250 requests a minute for the whole account"): (
-        "tests/unit/test_api_client.py::TestPace::test_never_sends_more_than_the_minute_allows"
+        "tests/unit/test_api_pacing.py::TestPace::test_never_sends_more_than_the_minute_allows"
     ),
     ("explanation/one-round-trip.md", "a test holds it below 40 KB"): (
         "tests/checks/test_catalogue.py::test_the_script_of_all_sections_is_small"

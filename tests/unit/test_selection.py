@@ -216,7 +216,7 @@ def test_any_text_is_a_selection_or_one_line(text: str) -> None:
 def test_nothing_slow_is_imported() -> None:
     """Selection, inventory and the fake cloud do without pydo and requests."""
     code = (
-        "import sys, pytest_droplet.selection, pytest_droplet.api.inventory, "
+        "import sys, pytest_droplet.selection, pytest_droplet.api.lists, "
         "pytest_droplet.testing, pytest_droplet.redact\n"
         "print([m for m in ('pydo', 'requests', 'azure', 'msrest') if m in sys.modules])"
     )

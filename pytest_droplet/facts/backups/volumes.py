@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pytest_droplet.api.inventory import VolumeSnapshot, WiderInventory
+from pytest_droplet.api.inventory import WiderInventory
+from pytest_droplet.api.parsing import VolumeSnapshot
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import Droplet, NotObservedError, Reading, Section
 from pytest_droplet.text import one_line

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from pytest_droplet.api.inventory import WiderInventory, is_settling
+from pytest_droplet.api.inventory import WiderInventory
+from pytest_droplet.api.lists import is_settling
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
 from pytest_droplet.facts.firewall.host_firewall import HostFirewall
