@@ -11,17 +11,10 @@ from typing import Any, Literal
 import pytest
 
 from pytest_droplet.catalogue import CheckDoc, checks_of
-from pytest_droplet.collection import (
-    CheckItem,
-    accepted_for,
-    asks_for_droplets,
-    audit_key,
-    carry,
-    droplet_of,
-    properties_of,
-)
+from pytest_droplet.collection import CheckItem, asks_for_droplets, audit_key, droplet_of
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
 from pytest_droplet.report.record import result_line
+from pytest_droplet.results import accepted_for, carry, properties_of
 from pytest_droplet.verdict import fact_evidence, make_verdict
 from pytest_droplet.words import Outcome
 
