@@ -15,12 +15,9 @@ from pytest_droplet.collection import CheckItem, asks_for_droplets, audit_key, d
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
 from pytest_droplet.report.record import result_line
 from pytest_droplet.results import accepted_for, carry, properties_of
+from pytest_droplet.tables import VERDICTS
 from pytest_droplet.verdict import fact_evidence, make_verdict
 from pytest_droplet.words import Outcome
-
-_WORST_FIRST: tuple[Outcome, ...] = (
-    *("fail", "error", "unknown", "waived", "notapplicable", "pass"),
-)
 
 
 @dataclass
@@ -190,7 +187,7 @@ def _text(part: _Part) -> str:
 
 def _goodness(verdict: Verdict) -> int:
     """Rank verdicts with the worst first; a finding that the gate accepts is not the worst."""
-    return _WORST_FIRST.index("waived" if accepted_for(verdict) else verdict.outcome)
+    return VERDICTS["waived" if accepted_for(verdict) else verdict.outcome].order
 
 
 def _settled(item: pytest.Item, part: _Part, duration_s: float) -> Verdict:

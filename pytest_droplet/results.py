@@ -10,6 +10,7 @@ import pytest
 from pytest_droplet.audit import Audit
 from pytest_droplet.model import Droplet, Verdict
 from pytest_droplet.report.record import Line
+from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import harmless, harmless_line
 
 Phase = Literal["setup", "call", "teardown"]
@@ -24,19 +25,17 @@ def as_pytest(
     """
     if accepted_for(verdict):
         return "skipped", "call", None
-    match verdict.outcome:
-        case "pass":
-            return "passed", "call", None
-        case "fail":
-            return "failed", "call", harmless_line(verdict.message)
-        case "notapplicable":
-            return "skipped", "call", harmless_line(verdict.message)
-        case "unknown" if unknown == "skip":
-            return "skipped", "call", f"UNKNOWN {harmless_line(verdict.message)}"
-        case "unknown":
-            return "failed", "setup", f"UNKNOWN {harmless_line(verdict.message)}"
-        case _:
-            return "failed", "setup", harmless(verdict.traceback or verdict.message)
+    kind = VERDICTS[verdict.outcome]
+    text = harmless_line(verdict.message)
+    if kind.name == "pass":
+        return kind.outcome, kind.phase, None
+    if kind.name == "error":
+        return kind.outcome, kind.phase, harmless(verdict.traceback or verdict.message)
+    if kind.name != "unknown":
+        return kind.outcome, kind.phase, text
+    if unknown == "skip":
+        return "skipped", "call", f"UNKNOWN {text}"
+    return kind.outcome, kind.phase, f"UNKNOWN {text}"
 
 
 def accepted_for(verdict: Verdict) -> str | None:
