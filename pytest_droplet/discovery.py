@@ -40,7 +40,7 @@ from pytest_droplet.recording import (
 from pytest_droplet.redact import Secret
 from pytest_droplet.selection import Selection, SelectionError, explain_no_match, parse_selectors
 from pytest_droplet.settings import Settings, load_settings
-from pytest_droplet.tables import TableError
+from pytest_droplet.toml_tables import TableError
 
 BASELINE = "baseline.jsonl"
 _OLD_DATES = timedelta(days=180)

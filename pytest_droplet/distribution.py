@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_droplet import discovery
+from pytest_droplet import discovery, loop
 from pytest_droplet.audit import NOT_READ, Audit
 from pytest_droplet.collection import CheckItem, CheckModule, Chosen, droplet_of, shipped_modules
 from pytest_droplet.facts import unread_rows
@@ -217,7 +217,7 @@ def judge_account(session: pytest.Session, audit: Audit, reports: Reports) -> No
             if item.nodeid in scheduled:
                 _read_missing(audit, item, rows)
                 audit.rows = rows
-                item.run_protocol()
+                loop.run_protocol(item)
 
 
 def chosen(config: pytest.Config) -> Chosen:

@@ -19,8 +19,10 @@ from pytest_droplet import (
     distribution,
     facts,
     fixtures,
+    loop,
     outcomes,
     progress,
+    results,
     unique,
     usertests,
 )
@@ -55,7 +57,7 @@ class AuditPlugin:
         self.deselected = 0
         self.chosen = Chosen()
         self.ended = 0
-        self.garbage = collection.Garbage()
+        self.garbage = loop.Garbage()
         if self.controller and self.options.record is not None:
             raise pytest.UsageError(
                 "--droplets-record needs all readings in one process: leave out -n"
@@ -254,7 +256,7 @@ class AuditPlugin:
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             return None
         with progress.shown(self.config.pluginmanager.getplugin("terminalreporter"), self.audit):
-            collection.run_loop(session, self.audit)
+            loop.run_loop(session, self.audit)
         return True
 
     @pytest.hookimpl(tryfirst=True)
@@ -272,9 +274,9 @@ class AuditPlugin:
         if self.reports:
             self.reports.show_subject(item.nodeid, item.subject)
         if self.worker and item.droplet is None:
-            item.tear_down(nextitem)
+            loop.tear_down(item, nextitem)
         else:
-            item.run_protocol(nextitem)
+            loop.run_protocol(item, nextitem)
         return True
 
     @pytest.hookimpl(specname="pytest_runtest_setup", wrapper=True, tryfirst=True)
@@ -337,7 +339,7 @@ class AuditPlugin:
         """Write the verdict of a finished test into the record."""
         if self.reports:
             self.reports.add(report)
-            collection.unload(report)
+            results.unload(report)
 
     def pytest_runtest_logfinish(self) -> None:
         """Count the tests that came to their end."""

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
-from pytest_droplet.tables import TableError, build, load
+from pytest_droplet.toml_tables import TableError, build, load
 
 Ports: TypeAlias = tuple[int | str, ...]
 PortsOrDefault: TypeAlias = Ports | None

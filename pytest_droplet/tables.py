@@ -1,133 +1,222 @@
-"""TOML tables checked against a dataclass: what is wrong is one line with file, table and key."""
+"""Tables that several rooms read: the distributions that are known, and the verdicts.
+
+A new distribution or a new verdict is a row here; facts, writers and the page read the rows.
+"""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
-from datetime import date, datetime
-from pathlib import Path
-from types import MappingProxyType, NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
-T = TypeVar("T")
+from pytest_droplet.words import Outcome
+
+State = Literal["met", "not-met", "not-told", "not-there"]
+"""What a verdict says of the check's claim; ``not-there``: what it is about does not exist."""
 
 
-class TableError(ValueError):
-    """A file cannot be read, or a table has an unknown key, a wrong value or lacks one."""
+@dataclass(frozen=True, slots=True)
+class PackageManager:
+    """What installs packages.
 
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises:
-        TableError: It cannot be read or is not TOML.
+    Attributes:
+        name: ``apt`` or ``dnf``.
+        kernels: Glob of the names of kernel packages.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise TableError(f"{path.name}: cannot be read: {exc.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise TableError(f"{path.name}: is not TOML: {exc}") from None
+
+    name: Literal["apt", "dnf"]
+    kernels: str
 
 
-def build(
-    kind: type[T],
-    table: Any,
-    where: str,
-    checks: Mapping[str, Callable[[Any], str | None]] = MappingProxyType({}),
-) -> T:
-    """Make a dataclass of a table.
+APT = PackageManager("apt", "linux-image-*")
+DNF = PackageManager("dnf", "kernel*")
 
-    Fields may be ``bool``, ``int`` (0 or more), ``str``, ``date``, a class with ``parse``, unions
-    and tuples of these, or a table of them by name.
 
-    Args:
-        kind: The dataclass.
-        table: What tomllib made of the table.
-        where: Names file and table in errors.
-        checks: By field: what is expected instead of a value, or of an item of a tuple or table;
-            None where it is right.
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A distribution whose releases and archives are known.
 
-    Raises:
-        TableError: An unknown key, a wrong type, an impossible value, a missing key.
+    Attributes:
+        id: ``ID`` of os-release(5).
+        word: Its name for people.
+        product: Its name in ``data/endoflife.json``, and at endoflife.date.
+        manager: What installs its packages.
+        variant: A word that ``NAME`` has, where two distributions share an id; empty: any other.
+        slug: What its images at DigitalOcean begin with, where that is not the product.
+        full_version: Whether a release is known by the whole ``VERSION_ID``, such as 24.04, and
+            not by its major part.
+        point_release: Where the installed minor or point release stands: ``VERSION_ID``, or the
+            path of a file; empty: it has no such releases.
+        repositories: Those of dnf that updates of the base system come from.
+        labels_security: Whether its archives tell security updates from others.
     """
-    if not isinstance(table, dict):
-        raise TableError(f"{where}: expected a table, found {table!r}")
-    kinds = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
-            raise TableError(f"{where}: unknown key {key!r}; {hint}")
-        values[key] = _value(value, kinds[key], f"{where}: {key}")
-        _check(values[key], checks.get(key), f"{where}: {key}")
-    for name, field in known.items():
-        if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            raise TableError(f"{where}: {name} is missing")
-    return kind(**values)
+
+    id: str
+    word: str
+    product: str
+    manager: PackageManager
+    variant: str = ""
+    slug: str = ""
+    full_version: bool = False
+    point_release: str = ""
+    repositories: tuple[str, ...] = ("baseos", "appstream")
+    labels_security: bool = True
 
 
-def _value(value: Any, kind: Any, where: str) -> Any:
-    origin, items = get_origin(kind), get_args(kind)
-    if origin is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(_value(v, items[0], where) for v in value)
-        raise TableError(f"{where} = {value!r}: expected a list of {_name(items[0])}")
-    if origin in {Union, UnionType}:
-        if value is None and NoneType in items:
-            return None
-        kinds = [k for k in items if k is not NoneType]
-        chosen = [k for k in kinds if type(value) is k] or kinds
-        if len(chosen) == 1:
-            return _value(value, chosen[0], where)
-        raise TableError(f"{where} = {value!r}: expected {_name(kind)}")
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        if isinstance(value, dict):
-            return {k: _value(v, items[1], f"{where}: {k!r}") for k, v in value.items()}
-        raise TableError(f"{where} = {value!r}: expected a table")
-    return _plain(value, kind, where)
+DISTRIBUTIONS = (
+    Distribution("ubuntu", "Ubuntu", "ubuntu", APT, full_version=True),
+    Distribution(
+        "debian",
+        "Debian",
+        "debian",
+        APT,
+        full_version=True,
+        point_release="/etc/debian_version",
+    ),
+    Distribution("almalinux", "AlmaLinux", "almalinux", DNF, point_release="VERSION_ID"),
+    Distribution(
+        "rocky", "Rocky Linux", "rocky-linux", DNF, slug="rockylinux", point_release="VERSION_ID"
+    ),
+    Distribution("fedora", "Fedora", "fedora", DNF, full_version=True, repositories=("updates",)),
+    Distribution(
+        "centos",
+        "CentOS Stream",
+        "centos-stream",
+        DNF,
+        variant="Stream",
+        labels_security=False,
+    ),
+    Distribution("centos", "CentOS Linux", "centos", DNF, labels_security=False),
+)
 
 
-def _plain(value: Any, kind: Any, where: str) -> Any:
-    if hasattr(kind, "parse"):
-        try:
-            return kind.parse(value)
-        except ValueError as exc:
-            raise TableError(f"{where} = {value!r}: expected {exc}") from None
-    if kind is date and isinstance(value, str):
-        try:
-            value = date.fromisoformat(value)
-        except ValueError:
-            raise TableError(f"{where} = {value!r}: expected a date such as 2026-12-31") from None
-    if kind is date and isinstance(value, datetime):
-        value = value.date()
-    if type(value) is not kind:
-        raise TableError(f"{where} = {value!r}: expected {kind.__name__}")
-    if kind is int and value < 0:
-        raise TableError(f"{where} = {value}: expected 0 or more")
-    return value
+def distribution_of(os_id: str, name: str = "") -> Distribution | None:
+    """Return the distribution of ``ID`` and ``NAME`` in os-release(5); None: it is not known.
+
+    ``ID_LIKE`` is not looked at: other archives, other dates.
+    """
+    same = (known for known in DISTRIBUTIONS if known.id == os_id)
+    return next((known for known in same if known.variant in name), None)
 
 
-def _check(value: Any, check: Callable[[Any], str | None] | None, where: str) -> None:
-    if check is None or value is None:
-        return
-    for item in value.items() if isinstance(value, dict) else _items(value):
-        if (expected := check(item)) is not None:
-            raise TableError(f"{where} = {_shown(item)}: expected {expected}")
+@dataclass(frozen=True, slots=True)
+class VerdictKind:
+    """One of the verdicts that a check can come to.
+
+    Attributes:
+        name: As the record has it.
+        word: Behind a number: 12 passed.
+        letter: In the data of the page.
+        mark: In the page's picture of the fleet.
+        short: Its name in the page.
+        several: Before the number of Droplets: fails on 3.
+        order: 0 is the worst, where one verdict stands for several.
+        open: Whether somebody has to look at it.
+        state: What it says of the check's claim.
+        outcome: What pytest calls it.
+        phase: The phase of the test whose report pytest shows it in; setup makes it an ERROR.
+        colour: On the terminal; empty: none.
+    """
+
+    name: Outcome
+    word: str
+    letter: str
+    mark: str
+    short: str
+    several: str
+    order: int
+    open: bool
+    state: State
+    outcome: Literal["passed", "failed", "skipped"]
+    phase: Literal["setup", "call"]
+    colour: str = ""
 
 
-def _items(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+_KINDS = (
+    VerdictKind(
+        name="fail",
+        word="failed",
+        letter="f",
+        mark="F",
+        short="fail",
+        several="fails on",
+        order=0,
+        open=True,
+        state="not-met",
+        outcome="failed",
+        phase="call",
+        colour="red",
+    ),
+    VerdictKind(
+        name="error",
+        word="broken",
+        letter="e",
+        mark="!",
+        short="error",
+        several="broke on",
+        order=1,
+        open=True,
+        state="not-told",
+        outcome="failed",
+        phase="setup",
+        colour="red",
+    ),
+    VerdictKind(
+        name="unknown",
+        word="unknown",
+        letter="u",
+        mark="?",
+        short="unknown",
+        several="unknown on",
+        order=2,
+        open=True,
+        state="not-told",
+        outcome="failed",
+        phase="setup",
+        colour="yellow",
+    ),
+    VerdictKind(
+        name="waived",
+        word="waived",
+        letter="w",
+        mark="W",
+        short="waived",
+        several="waived on",
+        order=3,
+        open=False,
+        state="not-met",
+        outcome="skipped",
+        phase="call",
+    ),
+    VerdictKind(
+        name="pass",
+        word="passed",
+        letter="p",
+        mark="",
+        short="pass",
+        several="holds on",
+        order=5,
+        open=False,
+        state="met",
+        outcome="passed",
+        phase="call",
+    ),
+    VerdictKind(
+        name="notapplicable",
+        word="not applicable",
+        letter="n",
+        mark="\N{EN DASH}",
+        short="n/a",
+        several="not applicable on",
+        order=4,
+        open=False,
+        state="not-there",
+        outcome="skipped",
+        phase="call",
+    ),
+)
+VERDICTS = MappingProxyType({kind.name: kind for kind in _KINDS})
+"""The verdicts by name, in the order in which they are listed and counted."""
 
-
-def _shown(item: Any) -> str:
-    return f"{item[0]!r} = {item[1]!r}" if isinstance(item, tuple) else repr(item)
-
-
-def _name(kind: Any) -> str:
-    names = [k.__name__ for k in get_args(kind) or (kind,) if k is not NoneType]
-    return " or ".join(names)
+OPEN = frozenset(kind.name for kind in _KINDS if kind.open)
+"""The verdicts that somebody has to look at."""

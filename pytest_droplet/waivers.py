@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_droplet.model import Droplet
 from pytest_droplet.selection import Selection, SelectionError, parse_selectors
-from pytest_droplet.tables import TableError, build, load
+from pytest_droplet.toml_tables import TableError, build, load
 
 FILE = "droplet-waivers.toml"
 

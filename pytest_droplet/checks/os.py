@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts.host.os_release import OsRelease
-from pytest_droplet.facts.os.lifecycle import SUPPORTED_IDS, ReleaseSupport
+from pytest_droplet.facts.os.lifecycle import ReleaseSupport
 from pytest_droplet.facts.os.point_release import PointRelease
 from pytest_droplet.model import NotObservedError, not_applicable
 from pytest_droplet.settings import Settings
+from pytest_droplet.tables import DISTRIBUTIONS
 
 _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 4: "
@@ -41,9 +42,10 @@ def test_distribution_is_one_that_digitalocean_supports(droplet_os_release: OsRe
         Move the service to a new Droplet of one of these distributions; there is no safe way to
         change the distribution in place.
     """
-    if droplet_os_release.id not in SUPPORTED_IDS:
+    ids = {known.id for known in DISTRIBUTIONS}
+    if droplet_os_release.id not in ids:
         raise NotObservedError(
-            f"ID={droplet_os_release.id} is none of {', '.join(sorted(SUPPORTED_IDS))}:"
+            f"ID={droplet_os_release.id} is none of {', '.join(sorted(ids))}:"
             " there is no data to judge it by"
         )
 

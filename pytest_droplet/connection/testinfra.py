@@ -95,11 +95,6 @@ def deactivate() -> None:
                 del cache[key]
 
 
-def remember(droplet_id: int, results: Mapping[str, Result]) -> None:
-    """Add results to a Droplet's memo: these command lines are not run again."""
-    _memo(_current(), droplet_id).update(results)
-
-
 def forget(droplet_id: int) -> None:
     """Drop a Droplet's memo."""
     if _active is not None:
@@ -182,7 +177,7 @@ class DropletBackend(BaseBackend):  # type: ignore[misc]
         current, droplet = _current(), self.droplet
         reading = current.runner.get(droplet.id)
         if reading.state != "reached":
-            raise NotObservedError(reading.reason or f"{droplet.name} is {reading.state}")
+            raise reading.error(reading.reason or f"{droplet.name} is {reading.state}")
         text = self.get_command(command, *args)
         result = _memo(current, droplet.id).get(text)
         if result is None:

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.report.record import Line
+from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import one_line
 from pytest_droplet.words import SEVERITIES
 
@@ -99,11 +100,8 @@ class Document:
         return [line for line in self.droplets.values() if line["coverage"] == "unreachable"]
 
     def told_apart(self, line: Line) -> bool:
-        """Whether a result needs words of its own: it is not unknown for nobody answered."""
-        if line["verdict"] != "unknown" or line["droplet_id"] is None:
-            return True
-        droplet = self.droplets.get(line["droplet_id"])
-        return droplet is None or droplet["coverage"] != "unreachable"
+        """Whether a result needs words of its own: the line of its Droplet does not say it all."""
+        return not line.get("unreached") or line["droplet_id"] not in self.droplets
 
     @cached_property
     def changes(self) -> Mapping[object, str]:
@@ -171,13 +169,15 @@ def rank(severity: str) -> int:
     return SEVERITIES.index(severity) if severity in SEVERITIES else 2
 
 
-_ORDER = {"fail": 0, "error": 1, "unknown": 2, "waived": 4}
+_WELL = VERDICTS["waived"].order + 1
 
 
-def badness(line: Line) -> tuple[int, int]:
+def badness(line: Line) -> tuple[int, bool, int]:
     """Return the key that sorts results: failing the run, broken, unknown, below, waived."""
+    kind = VERDICTS.get(line["verdict"])
     below = line["verdict"] == "fail" and not line["gated"]
-    return 3 if below else _ORDER.get(line["verdict"], 5), rank(line["severity"])
+    place = VERDICTS["waived"].order if below else min(kind.order if kind else _WELL, _WELL)
+    return place, not below, rank(line["severity"])
 
 
 def source_of(line: Line) -> tuple[str, int]:

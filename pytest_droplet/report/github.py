@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_droplet.report.document import Document, Group, grouped, source_of
+from pytest_droplet.tables import OPEN
 from pytest_droplet.text import one_line
 
 STDOUT = Path("-")
@@ -39,7 +40,7 @@ def commands(document: Document) -> Iterator[str]:
     groups = grouped(
         line
         for line in document.results()
-        if line["verdict"] in {"fail", "error", "unknown"} and document.told_apart(line)
+        if line["verdict"] in OPEN and document.told_apart(line)
     )
     errors = [g for g in groups if g.gated and g.verdict in {"fail", "error"}]
     yield from _bounded(document, "error", errors, _EACH)

@@ -24,17 +24,16 @@ from pytest_droplet.report.document import (
     source_of,
 )
 from pytest_droplet.report.record import Line
+from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
 
 _MARK = '{"generator":"pytest-droplet"'
 _IMPACTS = (0.9, 0.7, 0.5, 0.3)
-_STATUS = {
-    "pass": "passed",
-    "fail": "failed",
-    "waived": "failed",
-    "notapplicable": "skipped",
-    "unknown": "error",
-    "error": "error",
+_STATUS: Mapping[State, str] = {
+    "met": "passed",
+    "not-met": "failed",
+    "not-told": "error",
+    "not-there": "skipped",
 }
 
 
@@ -172,7 +171,7 @@ def _result(document: Document, line: Line, title: str) -> dict[str, Any]:
     message = one_line(line["message"], TEXT_LIMIT)
     evidence = evidence_text(line)
     result: dict[str, Any] = {
-        "status": _STATUS[line["verdict"]],
+        "status": _STATUS[VERDICTS[line["verdict"]].state],
         "code_desc": f"{title} ({evidence})" if evidence else title,
         "start_time": document.observed_at(line),
         "run_time": line["duration_s"],

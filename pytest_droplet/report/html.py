@@ -20,8 +20,9 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 
 from pytest_droplet.coverage import Coverage
-from pytest_droplet.report.html_data import LETTERS, OPEN, PageData, Record, Row, clean
+from pytest_droplet.report.html_data import LETTERS, OPEN_LETTERS, PageData, Record, Row, clean
 from pytest_droplet.report.record import time_between
+from pytest_droplet.tables import VERDICTS
 from pytest_droplet.words import SEVERITIES
 
 _SEVERITY_OF = {severity[0]: severity for severity in SEVERITIES}
@@ -75,7 +76,7 @@ def _draw(page: PageData, title: str, own: str) -> str:
     environment.filters["utc"] = _utc
     environment.globals["count"] = _count
     headline, lead, tone = _headline(page)
-    findings = [row for row in page.rows if row.verdict in OPEN]
+    findings = [row for row in page.rows if row.verdict in OPEN_LETTERS]
     return environment.from_string(frame).render(
         policy=_policy(style, script),
         title=clean(title),
@@ -98,6 +99,7 @@ def _draw(page: PageData, title: str, own: str) -> str:
         waivers=_waivers(page),
         coverage=_coverage(page),
         checks=_checks(page),
+        heads=[kind.word.capitalize() for kind in VERDICTS.values()],
         run=_run(page),
     )
 
@@ -144,10 +146,12 @@ def _headline(page: PageData) -> tuple[str, list[str], str]:
         missing.append(f"{_count(verdicts['e'], 'verdict')} broke")
     if missing:
         lead.append(f"{_listed(missing)}: what was not observed does not count as good.")
-    rest = (("p", "passed"), ("w", "waived"), ("n", "not applicable"))
-    lead.append(
-        f"{_listed([f'{verdicts[v]:,} {word}' for v, word in rest if verdicts[v] or v == 'p'])}."
-    )
+    rest = [
+        f"{verdicts[kind.letter]:,} {kind.word}"
+        for kind in (VERDICTS["pass"], VERDICTS["waived"], VERDICTS["notapplicable"])
+        if verdicts[kind.letter] or kind.name == "pass"
+    ]
+    lead.append(f"{_listed(rest)}.")
     open_end = missing or cut or not page.rows
     return headline, lead, "bad" if failed or verdicts["e"] else "open" if open_end else "good"
 
@@ -197,10 +201,10 @@ def _tiles(page: PageData) -> Iterable[dict[str, Any]]:
     for severity in SEVERITIES:
         number = kinds["f", severity[0]]
         yield _tile(severity, number, severity, severity=severity, verdict="fail")
-    yield _tile("unknown", verdicts["u"], "unknown", verdict="unknown")
-    for verdict, word in (("error", "broke"), ("waived", "waived"), ("pass", "passed")):
-        if verdicts[verdict[0]] or verdict == "pass":
-            yield _tile(verdict, verdicts[verdict[0]], word, verdict=verdict)
+    for kind in VERDICTS.values():
+        always = kind.name in {"unknown", "pass"}
+        if kind.name not in {"fail", "notapplicable"} and (always or verdicts[kind.letter]):
+            yield _tile(kind.name, verdicts[kind.letter], kind.word, verdict=kind.name)
     if coverage := _covered(page):
         yield {
             "tone": "unknown" if coverage.short or not coverage.due else "pass",
@@ -256,7 +260,7 @@ def _plain(page: PageData, findings: Iterable[Row]) -> list[tuple[str, ...]]:
     """Return the worst findings as lines of text, for readers without JavaScript."""
     severities = [severity[0] for severity in SEVERITIES]
     worst = sorted(
-        findings, key=lambda row: (OPEN.index(row.verdict), severities.index(row.severity))
+        findings, key=lambda row: (OPEN_LETTERS.index(row.verdict), severities.index(row.severity))
     )
     names = {letter: name for name, letter in LETTERS.items()}
     strings = list(page.strings)
@@ -370,7 +374,7 @@ def _checks(page: PageData) -> list[dict[str, Any]]:
             **check,
             "severity": check["severity"] if check.get("severity") in SEVERITIES else "medium",
             "hash": _hash(check=check["id"], verdict="all"),
-            "counts": [f"{counts[number, verdict]:,}" for verdict in "pfuewn"],
+            "counts": [f"{counts[number, kind.letter]:,}" for kind in VERDICTS.values()],
         }
         for number, check in enumerate(page.checks)
     ]

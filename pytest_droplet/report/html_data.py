@@ -9,20 +9,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import printable
 from pytest_droplet.words import SEVERITIES
 
 Record = Mapping[str, Any]
 
-LETTERS = {
-    "fail": "f",
-    "error": "e",
-    "unknown": "u",
-    "waived": "w",
-    "pass": "p",
-    "notapplicable": "n",
-}
-OPEN = "feu"
+LETTERS: Mapping[str, str] = {kind.name: kind.letter for kind in VERDICTS.values()}
+OPEN_LETTERS = [kind.letter for kind in VERDICTS.values() if kind.open]
 _TEXT_LIMIT = 4_000
 _LONG_LIMIT = 20_000
 _CHECK_ID = re.compile(r"[a-z0-9]+\.[a-z0-9-]+(\[.*\])?", re.DOTALL)
@@ -96,8 +90,9 @@ class PageData:
         details = {
             "caused_by": line.get("caused_by"),
             "waiver": line.get("waiver"),
+            "unreached": line.get("unreached"),
             "below": verdict == "f" and line.get("gated") is False,
-            "nodeid": nodeid if verdict in OPEN else None,
+            "nodeid": nodeid if verdict in OPEN_LETTERS else None,
         }
         more = {name: clean(value) for name, value in details.items() if value}
         if trace := line.get("traceback"):
@@ -170,6 +165,10 @@ class PageData:
     def as_json(self) -> str:
         """Return the data block: JSON in which no HTML parser sees a tag or an entity."""
         data = {
+            "verdicts": [
+                [kind.name, kind.letter, kind.mark, kind.short, kind.several, kind.open]
+                for kind in VERDICTS.values()
+            ],
             "checks": self.checks,
             "droplets": self.droplets,
             "keys": self.keys,

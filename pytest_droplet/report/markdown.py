@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.document import TEXT_LIMIT, Document, Group, grouped
 from pytest_droplet.report.record import Line, time_between
+from pytest_droplet.tables import OPEN, VERDICTS
 from pytest_droplet.text import one_line
 from pytest_droplet.words import SEVERITIES
 
@@ -21,13 +22,7 @@ _SPARE_BYTES = 2_000
 _NAMES = 5
 _ROWS = 5_000
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+!|&~$:=\"'^]|(?<=www)\.", re.IGNORECASE)
-_WORDS = {
-    "unknown": "unknown",
-    "error": "broken",
-    "waived": "waived",
-    "pass": "passed",
-    "notapplicable": "not applicable",
-}
+_LISTED = OPEN | {"waived"}
 
 
 def write(document: Document, path: Path) -> None:
@@ -55,15 +50,11 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
     page = _Page(limit_bytes - _SPARE_BYTES)
     if not page.add(_head(document)):
         return ""
-    told = [
-        line
-        for line in document.worst({"fail", "error", "unknown", "waived"}, _ROWS)
-        if document.told_apart(line)
-    ]
+    told = [line for line in document.worst(_LISTED, _ROWS) if document.told_apart(line)]
     groups = grouped(
         line
         for line in document.results()
-        if line["verdict"] in {"fail", "error", "unknown"} and document.told_apart(line)
+        if line["verdict"] in OPEN and document.told_apart(line)
     )
     page.table(
         "What to mend first",
@@ -83,7 +74,7 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         "Findings",
         ("Severity", "Verdict", "Check", "Droplet", "Finding"),
         (_finding_row(document, line) for line in told),
-        len(told) if len(told) < _ROWS else sum(counts.get(v, 0) for v in ("fail", *_WORDS)),
+        len(told) if len(told) < _ROWS else sum(counts.values()),
     )
     waivers = (document.summary or {}).get("waivers") or []
     page.table(
@@ -151,7 +142,11 @@ def _head(document: Document) -> str:
         lines += ["**This run was cut: what is not listed was not looked at.**", ""]
     if left := summary.get("not_run"):
         lines += [f"**This run was stopped: tests that did not run: {left:,}.**", ""]
-    rest = [f"{counts[v]:,} {word}" for v, word in _WORDS.items() if counts.get(v)]
+    rest = [
+        f"{counts[kind.name]:,} {kind.word}"
+        for kind in VERDICTS.values()
+        if kind.name != "fail" and counts.get(kind.name)
+    ]
     lines += [", ".join(rest) or "Nothing was judged.", ""]
     if seen := summary.get("coverage"):
         cover = Coverage.of_line(seen)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,11 +19,13 @@ from typing import Any
 
 from pytest_droplet.report.document import TEXT_LIMIT, Document, rank
 from pytest_droplet.report.record import Line
+from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
+from pytest_droplet.words import Outcome
 
 _VERSION = "1.5.0"
 _SEVERITIES = ((5, "Critical"), (4, "High"), (3, "Medium"), (2, "Low"))
-_COMPLIANCE = {"pass": (1, "Pass"), "fail": (3, "Fail"), "waived": (3, "Fail")}
+_COMPLIANCE: Mapping[State, tuple[int, str]] = {"met": (1, "Pass"), "not-met": (3, "Fail")}
 _UNCLEAR = {"unknown": (0, "Unknown")}
 _STATUS = {
     "waived": (3, "Suppressed"),
@@ -72,7 +75,7 @@ def _finding(
     document: Document, line: Line, page: dict[str, Any], resource: dict[str, Any]
 ) -> dict[str, Any]:
     verdict, check = line["verdict"], one_line(line["check"], 1_000)
-    settled = verdict in {"pass", "notapplicable"}
+    settled = VERDICTS[verdict].state in {"met", "not-there"}
     severity = (1, "Informational") if settled else _SEVERITIES[rank(line["severity"])]
     status = _STATUS.get(verdict, (1, "New"))
     activity = _ACTIVITIES.get(document.change(line) or "", (1, "Create"))
@@ -123,8 +126,8 @@ def _finding(
     return finding
 
 
-def _compliance(verdict: str, check: str, page: dict[str, Any]) -> dict[str, Any]:
-    number, name = _COMPLIANCE.get(verdict) or _UNCLEAR.get(verdict, (99, verdict))
+def _compliance(verdict: Outcome, check: str, page: dict[str, Any]) -> dict[str, Any]:
+    number, name = _COMPLIANCE.get(VERDICTS[verdict].state) or _UNCLEAR.get(verdict, (99, verdict))
     return {
         "standards": page["standards"],
         "requirements": page["requirements"],

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.report.record import ENDED, Line, time_between
+from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import cut, no_command, printable
-from pytest_droplet.words import SEVERITIES
+from pytest_droplet.words import SEVERITIES, Outcome
 
 _LISTED_DROPLETS = 20
 _LISTED = 6
@@ -71,7 +72,9 @@ def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
     for line in summary.findings:
         if line["verdict"] == "error":
             who = _name(summary, line["droplet_id"])
-            yield Text(_cut(f"ERROR {line['check']} {who}: {line['message']}", width), _RED)
+            yield Text(
+                _cut(f"ERROR {line['check']} {who}: {line['message']}", width), _marked("error")
+            )
             yield Text("  the check itself broke; its traceback is in the record")
     yield from _unknown(summary, width)
     yield from _waivers(summary, width)
@@ -80,6 +83,11 @@ def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
     if summary.not_run:
         yield Text(_stopped(summary), _RED)
     yield Text(_last_line(summary), {"bold": True})
+
+
+def _marked(verdict: Outcome) -> Mapping[str, bool]:
+    """Return the markup of what is told of a verdict."""
+    return {VERDICTS[verdict].colour: True}
 
 
 _RED = {"red": True}
@@ -106,9 +114,9 @@ def _group(
     title = f"{found[0]['severity'].upper()} {check}: {page.get('title')}"
     if verbosity < -1:
         where = "the account" if found[0]["droplet_id"] is None else _droplets(len(found))
-        yield Text(_cut(f"{title} ({where})", width), _RED)
+        yield Text(_cut(f"{title} ({where})", width), _marked("fail"))
         return
-    yield Text(_cut(title, width), _RED)
+    yield Text(_cut(title, width), _marked("fail"))
     followers = _followers(check, failures)
     listed = None if verbosity > 0 else _LISTED_DROPLETS
     for line in sorted(found, key=lambda f: f["droplet_id"] or 0)[:listed]:
@@ -152,10 +160,7 @@ def _unknown(summary: Summary, width: int) -> Iterator[Text]:
     """Yield each reason once, with the checks and the Droplets that it keeps in the dark."""
     checks_of: dict[tuple[str, int | None], list[str]] = {}
     for line in summary.findings:
-        droplet = summary.droplets.get(line["droplet_id"] or 0)
-        if line["verdict"] == "unknown" and (
-            droplet is None or droplet["coverage"] != "unreachable"
-        ):
+        if line["verdict"] == "unknown" and not _is_unreached(summary, line):
             key = _one_line(line["message"]), line["droplet_id"]
             checks_of.setdefault(key, []).append(line["check"])
     droplets_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
@@ -163,12 +168,17 @@ def _unknown(summary: Summary, width: int) -> Iterator[Text]:
         who = _name(summary, droplet_id)
         droplets_of.setdefault((reason, tuple(sorted(checks))), []).append(who)
     for (reason, names), droplets in droplets_of.items():
-        yield Text(_cut(f"UNKNOWN {_listed(names)}: {reason}", width), _YELLOW)
+        yield Text(_cut(f"UNKNOWN {_listed(names)}: {reason}", width), _marked("unknown"))
         yield Text(_cut(f"  {_listed(sorted(droplets))}", width))
 
 
+def _is_unreached(summary: Summary, line: Line) -> bool:
+    """Whether the line of an unreachable Droplet says why a result is unknown."""
+    return bool(line.get("unreached")) and line["droplet_id"] in summary.droplets
+
+
 def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
-    unknown = Counter(f["droplet_id"] for f in summary.findings if f["verdict"] == "unknown")
+    unknown = Counter(f["droplet_id"] for f in summary.findings if _is_unreached(summary, f))
     lost = [line for line in _unreachable(summary) if not _is_left_out(summary, line)]
     listed = len(lost) if look.verbosity > 0 else _LISTED_DROPLETS
     for line in lost[:listed]:
@@ -257,15 +267,9 @@ def _last_line(summary: Summary) -> str:
         head += f" ({', '.join(by_severity)}) on {len(droplets)} of {len(summary.droplets)}"
         head += " Droplets"
     rest = [
-        f"{summary.counts.get(verdict, 0)} {word}"
-        for verdict, word in (
-            ("unknown", "unknown"),
-            ("error", "broken"),
-            ("waived", "waived"),
-            ("pass", "passed"),
-            ("notapplicable", "not applicable"),
-        )
-        if summary.counts.get(verdict, 0)
+        f"{summary.counts[kind.name]} {kind.word}"
+        for kind in VERDICTS.values()
+        if kind.name != "fail" and summary.counts.get(kind.name)
     ]
     return "; ".join([head, ", ".join(rest)]) if rest else head
 

@@ -32,7 +32,7 @@ from pytest_droplet.model import NotObservedError
 from pytest_droplet.options import OPTIONS
 from pytest_droplet.report.markdown import LIMIT_BYTES
 from pytest_droplet.settings import Settings, parse_settings
-from pytest_droplet.tables import TableError
+from pytest_droplet.toml_tables import TableError
 from pytest_droplet.verdict import make_verdict
 from tests.checks.cases import HERE, NOW, load, with_table
 from tests.checks.chains import ROOT, authority, encoded, leaf

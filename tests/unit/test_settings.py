@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import pytest_droplet
 from pytest_droplet.settings import Port, Settings, load_settings, parse_settings, ports
-from pytest_droplet.tables import TableError
+from pytest_droplet.toml_tables import TableError
 
 KEY = "SHA256:dUQYH8kbVuGPbD8EIGgDFjZ0vrs9zSPRBoT0hPpOBIs"
 MD5 = "c0:6f:fc:d8:0b:71:44:ac:0c:1a:5e:68:38:63:4e:5b"

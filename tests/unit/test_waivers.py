@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_droplet.model import Droplet
-from pytest_droplet.tables import TableError
+from pytest_droplet.toml_tables import TableError
 from pytest_droplet.waivers import Waiver, find, load_waivers
 
 DAY = date(2026, 12, 31)

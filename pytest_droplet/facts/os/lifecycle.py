@@ -18,20 +18,11 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.os_release import OsRelease, UbuntuPro
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, security_sources
 from pytest_droplet.model import Droplet, NotObservedError, Reading, SupportDates
+from pytest_droplet.tables import DISTRIBUTIONS, distribution_of
 from pytest_droplet.text import one_line
 
-_PRODUCTS = {
-    "ubuntu": "ubuntu",
-    "debian": "debian",
-    "almalinux": "almalinux",
-    "rocky": "rocky-linux",
-    "fedora": "fedora",
-    "centos": "centos",
-}
-SUPPORTED_IDS = frozenset(_PRODUCTS)
-_FULL_VERSION = frozenset({"ubuntu", "debian", "fedora"})
 _SLUG = re.compile(r"([a-z]+(?:-stream)?)-(\d+(?:-\d+)?)-x(?:64|32)")
-_SLUG_PRODUCTS = {**{p: p for p in _PRODUCTS.values()}, "rockylinux": "rocky-linux"}
+_SLUG_PRODUCTS = {known.slug or known.product: known.product for known in DISTRIBUTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +89,7 @@ def droplet_release_support(
         raise NotObservedError(f"{exc}{_hint(observation)}") from None
     today = observation.now.date()
     table = refreshed(lifecycle(), observation.inventory.support)
-    release = table.releases.get((product_of(os), cycle_of(os)))
+    release = release_of(os, table)
     name = os.pretty_name or f"{os.id} {os.version_id}"
     if release is None:
         if os.support_end is not None and os.support_end >= today:
@@ -196,15 +187,13 @@ def parse_lifecycle(table: Mapping[str, Any]) -> Lifecycle:
     )
 
 
-def product_of(os: OsRelease) -> str:
-    """Return the table's product; ``ID_LIKE`` is not looked at: other data, other dates."""
-    product = _PRODUCTS.get(os.id, "")
-    return "centos-stream" if product == "centos" and "Stream" in os.name else product
-
-
-def cycle_of(os: OsRelease) -> str:
-    """Return the table's cycle: all of the version, or its major part."""
-    return os.version_id if os.id in _FULL_VERSION else os.major
+def release_of(os: OsRelease, table: Lifecycle) -> Release | None:
+    """Return the release of a host; None: the table has none such."""
+    known = distribution_of(os.id, os.name)
+    if known is None:
+        return None
+    cycle = os.version_id if known.full_version else os.major
+    return table.releases.get((known.product, cycle))
 
 
 def _not_extended(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pytest_droplet.facts import fact
 from pytest_droplet.facts.host.os_release import OsRelease
-from pytest_droplet.facts.os.lifecycle import cycle_of, lifecycle, product_of
+from pytest_droplet.facts.os.lifecycle import lifecycle, release_of
 from pytest_droplet.facts.patches.packages import PendingUpdates
 from pytest_droplet.model import NotObservedError, Reading
+from pytest_droplet.tables import distribution_of
 from pytest_droplet.text import one_line
 
-_POINTED = frozenset({"debian", "almalinux", "rocky-linux"})
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})")
 
 
@@ -53,20 +53,20 @@ def droplet_point_release(
         NotObservedError: The host's version has no minor part, or the table not its release.
     """
     os = droplet_os_release
-    product = product_of(os)
+    known = distribution_of(os.id, os.name)
     name = os.pretty_name or os.id
-    if not product:
+    if known is None:
         raise NotObservedError(f"the point releases of ID={os.id} are not known")
-    if product not in _POINTED:
+    if not known.point_release:
         return PointRelease(name)
-    release = lifecycle().releases.get((product, cycle_of(os)))
+    release = release_of(os, lifecycle())
     if release is None or not release.latest_known:
         raise NotObservedError(f"no point release of {name} is known")
-    debian = product == "debian"
-    installed = droplet_debian_version.get() if debian else os.version_id
+    in_os_release = known.point_release == "VERSION_ID"
+    installed = os.version_id if in_os_release else droplet_debian_version.get()
     behind = _parts(installed) < _parts(release.latest_known)
     waiting = None
-    if debian and behind:
+    if behind and not in_os_release:
         waiting = len(droplet_pending_updates.get().installable)
     return PointRelease(name, installed, release.latest_known, behind, waiting)
 

@@ -12,13 +12,14 @@ from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, AptIndex, security_indexes
-from pytest_droplet.facts.patches.packages import manager_of
+from pytest_droplet.facts.patches.packages import IF_APT, distribution
 from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.tables import APT
 from pytest_droplet.text import one_line
 
 AUTOMATIC = Section(
     "automatic_updates",
-    "if grep -qsE '^ID=.?(debian|ubuntu)' /etc/os-release; then"
+    f"{IF_APT}"
     " dpkg-query -W -f='package ${db:Status-Abbrev}\\n' unattended-upgrades 2>/dev/null;"
     " x=$(apt-config dump) || echo '!! apt-config dump'; printf '%s\\n' \"$x\" |"
     " grep -E '^(APT::Periodic|Unattended-Upgrade)::'; [ $? -lt 2 ] || echo '!! apt-config dump';"
@@ -72,7 +73,7 @@ def droplet_automatic_updates(
     """Return whether unattended-upgrades or dnf-automatic installs security updates."""
     os, units = droplet_os_release, droplet_units
     text = whole(observation.section(AUTOMATIC.name)).stdout
-    if manager_of(os) == "apt":
+    if distribution(os).manager is APT:
         known = parse_apt_automatic(text)
         obstacles = _apt_obstacles(known, units)
         if not obstacles:
@@ -167,6 +168,7 @@ def _dnf_obstacles(text: str, units: Units, os: OsRelease) -> list[str]:
     if not installing and options.get("apply_updates") not in _TRUE:
         said = options.get("apply_updates", "not set")
         return [f"{timers[0]} is enabled, but apply_updates is {said}"]
-    if os.id == "centos" and options.get("upgrade_type") == "security":
-        return ["upgrade_type is security, and CentOS Stream labels no update so"]
+    known = distribution(os)
+    if not known.labels_security and options.get("upgrade_type") == "security":
+        return [f"upgrade_type is security, and {known.word} labels no update so"]
     return []

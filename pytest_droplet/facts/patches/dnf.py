@@ -18,10 +18,12 @@ from fnmatch import fnmatchcase
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.patches.packages import (
+    IF_APT,
     PackageIndex,
     PackageSource,
     PendingUpdates,
     Update,
+    distribution,
 )
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
@@ -46,7 +48,7 @@ _ASK = (
 )
 DNF = Section(
     "dnf",
-    "if grep -qsE '^ID=.?(debian|ubuntu)' /etc/os-release; then exit 127; fi;"
+    f"{IF_APT} exit 127; fi;"
     f" unshare -m --propagation private sh -c {shlex.quote(_READ_ONLY + _ASK)}",
     root=True,
 )
@@ -123,9 +125,8 @@ class Metadata:
 
 def base_repositories(os: OsRelease) -> tuple[str, ...]:
     """Return the names of the repositories that updates of the base system come from."""
-    if os.id == "fedora":
-        return ("updates",)
-    return ("base", "updates") if os.major in {"5", "6", "7"} else ("baseos", "appstream")
+    old = os.major in {"5", "6", "7"}
+    return ("base", "updates") if old else distribution(os).repositories
 
 
 def pending_updates(observation: Observation, os: OsRelease) -> PendingUpdates:

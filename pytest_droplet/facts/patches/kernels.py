@@ -14,11 +14,13 @@ from typing import NamedTuple
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.patches.packages import IF_APT
 from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
+from pytest_droplet.tables import APT, DNF
 from pytest_droplet.text import one_line
 
-_IF_DPKG = "cd /; if grep -qsE '^ID=.?(debian|ubuntu)' /etc/os-release; then echo '== dpkg';"
+_IF_DPKG = f"cd /; {IF_APT} echo '== dpkg';"
 _ELSE_RPM = (
     "else echo '== rpm'; n=; [ $(id -u) != 0 ] ||"
     " n='setpriv --reuid=65534 --regid=65534 --clear-groups'; $n rpm"
@@ -26,8 +28,8 @@ _ELSE_RPM = (
 KERNELS = Section(
     "kernels",
     f"{_IF_DPKG} dpkg-query -W -f='${{db:Status-Abbrev}} ${{Package}} ${{Version}}\\n'"
-    " 'linux-image-*'; [ $? -lt 2 ] || echo '!! dpkg-query'; cat /proc/version_signature 2>/dev/null; "
-    f"{_ELSE_RPM} -qa --qf '%{{NAME}} %{{VERSION}}-%{{RELEASE}}.%{{ARCH}}\\n' 'kernel*' ||"
+    f" '{APT.kernels}'; [ $? -lt 2 ] || echo '!! dpkg-query'; cat /proc/version_signature 2>/dev/null; "
+    f"{_ELSE_RPM} -qa --qf '%{{NAME}} %{{VERSION}}-%{{RELEASE}}.%{{ARCH}}\\n' '{DNF.kernels}' ||"
     " echo '!! rpm -qa'; fi; :",
 )
 REBOOT = Section(

@@ -12,16 +12,13 @@ from datetime import datetime
 
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.model import NotObservedError
+from pytest_droplet.tables import APT, DISTRIBUTIONS, Distribution, distribution_of
 from pytest_droplet.text import one_line
 
-_MANAGERS = {
-    "ubuntu": "apt",
-    "debian": "apt",
-    "almalinux": "dnf",
-    "rocky": "dnf",
-    "fedora": "dnf",
-    "centos": "dnf",
-}
+IF_APT = "if grep -qsE '^ID=.?({})' /etc/os-release; then".format(
+    "|".join(sorted(known.id for known in DISTRIBUTIONS if known.manager is APT))
+)
+"""Shell: what a section begins with that asks apt and dpkg, or else dnf and rpm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +124,16 @@ class PackageIndex:
         return one_line("; ".join(parts))
 
 
-def manager_of(os: OsRelease) -> str:
-    """Return ``apt`` or ``dnf``.
+def distribution(os: OsRelease) -> Distribution:
+    """Return the distribution of a host.
 
     Raises:
-        NotObservedError: The distribution is none of those whose archives are known.
+        NotObservedError: It is none of those whose archives are known.
     """
-    manager = _MANAGERS.get(os.id)
-    if manager is None:
+    known = distribution_of(os.id, os.name)
+    if known is None:
         raise NotObservedError(f"the package sources of ID={os.id} are not known")
-    return manager
+    return known
 
 
 def list_updates(updates: Iterable[Update], limit: int = 5) -> str:

@@ -6,7 +6,8 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.patches import apt, dnf
 from pytest_droplet.facts.patches.apt_policy import APT_POLICY
-from pytest_droplet.facts.patches.packages import PackageIndex, PendingUpdates, manager_of
+from pytest_droplet.facts.patches.packages import PackageIndex, PendingUpdates, distribution
+from pytest_droplet.tables import APT
 
 
 @fact(
@@ -17,7 +18,7 @@ def droplet_pending_updates(
     observation: Observation, droplet_os_release: OsRelease
 ) -> PendingUpdates:
     """Return the updates that wait, by the index that the host has; nothing is fetched."""
-    if manager_of(droplet_os_release) == "apt":
+    if distribution(droplet_os_release).manager is APT:
         return apt.pending_updates(observation)
     return dnf.pending_updates(observation, droplet_os_release)
 
@@ -29,6 +30,6 @@ def droplet_pending_updates(
 )
 def droplet_package_index(observation: Observation, droplet_os_release: OsRelease) -> PackageIndex:
     """Return when the index was updated and which sources of security updates are enabled."""
-    if manager_of(droplet_os_release) == "apt":
+    if distribution(droplet_os_release).manager is APT:
         return apt.package_index(observation, droplet_os_release)
     return dnf.package_index(observation, droplet_os_release)

@@ -6,18 +6,16 @@ const data = JSON.parse($('data').textContent);
 const { checks, droplets, keys, strings, more } = data;
 const total = data.verdict.length;
 
-const VERDICTS = { f: 'fail', e: 'error', u: 'unknown', w: 'waived', p: 'pass', n: 'notapplicable' };
+const VERDICTS = Object.fromEntries(data.verdicts.map(([name, letter]) => [letter, name]));
 const SEVERITIES = { c: 'critical', h: 'high', m: 'medium', l: 'low' };
 const WEIGHTS = { c: 8, h: 4, m: 2, l: 1 };
 /* What a row is shown as, worst first: its mark, and its words for one and for several. */
 const KINDS = {
   critical: ['C', 'critical', 'fails on'], high: ['H', 'high', 'fails on'],
   medium: ['M', 'medium', 'fails on'], low: ['L', 'low', 'fails on'],
-  error: ['!', 'error', 'broke on'], unknown: ['?', 'unknown', 'unknown on'],
-  waived: ['W', 'waived', 'waived on'], pass: ['', 'pass', 'holds on'],
-  notapplicable: ['–', 'n/a', 'not applicable on'],
 };
-const OPEN = 'feu';
+for (const [name, letter, ...look] of data.verdicts) if (letter !== 'f') KINDS[name] = look;
+const OPEN = data.verdicts.filter((kind) => kind[5]).map((kind) => kind[1]).join('');
 const ALL = Object.keys(VERDICTS).join('');
 
 /* ---- elements ---- */
@@ -122,8 +120,7 @@ for (const row of rows) {
 const at = (droplet, check) => cellOf.get(droplet * checks.length + check);
 const causeOf = (row) => (more[row] && more[row].caused_by
   ? at(data.droplet[row], checkNumber.get(more[row].caused_by)) : undefined);
-const lostOf = (row) => data.verdict[row] === 'u' && dropletOf(row).coverage === 'unreachable'
-  && dropletOf(row).reason && messageOf(row).includes(dropletOf(row).reason);
+const lostOf = (row) => Boolean(more[row] && more[row].unreached && dropletOf(row).reason);
 const families = [...new Set(checks.map((check) => check.family))];
 const checkOrder = [...checks.keys()]
   .sort((a, b) => families.indexOf(checks[a].family) - families.indexOf(checks[b].family) || a - b);
