@@ -18,8 +18,8 @@ from pytest_droplet.audit import Audit, needs_host
 from pytest_droplet.catalogue import Check, checks_in, shipped, source_path
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
+from pytest_droplet.record import ResultLine, result_line
 from pytest_droplet.redact import redact
-from pytest_droplet.report.record import Line, result_line
 from pytest_droplet.text import harmless, harmless_line
 from pytest_droplet.verdict import (
     arguments_of,
@@ -320,7 +320,7 @@ def accepted_for(verdict: Verdict) -> str | None:
     return verdict.below
 
 
-def carry(report: pytest.TestReport, audit: Audit, result: Line) -> None:
+def carry(report: pytest.TestReport, audit: Audit, result: ResultLine) -> None:
     """Let a report carry a result to the record, and its Droplet's line with the first one."""
     vars(report)["droplet_result"] = result
     droplet_id = result["droplet_id"]

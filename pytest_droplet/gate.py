@@ -11,7 +11,7 @@ from typing import Any
 from pytest_droplet.baseline import Baseline
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.model import Droplet, Verdict
-from pytest_droplet.report.record import Line, fingerprint
+from pytest_droplet.record import Finding, WaiverEntry, WaiverState, fingerprint
 from pytest_droplet.verdict import with_note
 from pytest_droplet.waivers import Waiver, find
 from pytest_droplet.words import SEVERITIES, Severity
@@ -35,7 +35,7 @@ class Judged:
     whole: bool = True
     all_tests: bool = True
 
-    def state_of_unused(self, waiver: Waiver) -> str:
+    def state_of_unused(self, waiver: Waiver) -> WaiverState:
         """Return ``unused`` where what it is for was judged, or is not there at all."""
         if not any(map(waiver.selection.matches, self.account)):
             return "unused"
@@ -114,12 +114,12 @@ class Gate:
             "expired": expired,
         }
 
-    def waiver_states(self, results: Iterable[Line], judged: Judged) -> list[Line]:
+    def waiver_states(self, results: Iterable[Finding], judged: Judged) -> list[WaiverEntry]:
         """Return each waiver and whether it was used, has expired, or matches nothing any more.
 
         One for what this run did not judge is neither: ``not-judged``.
         """
-        used = {line["waiver"]["number"] for line in results if line.get("waiver")}
+        used = {waiver["number"] for line in results if (waiver := line.get("waiver"))}
         return [
             {
                 "check": waiver.check,

@@ -21,7 +21,7 @@ from pytest_droplet.collection import (
     properties_of,
 )
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
-from pytest_droplet.report.record import result_line
+from pytest_droplet.record import result_line
 from pytest_droplet.verdict import fact_evidence, make_verdict
 from pytest_droplet.words import Outcome
 

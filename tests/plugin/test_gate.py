@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.baseline import BaselineError, read_record
+from pytest_droplet.record import RecordError, read_record
 
 REPLAY = ("--droplets=all", "--droplets-replay=recording")
 WAIVER = """
@@ -254,7 +254,7 @@ def test_a_record_is_read_line_by_line(audit: pytest.Pytester) -> None:
     reading = read_record(audit.path / "old.jsonl")
     for text in texts[:-1]:
         assert next(reading) == json.loads(text)
-    with pytest.raises(BaselineError, match="the record was cut"):
+    with pytest.raises(RecordError, match="the record was cut"):
         next(reading)
 
 
