@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -82,6 +82,7 @@ class Audit:
 
     def __post_init__(self) -> None:
         self.droplets = self.inventory.selection
+        self.gate = replace(self.gate, account_id=self.inventory.account_id)
         self._by_id = {d.id: d for d in self.droplets}
         self._due = {d.id for d in self.droplets if self._not_due(d) is None}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from pytest_droplet.record import (
     DropletLine,
     FixedEntry,
     ResultLine,
+    fingerprint,
     not_a_record,
     read_record,
 )
@@ -35,6 +37,16 @@ class Baseline:
     droplets: Mapping[int, str] = field(default_factory=dict)
     ephemeral: frozenset[int] = frozenset()
 
+    def had(self, check: str, droplet_id: int | None, mark: str) -> bool:
+        """Whether it had a finding of this fingerprint as failed."""
+        return self._is_in(self.findings, check, droplet_id, mark)
+
+    def _is_in(
+        self, marks: AbstractSet[str], check: str, droplet_id: int | None, mark: str
+    ) -> bool:
+        """Whether a finding is among these; a record may not have known its account."""
+        return mark in marks or (droplet_id is None and fingerprint(check, None) in marks)
+
     def compare(
         self,
         results: Iterable[ResultLine],
@@ -55,11 +67,12 @@ class Baseline:
         fixed: list[FixedEntry] = []
         for line in results:
             name = line["fingerprint"]
+            finding = line["check"], line["droplet_id"], name
             if line["verdict"] == "fail":
-                (still if name in self.findings else new).append(name)
-            elif line["verdict"] == "waived" and name not in self.waived:
+                (still if self.had(*finding) else new).append(name)
+            elif line["verdict"] == "waived" and not self._is_in(self.waived, *finding):
                 newly_waived.append(name)
-            elif line["verdict"] in {"pass", "notapplicable"} and name in self.findings:
+            elif line["verdict"] in {"pass", "notapplicable"} and self.had(*finding):
                 fixed.append(
                     {
                         "check": line["check"],

@@ -223,7 +223,9 @@ class CheckItem(pytest.Item):
             decisive.wasxfail = accepted
         own = self.check.id not in shipped()
         page, number = (self.check.doc, (self.location[1] or 0) + 1) if own else (None, None)
-        carry(decisive, self.audit, result_line(verdict, self.nodeid, page, number))
+        account_id = self.audit.inventory.account_id
+        result = result_line(verdict, self.nodeid, page, number, account_id=account_id)
+        carry(decisive, self.audit, result)
         vars(decisive)["droplet_check"] = True
         yield decisive
         if every:

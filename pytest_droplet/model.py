@@ -282,7 +282,8 @@ class Inventory:
     does not see tags, and nothing for Droplets that no listed firewall names; ``enabled_at`` the
     last completed ``enable_backups`` action, asked only for Droplets with backups on and no backup
     yet. ``support`` holds the newest dates of endoflife.date, None where nobody asked for them.
-    ``notes`` is what the user should know of the reading, a line each.
+    ``notes`` is what the user should know of the reading, a line each. ``account_id`` is the id of
+    the account or team; empty: it is not known.
     """
 
     read_at: datetime
@@ -298,6 +299,7 @@ class Inventory:
     requests: int = 0
     support: Reading[tuple[SupportDates, ...]] | None = None
     notes: tuple[str, ...] = ()
+    account_id: str = ""
 
     def droplet(self, droplet_id: int) -> Droplet:
         """Return the Droplet with this id (KeyError: not of this account)."""

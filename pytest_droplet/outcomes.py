@@ -265,8 +265,10 @@ def _conclude(report: pytest.TestReport, item: pytest.Item, verdict: Verdict) ->
     report.user_properties += properties_of(verdict, droplet_of(item))
     function = getattr(item, "function", None)
     page = CheckDoc.parse(inspect.getdoc(function) or item.name.partition("[")[0])
-    line = result_line(verdict, item.nodeid, page, _source_line(item))
-    carry(report, item.config.stash[audit_key], line)
+    audit = item.config.stash[audit_key]
+    account_id = audit.inventory.account_id
+    line = result_line(verdict, item.nodeid, page, _source_line(item), account_id=account_id)
+    carry(report, audit, line)
 
 
 def _source_line(item: pytest.Item) -> int | None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, NotRequired, TypedDict, cast
 
-from pytest_droplet.catalogue import Check, CheckDoc
+from pytest_droplet.catalogue import Check, CheckDoc, identity
 from pytest_droplet.coverage import Coverage, CoverageEntry
 from pytest_droplet.model import (
     AccountKey,
@@ -99,12 +99,16 @@ class FirewallsEntry(TypedDict):
 
 
 class AccountEntry(TypedDict):
-    """What the checks of the account are judged again from; ``droplets`` are the ids of all."""
+    """What the checks of the account are judged again from; ``droplets`` are the ids of all.
+
+    ``id`` is that of the account or team, where it is known.
+    """
 
     droplets: list[int]
     keys: KeysEntry
     firewalls: FirewallsEntry
     settings: dict[str, Any]
+    id: NotRequired[str]
 
 
 class MergedEntry(TypedDict):
@@ -480,9 +484,14 @@ def rows_of(line: DropletLine) -> dict[str, Reading[Any]]:
 
 
 def result_line(
-    verdict: Verdict, nodeid: str, page: CheckDoc | None = None, source_line: int | None = None
+    verdict: Verdict,
+    nodeid: str,
+    page: CheckDoc | None = None,
+    source_line: int | None = None,
+    *,
+    account_id: str = "",
 ) -> ResultLine:
-    """Return the line of one verdict.
+    """Return the line of one verdict, on the account of this id (empty: it is not known).
 
     Where the check is the user's own it has its page, and the line (from 1) in the file of the
     node id that its function begins at.
@@ -499,7 +508,7 @@ def result_line(
         "waiver": cast("AcceptedEntry | None", verdict.waiver),
         "gated": verdict.below is None,
         "duration_s": round(verdict.duration_s, 6),
-        "fingerprint": fingerprint(verdict.check, verdict.droplet_id),
+        "fingerprint": fingerprint(verdict.check, verdict.droplet_id, account_id),
         "nodeid": nodeid,
     }
     if page is not None:
@@ -624,9 +633,14 @@ def not_a_record(path: Path, exc: Exception) -> RecordError:
     return RecordError(f"{path}: not a record of pytest-droplet ({what})")
 
 
-def fingerprint(check: str, droplet_id: int | None) -> str:
-    """Return what identifies a finding from run to run: 16 hex digits of check and Droplet."""
-    text = f"{check} {'account' if droplet_id is None else droplet_id}"
+def fingerprint(check: str, droplet_id: int | None, account_id: str = "") -> str:
+    """Return what identifies a finding from run to run: 16 hex digits of check and Droplet.
+
+    Of the account it is check and account; ``account_id`` is empty where that is not known. A
+    check is known by the oldest id that it had.
+    """
+    subject = f"account {account_id}".rstrip() if droplet_id is None else droplet_id
+    text = f"{identity(check)} {subject}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -30,12 +30,15 @@ def account_entry(inventory: Inventory, settings: Settings) -> AccountEntry:
 
     No key material: a key is known by the fingerprint that the API gives.
     """
-    return {
+    entry: AccountEntry = {
         "droplets": [droplet.id for droplet in inventory.droplets],
         "keys": _keys_entry(inventory.keys),
         "firewalls": _firewalls_entry(inventory.firewalls),
         "settings": dataclasses.asdict(dataclasses.replace(settings, ca_bundle="")),
     }
+    if inventory.account_id:
+        entry["id"] = inventory.account_id
+    return entry
 
 
 def account_of(header: HeaderLine, droplets: Iterable[DropletLine], now: datetime) -> Account:
@@ -53,6 +56,7 @@ def account_of(header: HeaderLine, droplets: Iterable[DropletLine], now: datetim
         keys=_keys(entry["keys"]),
         backup_policies=missing,
         backups=missing,
+        account_id=entry.get("id", ""),
     )
     rows: Mapping[int, Mapping[str, Reading[Any]]] = {
         line["id"]: rows_of(line)

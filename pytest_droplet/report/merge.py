@@ -8,7 +8,7 @@ the Droplet lines keep; where that cannot be done the worst verdict stays, and s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ from pytest_droplet.record import (
 )
 from pytest_droplet.report.account import account_of
 from pytest_droplet.report.document import badness
-from pytest_droplet.verdict import judge_account, make_verdict, shown_message, shown_traceback
+from pytest_droplet.verdict import judge_account, shown_message, shown_traceback
 from pytest_droplet.waivers import Waiver
 from pytest_droplet.words import Severity
 
@@ -215,22 +215,21 @@ def _is_of_account(line: ResultLine) -> bool:
 
 def _results(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine]:
     """Yield each result once, from the newest record that has it; the account's come last."""
-    bare = replace(gate, waivers=())
     seen: set[str] = set()
     for part in parts:
         for line in part.results():
             if line["fingerprint"] not in seen:
-                yield _gated(line, bare)
+                yield _gated(line, gate)
         seen |= part.fingerprints
     for line in _of_account(parts, gate):
-        yield _gated(line, bare)
+        yield _gated(line, gate)
 
 
 def _gated(line: ResultLine, gate: Gate) -> ResultLine:
     if line["verdict"] != "fail":
         return line
-    verdict = make_verdict(line["check"], line["droplet_id"], "fail", line["severity"])
-    return line | {"gated": gate.settle(verdict, None).below is None}
+    why = gate.below(line["check"], line["droplet_id"], line["severity"], line["fingerprint"])
+    return line | {"gated": why is None}
 
 
 def _of_account(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine]:
@@ -273,7 +272,8 @@ def _judged(check: str, account: Sequence[Part], gate: Gate) -> ResultLine:
         droplets = {i: line for part in reversed(judges) for i, line in part.droplets.items()}
         seen = account_of(newest.header, droplets.values(), newest.age[0])
         verdict = gate.settle(judge_account(known, seen), None)
-        return result_line(verdict, lines[0]["nodeid"])
+        account_id = seen.inventory.account_id
+        return result_line(verdict, lines[0]["nodeid"], account_id=account_id)
     worst = min(lines, key=badness)
     note = f"judged in {len(judges)} parts, not on the account as a whole"
     if worst["verdict"] == "pass":
