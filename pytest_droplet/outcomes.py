@@ -22,7 +22,7 @@ from pytest_droplet.collection import (
 )
 from pytest_droplet.model import Droplet, NotObservedError, Verdict
 from pytest_droplet.record import result_line
-from pytest_droplet.verdict import fact_evidence, make_verdict
+from pytest_droplet.verdict import details_of, fact_evidence, make_verdict
 from pytest_droplet.words import Outcome
 
 _WORST_FIRST: tuple[Outcome, ...] = (
@@ -214,6 +214,7 @@ def _settled(item: pytest.Item, part: _Part, duration_s: float) -> Verdict:
         evidence=fact_evidence(audit.observation(droplet.id), names) if droplet else (),
         duration_s=duration_s,
         trace=part.trace or None,
+        details=details_of(part.raised),
     )
     return audit.gate.settle(verdict, droplet)
 

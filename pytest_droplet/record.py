@@ -225,11 +225,17 @@ class Finding(TypedDict):
 
 
 class ResultLine(Finding):
-    """One verdict; ``droplet_id`` is None for the account."""
+    """One verdict; ``droplet_id`` is None for the account.
+
+    ``details`` has, by the name of a fact, what of it a finding is about, as JSON objects;
+    ``left_out`` how many more there were.
+    """
 
     evidence: list[EvidenceEntry]
     fingerprint: str
     nodeid: str
+    details: NotRequired[dict[str, list[dict[str, Any]]]]
+    left_out: NotRequired[dict[str, int]]
     traceback: NotRequired[str]
 
 
@@ -328,7 +334,7 @@ class RecordError(ValueError):
     """A record cannot be read, is none, is cut, or is of another schema: one line."""
 
 
-_LEFT_OUT = frozenset({"evidence", "traceback", "fingerprint", "nodeid"})
+_LEFT_OUT = frozenset({"evidence", "details", "left_out", "traceback", "fingerprint", "nodeid"})
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
@@ -516,6 +522,10 @@ def result_line(
         line["remediation"] = page.remediation
     if source_line is not None:
         line["source_line"] = source_line
+    if verdict.details:
+        line["details"] = {fact: [*map(dict, items)] for fact, items in verdict.details.items()}
+    if verdict.left_out:
+        line["left_out"] = dict(verdict.left_out)
     if verdict.traceback is not None:
         line["traceback"] = verdict.traceback
     return line

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import pytest
 
 from pytest_droplet.catalogue import ACCOUNT, Check, shipped
 from pytest_droplet.facts import GIVEN, Account, DropletFacts, all_facts
-from pytest_droplet.model import Evidence, NotObservedError, Reading, Verdict
-from pytest_droplet.redact import redact
-from pytest_droplet.text import cut
+from pytest_droplet.model import (
+    Evidence,
+    FindingError,
+    Item,
+    NotObservedError,
+    Reading,
+    Verdict,
+)
+from pytest_droplet.redact import redact, redact_json
+from pytest_droplet.text import cut, printable
 from pytest_droplet.words import Outcome, Severity
 
 MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 20_000
+DETAILS_LIMIT = 100
+_DETAILS_TEXT_LIMIT = 1_000
+_DETAILS_DEPTH = 4
 _EVIDENCE_LIMIT = 400
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a call of a check's function came to."""
+
+    outcome: Outcome
+    message: str = ""
+    trace: str | None = None
+    details: Mapping[str, Sequence[Item]] = field(default_factory=dict)
 
 
 def make_verdict(
@@ -33,11 +55,12 @@ def make_verdict(
     caused_by: str | None = None,
     duration_s: float = 0.0,
     trace: str | None = None,
+    details: Mapping[str, Sequence[Item]] | None = None,
 ) -> Verdict:
     """Make a verdict: nothing else in the package does, so that none is shown with a secret.
 
-    Secrets in message and traceback are masked, and both are bounded then: a mask needs the whole
-    secret.
+    Secrets in message, traceback and details are masked, and all are bounded then: a mask needs
+    the whole secret.
 
     Args:
         check: The id with its parameter; of an ordinary test its node id without the Droplet.
@@ -49,7 +72,9 @@ def make_verdict(
         caused_by: Id of the check that is the cause.
         duration_s: Seconds that it took to judge.
         trace: The traceback, where the check broke or an ordinary test failed.
+        details: By the name of a fact, what of it the finding is about: JSON objects.
     """
+    about = details or {}
     return Verdict(
         check=check,
         droplet_id=droplet_id,
@@ -60,6 +85,12 @@ def make_verdict(
         caused_by=caused_by,
         duration_s=duration_s,
         traceback=None if trace is None else shown_traceback(trace),
+        details={fact: shown_items(items) for fact, items in about.items()},
+        left_out={
+            fact: len(items) - DETAILS_LIMIT
+            for fact, items in about.items()
+            if len(items) > DETAILS_LIMIT
+        },
     )
 
 
@@ -78,6 +109,26 @@ def shown_traceback(text: str) -> str:
     """Return the last ``TRACEBACK_LIMIT`` characters without secrets: what went wrong is there."""
     text = redact(text)
     return text if len(text) <= TRACEBACK_LIMIT else "…" + text[1 - TRACEBACK_LIMIT :]
+
+
+def shown_items(items: Sequence[Item]) -> list[Item]:
+    """Return items as JSON without secrets: the first ``DETAILS_LIMIT``, with bounded texts."""
+    return [_json(redact_json(item), _DETAILS_DEPTH) for item in items[:DETAILS_LIMIT]]
+
+
+def _json(value: Any, depth: int) -> Any:
+    """Return JSON-able data; what is none, or nested too deeply, becomes text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if depth and isinstance(value, Mapping):
+        return {cut(str(k), 100): _json(v, depth - 1) for k, v in value.items()}
+    if depth and isinstance(value, list | tuple):
+        return [_json(v, depth - 1) for v in value[:DETAILS_LIMIT]]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return cut(printable(redact(str(value)), keep="\t\n"), _DETAILS_TEXT_LIMIT)
 
 
 class MissingFact:
@@ -135,17 +186,17 @@ def _judge(check: Check, facts: DropletFacts) -> Verdict:
         if cause.outcome == "fail":
             root = cause.caused_by or cause.check
             text = cause.message if cause.caused_by else f"caused by {root}: {cause.message}"
-            return verdict("fail", text, caused_by=root)
+            return verdict("fail", text, caused_by=root, details=cause.details)
         if cause.outcome == "notapplicable":
             return verdict("notapplicable", cause.message)
         if cause.outcome in {"unknown", "error"}:
             return verdict("unknown", f"{cause.check} is {cause.outcome}: {cause.message}")
-    outcome, message, trace = _call(check, arguments_of(check, facts))
-    if outcome == "pass":
+    called = _call(check, arguments_of(check, facts))
+    if called.outcome == "pass":
         for reading in readings.values():
             if reading.missing is not None:
                 return verdict("unknown", f"{reading.source}: {reading.missing}")
-    return verdict(outcome, message, trace=trace)
+    return verdict(called.outcome, called.message, trace=called.trace, details=called.details)
 
 
 def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
@@ -164,7 +215,7 @@ def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
 def judge_account(check: Check, account: Account) -> Verdict:
     """Judge a check of the account as a whole."""
     began = time.perf_counter()
-    outcome, message, trace = _call(check, arguments_of_account(check, account))
+    called = _call(check, arguments_of_account(check, account))
     evidence = (
         Evidence(
             ACCOUNT,
@@ -176,12 +227,13 @@ def judge_account(check: Check, account: Account) -> Verdict:
     return make_verdict(
         check.id,
         None,
-        outcome,
+        called.outcome,
         check.severity,
-        message,
+        called.message,
         evidence=evidence,
         duration_s=time.perf_counter() - began,
-        trace=trace,
+        trace=called.trace,
+        details=called.details,
     )
 
 
@@ -217,20 +269,25 @@ def _out_of_reach(check: Check, facts: DropletFacts) -> tuple[Outcome, str] | No
     return "notapplicable", host.reason
 
 
-def _call(check: Check, arguments: Mapping[str, Any]) -> tuple[Outcome, str, str | None]:
+def _call(check: Check, arguments: Mapping[str, Any]) -> _Outcome:
     try:
         check.function(**arguments)
     except AssertionError as exc:
-        return "fail", _first_claim(exc), None
+        return _Outcome("fail", _first_claim(exc), details=details_of(exc))
     except pytest.fail.Exception as exc:
-        return "fail", str(exc.msg), None
+        return _Outcome("fail", str(exc.msg))
     except NotObservedError as exc:
-        return "unknown", str(exc), None
+        return _Outcome("unknown", str(exc))
     except pytest.skip.Exception as exc:
-        return "notapplicable", str(exc.msg), None
+        return _Outcome("notapplicable", str(exc.msg))
     except Exception as exc:  # noqa: BLE001 a broken check must not end the audit
-        return "error", f"{type(exc).__name__}: {exc}", traceback.format_exc()
-    return "pass", "", None
+        return _Outcome("error", f"{type(exc).__name__}: {exc}", traceback.format_exc())
+    return _Outcome("pass")
+
+
+def details_of(raised: BaseException | None) -> Mapping[str, Sequence[Item]]:
+    """Return what a failure says that it is about."""
+    return raised.details if isinstance(raised, FindingError) else {}
 
 
 def _first_claim(exc: AssertionError) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -288,7 +288,14 @@ def _worst_account(lines: Sequence[ResultLine]) -> ResultLine:
     text = "; ".join(dict.fromkeys(line["message"] for line in bad if line["message"]))
     count = f"{len(bad)} of {len(lines)} accounts: " if text else ""
     evidence = [fact for line in lines for fact in line["evidence"]]
-    return worst | {"message": shown_message(f"{count}{text}"), "evidence": evidence}
+    joined = worst | {"message": shown_message(f"{count}{text}"), "evidence": evidence}
+    details: dict[str, list[dict[str, Any]]] = {}
+    for line in bad:
+        for fact, items in line.get("details", {}).items():
+            details.setdefault(fact, []).extend(items)
+    if details:
+        joined["details"] = details
+    return joined
 
 
 def _header(parts: Sequence[Part], asked: Asked) -> HeaderLine:

@@ -40,6 +40,8 @@ def shape_of_schema(schema: dict[str, Any]) -> Shape:
             return ("union", frozenset(SIMPLE[name] for name in names))
         case {"type": "array", "items": items}:
             return ("list", shape_of_schema(items))
+        case {"type": "object", "additionalProperties": {"items": items}}:
+            return ("map", str, ("list", shape_of_schema(items)))
         case {"type": "object", "properties": properties}:
             required = schema.get("required", ())
             return {

@@ -12,7 +12,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse_loaded_line
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Unit, Units
-from pytest_droplet.model import NotObservedError, Reading, Section, SectionOutput
+from pytest_droplet.model import Item, NotObservedError, Reading, Section, SectionOutput
 from pytest_droplet.text import one_line
 
 # As root rpm touches its database's shared memory file; as another user it cannot.
@@ -209,6 +209,11 @@ class AuditdConfig:
         value = one_line(self.values.get(key, _DEFAULTS.get(key, "")), 60)
         line = self.lines.get(key)
         return f"{key} = {value} ({f'auditd.conf:{line}' if line else 'the default'})"
+
+    def setting(self, key: str) -> Item:
+        """Return a key with its value, and the line of auditd.conf; None: auditd's default."""
+        value = self.values.get(key, _DEFAULTS.get(key, ""))
+        return {"key": key, "value": value, "line": self.lines.get(key)}
 
     @property
     def is_sent_away(self) -> bool:

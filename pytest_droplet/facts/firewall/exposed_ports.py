@@ -34,7 +34,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     shared_addresses,
 )
 from pytest_droplet.facts.host.listeners import Listener, Listeners
-from pytest_droplet.model import Droplet, NotObservedError, Reading
+from pytest_droplet.model import Droplet, Item, NotObservedError, Reading
 from pytest_droplet.text import one_line
 
 Protocol = Literal["tcp", "udp"]
@@ -75,6 +75,17 @@ class ExposedPort:
     def name(self) -> str:
         """``tcp 5432 (postgres)``."""
         return one_line(f"{self.protocol} {self.port} ({self.process})", 80)
+
+    @property
+    def details(self) -> Item:
+        """The port, what holds it, and by which layer the internet reaches it."""
+        return {
+            "protocol": self.protocol,
+            "port": self.port,
+            "process": self.process,
+            "reachable": self.reachable,
+            "why": self.internet.why,
+        }
 
     @property
     def reachable(self) -> str:
@@ -341,7 +352,7 @@ def _past_cloud(
         if isinstance(origin, tuple):
             rules = cloud.open_to(protocol, port, origin)
         else:
-            rules = cloud.open_to_the_world(protocol, port, (origin,))
+            rules = [str(rule) for rule in cloud.open_to_the_world(protocol, port, (origin,))]
         if rules:
             return Reach(allowed=True, why=f"by the rule {rules[0]}")
     except NotObservedError as exc:

@@ -15,7 +15,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
-from pytest_droplet.model import NotObservedError, Section, SectionOutput
+from pytest_droplet.model import Item, NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
 _IF_DPKG = "cd /; if grep -qsE '^ID=.?(debian|ubuntu)' /etc/os-release; then echo '== dpkg';"
@@ -64,6 +64,11 @@ class InstalledKernels:
     newest: str
     current: bool
 
+    @property
+    def details(self) -> Item:
+        """The two releases."""
+        return {"running": self.running, "newest": self.newest}
+
     def __str__(self) -> str:
         return one_line(f"running {self.running}, newest installed {self.newest}")
 
@@ -78,6 +83,15 @@ class PendingReboot:
     flagged: bool
     packages: tuple[str, ...]
     booted_at: datetime
+
+    @property
+    def details(self) -> Item:
+        """Packages, whether a flag asks for it, and the boot."""
+        return {
+            "packages": list(self.packages),
+            "flagged": self.flagged,
+            "booted_at": self.booted_at,
+        }
 
     @property
     def needed(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
 ACCOUNTS = Section(
@@ -46,6 +46,11 @@ class HostAccount:
     home: str
     expires: datetime | None = None
     aged_out: datetime | None = None
+
+    @property
+    def details(self) -> Item:
+        """The account's name and number."""
+        return {"user": self.name, "uid": self.uid}
 
     @property
     def has_shell(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.ssh.sshd import CONFIGURATION
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.redact import MASK
 from pytest_droplet.text import one_line
 
@@ -132,6 +132,20 @@ class AuthorizedKey:
     def fingerprints(self) -> frozenset[str]:
         """Its SHA256 and MD5 fingerprint."""
         return frozenset((self.key.sha256, self.key.md5))
+
+    @property
+    def details(self) -> Item:
+        """Where the key stands, whom it lets in, and its fingerprints."""
+        return {
+            "users": list(self.users),
+            "file": self.path,
+            "line": self.line,
+            "type": self.key.type,
+            "bits": self.key.bits,
+            "fingerprint": self.key.sha256,
+            "md5": self.key.md5,
+            "comment": self.comment,
+        }
 
     def admits(self, now: datetime) -> bool:
         """Whether sshd lets the key in at this time: its file is read, it has not expired.
