@@ -35,10 +35,18 @@ from pytest_droplet.model import (
     Section,
 )
 from pytest_droplet.options import AuditConfig
-from pytest_droplet.record import ENDED, DropletLine, Replay, droplet_line
+from pytest_droplet.record import (
+    ENDED,
+    DropletLine,
+    EvidenceLine,
+    Replay,
+    ResultLine,
+    droplet_line,
+)
 from pytest_droplet.recording import Recorder
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
+from pytest_droplet.verdict import whole_evidence
 
 _ALWAYS = ("droplet_os_release",)
 NOT_READ = "no selected check reads the host"
@@ -172,6 +180,14 @@ class Audit:
     def take_line(self, droplet_id: int) -> DropletLine | None:
         """Return the record's line of a Droplet that was read, once; None afterwards."""
         return self._lines.pop(droplet_id, None)
+
+    def take_evidence(self, result: ResultLine) -> list[EvidenceLine]:
+        """Return the whole evidence of a result that is not passed, each fact once a Droplet."""
+        droplet_id = result["droplet_id"]
+        names = [entry["fact"] for entry in result["evidence"]]
+        if droplet_id is None or not names or result["verdict"] in {"pass", "notapplicable"}:
+            return []
+        return list(whole_evidence(self.observation(droplet_id), names))
 
     def lines(self) -> list[DropletLine]:
         """Return the record's lines that were not taken yet."""

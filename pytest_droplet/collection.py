@@ -328,12 +328,15 @@ def carry(report: pytest.TestReport, audit: Audit, result: ResultLine) -> None:
     droplet_id = result["droplet_id"]
     if droplet_id is not None and (line := audit.take_line(droplet_id)):
         vars(report)["droplet_line"] = line
+    if evidence := audit.take_evidence(result):
+        vars(report)["droplet_evidence"] = evidence
 
 
 def unload(report: pytest.TestReport) -> None:
     """Take from a report what it carried, once that is in the record: pytest keeps reports."""
     vars(report).pop("droplet_result", None)
     vars(report).pop("droplet_line", None)
+    vars(report).pop("droplet_evidence", None)
 
 
 def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:

@@ -239,6 +239,22 @@ class ResultLine(Finding):
     traceback: NotRequired[str]
 
 
+class EvidenceLine(TypedDict):
+    """A fact of one Droplet whole, where a result that is not passed shows a part of it.
+
+    ``value`` is all that the fact lists, or its text; ``left_out`` is how many items, or
+    characters, more there were than a line holds.
+    """
+
+    type: Literal["evidence"]
+    droplet_id: int
+    fact: str
+    source: str
+    observed_at: str
+    value: list[dict[str, Any]] | str
+    left_out: NotRequired[int]
+
+
 class OwnerEntry(TypedDict):
     """The key of the account that an authorized key is."""
 
@@ -327,7 +343,7 @@ class SummaryLine(TypedDict):
     baseline: NotRequired[BaselineEntry]
 
 
-Line = HeaderLine | DropletLine | KeyLine | ResultLine | SummaryLine
+Line = HeaderLine | DropletLine | KeyLine | EvidenceLine | ResultLine | SummaryLine
 
 
 class RecordError(ValueError):
@@ -528,6 +544,23 @@ def result_line(
         line["left_out"] = dict(verdict.left_out)
     if verdict.traceback is not None:
         line["traceback"] = verdict.traceback
+    return line
+
+
+def evidence_line(
+    droplet_id: int, evidence: Evidence, value: list[dict[str, Any]] | str, left_out: int
+) -> EvidenceLine:
+    """Return the line of a fact that is told whole, or as much of it as a line holds."""
+    line: EvidenceLine = {
+        "type": "evidence",
+        "droplet_id": droplet_id,
+        "fact": evidence.fact,
+        "source": evidence.source,
+        "observed_at": iso(evidence.observed_at),
+        "value": value,
+    }
+    if left_out:
+        line["left_out"] = left_out
     return line
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -22,6 +24,7 @@ from pytest_droplet.model import (
     Reading,
     Verdict,
 )
+from pytest_droplet.record import EvidenceLine, evidence_line
 from pytest_droplet.redact import redact, redact_json
 from pytest_droplet.text import cut, printable
 from pytest_droplet.words import Outcome, Severity
@@ -32,6 +35,7 @@ DETAILS_LIMIT = 100
 _DETAILS_TEXT_LIMIT = 1_000
 _DETAILS_DEPTH = 4
 _EVIDENCE_LIMIT = 400
+WHOLE_LIMIT = 65_536
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,12 @@ def shown_traceback(text: str) -> str:
 
 def shown_items(items: Sequence[Item]) -> list[Item]:
     """Return items as JSON without secrets: the first ``DETAILS_LIMIT``, with bounded texts."""
-    return [_json(redact_json(item), _DETAILS_DEPTH) for item in items[:DETAILS_LIMIT]]
+    return [_item(item) for item in items[:DETAILS_LIMIT]]
+
+
+def _item(item: Item) -> Item:
+    shown: Item = _json(redact_json(item), _DETAILS_DEPTH)
+    return shown
 
 
 def _json(value: Any, depth: int) -> Any:
@@ -123,7 +132,7 @@ def _json(value: Any, depth: int) -> Any:
     if depth and isinstance(value, Mapping):
         return {cut(str(k), 100): _json(v, depth - 1) for k, v in value.items()}
     if depth and isinstance(value, list | tuple):
-        return [_json(v, depth - 1) for v in value[:DETAILS_LIMIT]]
+        return [_json(v, depth - 1) for v in value]
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float) and math.isfinite(value):
@@ -252,6 +261,36 @@ def fact_evidence(facts: DropletFacts, names: Iterable[str]) -> tuple[Evidence, 
     return tuple(known[name] for name in chosen)
 
 
+def whole_evidence(facts: DropletFacts, names: Iterable[str]) -> Iterator[EvidenceLine]:
+    """Yield the evidence of facts whole, each once, where a result shows a part of it.
+
+    Secrets are masked. What is longer than ``WHOLE_LIMIT`` characters of JSON is cut, and the line
+    says how much is left out: items of a list, characters of a text.
+    """
+    for shown in fact_evidence(facts, names):
+        if shown.fact in facts.told:
+            continue
+        facts.told.add(shown.fact)
+        reading, items = facts.reading(shown.fact), all_facts()[shown.fact].items
+        if items is None or reading.missing is not None:
+            text = redact(_text(reading))
+            whole: Any = text[:WHOLE_LIMIT]
+            left_out = len(text) - len(whole)
+            if text == shown.value:
+                continue
+        else:
+            found = [_item(item) for item in items(reading.value)]
+            whole = found[: _fitting(found)]
+            left_out = len(found) - len(whole)
+        yield evidence_line(facts.droplet.id, shown, whole, left_out)
+
+
+def _fitting(items: Sequence[Item]) -> int:
+    """Return how many of the items fit into a line of evidence."""
+    sizes = itertools.accumulate(len(json.dumps(item)) + 1 for item in items)
+    return sum(size <= WHOLE_LIMIT for size in sizes)
+
+
 def given_names() -> frozenset[str]:
     """Return the names that a check may ask for beside facts."""
     return frozenset(GIVEN) | {ACCOUNT}
@@ -296,9 +335,12 @@ def _first_claim(exc: AssertionError) -> str:
     return text.split("\nassert ", 1)[0] or "the check failed without a message"
 
 
+def _text(reading: Reading[Any]) -> str:
+    if reading.missing is not None:
+        return f"not observed: {reading.missing}"
+    return str(reading.value)
+
+
 def _evidence(name: str, reading: Reading[Any]) -> Evidence:
-    text = (
-        f"not observed: {reading.missing}" if reading.missing is not None else str(reading.value)
-    )
-    text = cut(redact(text), _EVIDENCE_LIMIT)
+    text = cut(redact(_text(reading)), _EVIDENCE_LIMIT)
     return Evidence(name, reading.source, reading.observed_at, text)

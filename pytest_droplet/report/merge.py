@@ -23,6 +23,7 @@ from pytest_droplet.gate import Gate
 from pytest_droplet.record import (
     BaselineEntry,
     DropletLine,
+    EvidenceLine,
     HeaderLine,
     KeyLine,
     Record,
@@ -125,13 +126,15 @@ class Part:
         """Whether each Droplet of the account was selected."""
         return bool(self.account_ids) and self.account_ids <= self.droplets.keys()
 
-    def results(self) -> Iterator[ResultLine]:
-        """Read the results again, without those of the account."""
+    def results(self) -> Iterator[ResultLine | EvidenceLine]:
+        """Read the results again, without those of the account, with their evidence."""
         with self.path.open(encoding="utf-8") as file:
             for text in file:
                 line = parse_line(text)
                 if line["type"] == "result" and not _is_of_account(line):
                     yield _shown(line)
+                elif line["type"] == "evidence":
+                    yield line
 
 
 def load(paths: Iterable[Path]) -> list[Part]:
@@ -213,12 +216,21 @@ def _is_of_account(line: ResultLine) -> bool:
     return line["droplet_id"] is None and "::" not in line["check"]
 
 
-def _results(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine]:
-    """Yield each result once, from the newest record that has it; the account's come last."""
+def _results(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine | EvidenceLine]:
+    """Yield each result once, from the newest record that has it; the account's come last.
+
+    So with the evidence of each fact of a Droplet.
+    """
     seen: set[str] = set()
+    told: set[tuple[int, str]] = set()
     for part in parts:
         for line in part.results():
-            if line["fingerprint"] not in seen:
+            if line["type"] == "evidence":
+                fact = line["droplet_id"], line["fact"]
+                if fact not in told:
+                    told.add(fact)
+                    yield line
+            elif line["fingerprint"] not in seen:
                 yield _gated(line, gate)
         seen |= part.fingerprints
     for line in _of_account(parts, gate):

@@ -164,6 +164,8 @@ class Reports:
         carried = vars(report)
         if line := carried.get("droplet_line"):
             self._keep(line)
+        for evidence in carried.get("droplet_evidence", ()):
+            self._keep(evidence)
         if result := carried.get("droplet_result"):
             self._keep(result)
         if extras := carried.get("extras"):

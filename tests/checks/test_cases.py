@@ -15,7 +15,7 @@ import pytest
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Reading, Verdict
-from pytest_droplet.verdict import judge, judge_account
+from pytest_droplet.verdict import judge, judge_account, whole_evidence
 from pytest_droplet.words import Outcome
 
 from .cases import (
@@ -132,6 +132,22 @@ def test_every_fact_of_the_schema_is_what_some_failure_is_about() -> None:
     """Nothing is promised there that no check says; and the items of each are told exactly."""
     said = {fact for p in FAILING for fact in p.values[0].judge().details}
     assert said == set(DETAILS.schema["properties"])
+
+
+EVIDENCE = jsonschema.Draft202012Validator(
+    {**SCHEMA["$defs"]["evidence"], "$defs": SCHEMA["$defs"]}
+)
+
+
+@pytest.mark.parametrize("case", [p for p in CASES if not p.values[0].check.of_account])
+def test_whole_evidence_follows_the_schema_and_holds_no_key_material(case: Case) -> None:
+    """A line of each fact at most; fingerprints may stand there, keys and hashes may not."""
+    lines = list(whole_evidence(case.observation(), case.check.facts))
+    assert len({line["fact"] for line in lines}) == len(lines)
+    for line in lines:
+        EVIDENCE.validate(line)
+        for secret in ("AAAAB3NzaC1", "AAAAC3NzaC1", "$6$", "$y$"):
+            assert secret not in json.dumps(line)
 
 
 def _poorer(case: Case) -> Iterator[tuple[str, Verdict]]:

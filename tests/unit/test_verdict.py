@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ from pytest_droplet.settings import Settings
 from pytest_droplet.verdict import (
     MESSAGE_LIMIT,
     TRACEBACK_LIMIT,
+    WHOLE_LIMIT,
     judge,
     judge_account,
     make_verdict,
+    whole_evidence,
     with_note,
 )
 
@@ -397,3 +400,50 @@ def test_what_passes_has_no_details() -> None:
         del droplet_a
 
     assert judge(checked(passes), observation(a="x")).details == {}
+
+
+# --- evidence whole -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fact that lists the words of its section."""
+
+    def items(text: str) -> list[dict[str, Any]]:
+        return [{"number": word} for word in text.split()]
+
+    known = dict(facts.all_facts())
+    known["droplet_a"] = replace(known["droplet_a"], items=items)
+    monkeypatch.setattr(facts, "_facts", known)
+
+
+@pytest.mark.usefixtures("numbers")
+def test_a_list_is_evidence_as_a_whole_and_once() -> None:
+    """However little of it a result shows."""
+    seen = observation(a=" ".join(map(str, range(300))))
+    (line,) = whole_evidence(seen, ["droplet_a"])
+    assert line["value"] == [{"number": str(n)} for n in range(300)]
+    assert (line["droplet_id"], line["fact"]) == (1, "droplet_a")
+    assert "left_out" not in line
+    assert list(whole_evidence(seen, ["droplet_a"])) == []
+
+
+@pytest.mark.usefixtures("numbers")
+@pytest.mark.parametrize("more", [0, 1, 50])
+def test_a_line_of_evidence_says_what_it_left_out(more: int) -> None:
+    """It is bounded, and its items are whole."""
+    fitting = WHOLE_LIMIT // len('{"number": "x"},')
+    seen = observation(a=" ".join(["x"] * (fitting + more)))
+    (line,) = whole_evidence(seen, ["droplet_a"])
+    assert line["value"] == [{"number": "x"}] * fitting
+    assert line.get("left_out", 0) == more
+
+
+def test_a_text_is_evidence_where_a_result_shows_a_part() -> None:
+    """A short one is whole in the result; of an endless one the line has the beginning."""
+    token = "dop_v1_" + "0a" * 32
+    assert list(whole_evidence(observation(a="x" * 400), ["droplet_a"])) == []
+    (line,) = whole_evidence(observation(a="x" * 400 + token), ["droplet_a"])
+    assert line["value"] == "x" * 400 + "***"
+    (line,) = whole_evidence(observation(a="x" * (WHOLE_LIMIT + 7)), ["droplet_a"])
+    assert (len(line["value"]), line["left_out"]) == (WHOLE_LIMIT, 7)

@@ -156,7 +156,11 @@ class AuditFiles:
         return one_line(f"{count} lines in {names or 'no file of rules.d'}; {compiled}", 200)
 
 
-@fact("cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules", sections=(AUDIT_RULES,))
+@fact(
+    "cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules",
+    sections=(AUDIT_RULES,),
+    items=lambda files: [line.details for line in files.lines],
+)
 def droplet_audit_files(observation: Observation, droplet_kernel: Kernel) -> AuditFiles:
     """Return the files that audit rules come from.
 

@@ -259,7 +259,11 @@ def droplet_audit_status(observation: Observation, droplet_kernel: Reading[Kerne
     return parse_status(said, booted_at)
 
 
-@fact("auditctl -l", sections=(AUDIT,))
+@fact(
+    "auditctl -l",
+    sections=(AUDIT,),
+    items=lambda loaded: [{"rule": line} for line in loaded.lines],
+)
 def droplet_audit_loaded(observation: Observation) -> LoadedRules:
     """Return the rules that are loaded."""
     _, said = _auditctl(observation.section(AUDIT.name))

@@ -364,7 +364,20 @@ def droplet_firewall_stand_in(
     return StandIn(accepted, f"the host's own firewall: {firewall}; {manager}")
 
 
-@fact("GET /v2/firewalls; GET /v2/droplets/{id}/firewalls", api=("firewalls",))
+def _items(firewalls: CloudFirewalls) -> list[Item]:
+    """Return every rule of the attached firewalls, with its direction."""
+    return [
+        {**FirewallRule(firewall, rule).details, "direction": direction}
+        for direction, rules in (("inbound", firewalls.inbound), ("outbound", firewalls.outbound))
+        for firewall, rule in rules
+    ]
+
+
+@fact(
+    "GET /v2/firewalls; GET /v2/droplets/{id}/firewalls",
+    api=("firewalls",),
+    items=_items,
+)
 def droplet_cloud_firewalls(observation: Observation) -> CloudFirewalls:
     """Return the Cloud Firewalls of the Droplet, attached directly or by a tag.
 

@@ -136,6 +136,7 @@ def _row(exposed: ExposedPorts) -> list[Mapping[str, Any]]:
     "/proc/net/tcp, tcp6, udp, udp6; nft -j list ruleset; iptables-save; GET /v2/firewalls",
     sections=(NFT, IPTABLES, ADDRESSES),
     row=_row,
+    items=lambda exposed: [port.details for port in exposed.ports],
 )
 def droplet_exposed_ports(
     observation: Observation,

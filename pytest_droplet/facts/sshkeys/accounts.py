@@ -89,7 +89,11 @@ class HostAccounts:
         return one_line(f"{len(self.accounts)} accounts; of people: {shown or 'none'}")
 
 
-@fact("getent passwd; /etc/shadow (classes only)", sections=(ACCOUNTS,))
+@fact(
+    "getent passwd; /etc/shadow (classes only)",
+    sections=(ACCOUNTS,),
+    items=lambda found: [account.details for account in found.accounts.values()],
+)
 def droplet_host_accounts(observation: Observation) -> HostAccounts:
     """The accounts of the host with shell, expiry and the class of their password."""
     return parse_accounts(observation.section(ACCOUNTS.name).stdout)

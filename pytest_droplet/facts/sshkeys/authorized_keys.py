@@ -234,6 +234,7 @@ def _rows(keys: AuthorizedKeys) -> list[dict[str, Any]]:
     "authorized_keys files of every account, by sshd -T",
     sections=(KEYS,),
     row=_rows,
+    items=lambda keys: [entry.details for entry in keys.entries],
     api=("keys",),  # the record names the account's key beside each row
 )
 def droplet_authorized_keys(observation: Observation) -> AuthorizedKeys:
