@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_droplet.catalogue import check
     from pytest_droplet.facts import fact
-    from pytest_droplet.model import Claims, NotObservedError, not_applicable
+    from pytest_droplet.model import Claims, NotObservedError, fail, not_applicable
 
-__all__ = ["Claims", "NotObservedError", "check", "fact", "not_applicable"]
+__all__ = ["Claims", "NotObservedError", "check", "fact", "fail", "not_applicable"]
 
 _HOMES = {
     "Claims": "model",
     "NotObservedError": "model",
     "check": "catalogue",
     "fact": "facts",
+    "fail": "model",
     "not_applicable": "model",
 }
 

@@ -13,15 +13,15 @@ from typing import NoReturn
 import pytest
 from _pytest._io import TerminalWriter
 
-from pytest_droplet.baseline import BaselineError, load_baseline
+from pytest_droplet.baseline import load_baseline
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.options import REPORT_FORMATS, parse_fail_on, parse_report, percent
+from pytest_droplet.record import Record, RecordError, SummaryLine
 from pytest_droplet.report import formats
 from pytest_droplet.report.document import Document
 from pytest_droplet.report.github import STDOUT
 from pytest_droplet.report.html import write_html
 from pytest_droplet.report.merge import Asked, join, load
-from pytest_droplet.report.record import Record
 from pytest_droplet.report.terminal import Summary, summary_texts
 from pytest_droplet.text import one_line
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 1 (findings, coverage too low) or 4 (usage)."""
     try:
         return _merge(_parser().parse_args(arguments))
-    except (pytest.UsageError, BaselineError) as exc:
+    except (pytest.UsageError, RecordError) as exc:
         text = str(exc)
     except OSError as exc:
         text = f"{exc.filename}: {exc.strerror}"
@@ -120,17 +120,18 @@ def _merge(arguments: argparse.Namespace) -> int:
     formats.prepare(written)
     kept = [path for form, path in reports if form == "jsonl"]
     with closing(Record(kept[0] if kept else None)) as record:
-        join(parts, record, asked)
+        summary = join(parts, record, asked)
         document = Document.draw(record.lines)
         formats.write_all(reports, document)
         if html is not None:
             write_html(record.lines(), html)
-        _print(document, record, [str(p) for _, p in written if p != STDOUT])
-    return int((document.summary or {})["exit_code"])
+        _print(document, record, summary, [str(p) for _, p in written if p != STDOUT])
+    return summary["exit_code"]
 
 
-def _print(document: Document, record: Record, written: Sequence[str]) -> None:
-    summary = document.summary or {}
+def _print(
+    document: Document, record: Record, summary: SummaryLine, written: Sequence[str]
+) -> None:
     writer = TerminalWriter(sys.stdout)
     writer.fullwidth = shutil.get_terminal_size().columns
     writer.sep("=", "droplets")

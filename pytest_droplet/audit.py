@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,10 +35,18 @@ from pytest_droplet.model import (
     Section,
 )
 from pytest_droplet.options import AuditConfig
+from pytest_droplet.record import (
+    ENDED,
+    DropletLine,
+    EvidenceLine,
+    Replay,
+    ResultLine,
+    droplet_line,
+)
 from pytest_droplet.recording import Recorder
-from pytest_droplet.report.record import ENDED, Line, droplet_line
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
+from pytest_droplet.verdict import whole_evidence
 
 _ALWAYS = ("droplet_os_release",)
 NOT_READ = "no selected check reads the host"
@@ -66,7 +74,7 @@ class Audit:
     now: datetime
     started_at: datetime
     gate: Gate
-    replay: Mapping[str, str] | None = None
+    replay: Replay | None = None
     recorder: Recorder | None = None
     rows: dict[int, Mapping[str, Reading[Any]]] = field(default_factory=dict)
     started: set[int] = field(default_factory=set)
@@ -74,7 +82,7 @@ class Audit:
     lists: frozenset[ApiList] = frozenset()
     reads_hosts: bool = True
     needs_rows: bool = False
-    _lines: dict[int, Line] = field(default_factory=dict)
+    _lines: dict[int, DropletLine] = field(default_factory=dict)
     _row_facts: tuple[str, ...] = ()
     _observations: dict[int, DropletFacts] = field(default_factory=dict)
     _by_id: dict[int, Droplet] = field(default_factory=dict)
@@ -82,6 +90,7 @@ class Audit:
 
     def __post_init__(self) -> None:
         self.droplets = self.inventory.selection
+        self.gate = replace(self.gate, account_id=self.inventory.account_id)
         self._by_id = {d.id: d for d in self.droplets}
         self._due = {d.id for d in self.droplets if self._not_due(d) is None}
 
@@ -168,17 +177,25 @@ class Audit:
                 self._lines[droplet_id] = self._line(known)
         return known
 
-    def take_line(self, droplet_id: int) -> Line | None:
+    def take_line(self, droplet_id: int) -> DropletLine | None:
         """Return the record's line of a Droplet that was read, once; None afterwards."""
         return self._lines.pop(droplet_id, None)
 
-    def lines(self) -> list[Line]:
+    def take_evidence(self, result: ResultLine) -> list[EvidenceLine]:
+        """Return the whole evidence of a result that is not passed, each fact once a Droplet."""
+        droplet_id = result["droplet_id"]
+        names = [entry["fact"] for entry in result["evidence"]]
+        if droplet_id is None or not names or result["verdict"] in {"pass", "notapplicable"}:
+            return []
+        return list(whole_evidence(self.observation(droplet_id), names))
+
+    def lines(self) -> list[DropletLine]:
         """Return the record's lines that were not taken yet."""
         lines = list(self._lines.values())
         self._lines.clear()
         return lines
 
-    def unread_lines(self, droplet_ids: Iterable[int]) -> Iterator[Line]:
+    def unread_lines(self, droplet_ids: Iterable[int]) -> Iterator[DropletLine]:
         """Yield the record's lines of Droplets that the run ended before."""
         read_at = self.inventory.read_at
         for droplet_id in sorted(self._by_id.keys() & set(droplet_ids)):
@@ -187,7 +204,7 @@ class Audit:
             host = HostReading(droplet_id, "unreachable", read_at, reason=reason)
             yield droplet_line(droplet, self._not_due(droplet) or host, None, {})
 
-    def _line(self, seen: DropletFacts) -> Line:
+    def _line(self, seen: DropletFacts) -> DropletLine:
         release = seen.reading("droplet_os_release")
         name = None if release.missing is not None else release.get().pretty_name
         return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id])

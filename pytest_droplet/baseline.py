@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from pytest_droplet.redact import redact, redact_json
-from pytest_droplet.report.record import SCHEMA, Line
-
-
-class BaselineError(ValueError):
-    """A baseline is no record, is cut, or is of another schema: one line."""
+from pytest_droplet.record import (
+    BaselineEntry,
+    DropletLine,
+    FixedEntry,
+    ResultLine,
+    fingerprint,
+    not_a_record,
+    read_record,
+)
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,22 @@ class Baseline:
     droplets: Mapping[int, str] = field(default_factory=dict)
     ephemeral: frozenset[int] = frozenset()
 
+    def had(self, check: str, droplet_id: int | None, mark: str) -> bool:
+        """Whether it had a finding of this fingerprint as failed."""
+        return self._is_in(self.findings, check, droplet_id, mark)
+
+    def _is_in(
+        self, marks: AbstractSet[str], check: str, droplet_id: int | None, mark: str
+    ) -> bool:
+        """Whether a finding is among these; a record may not have known its account."""
+        return mark in marks or (droplet_id is None and fingerprint(check, None) in marks)
+
     def compare(
-        self, results: Iterable[Line], droplets: Mapping[int, Line], there: Container[int]
-    ) -> dict[str, Any]:
+        self,
+        results: Iterable[ResultLine],
+        droplets: Mapping[int, DropletLine],
+        there: Container[int],
+    ) -> BaselineEntry:
         """Return what changed: the summary line's ``baseline``.
 
         ``droplets`` are those of the record, ``there`` all that could have been in it.
@@ -49,19 +64,20 @@ class Baseline:
         new: list[str] = []
         still: list[str] = []
         newly_waived: list[str] = []
-        fixed: list[Line] = []
+        fixed: list[FixedEntry] = []
         for line in results:
             name = line["fingerprint"]
+            finding = line["check"], line["droplet_id"], name
             if line["verdict"] == "fail":
-                (still if name in self.findings else new).append(name)
-            elif line["verdict"] == "waived" and name not in self.waived:
+                (still if self.had(*finding) else new).append(name)
+            elif line["verdict"] == "waived" and not self._is_in(self.waived, *finding):
                 newly_waived.append(name)
-            elif line["verdict"] in {"pass", "notapplicable"} and name in self.findings:
+            elif line["verdict"] in {"pass", "notapplicable"} and self.had(*finding):
                 fixed.append(
                     {
                         "check": line["check"],
                         "droplet_id": line["droplet_id"],
-                        "droplet_name": self.droplets.get(line["droplet_id"]),
+                        "droplet_name": self._name(line["droplet_id"]),
                     }
                 )
         came = [line for i, line in droplets.items() if i not in self.droplets]
@@ -78,12 +94,15 @@ class Baseline:
             "ephemeral_gone": [self.droplets[i] for i in went if i in self.ephemeral],
         }
 
+    def _name(self, droplet_id: int | None) -> str | None:
+        return None if droplet_id is None else self.droplets.get(droplet_id)
+
 
 def load_baseline(path: Path) -> Baseline:
     """Read an earlier record.
 
     Raises:
-        BaselineError: The text names the file and what is wrong with it.
+        RecordError: The text names the file and what is wrong with it.
     """
     judged_at = datetime.min.replace(tzinfo=UTC)
     findings: set[str] = set()
@@ -92,83 +111,18 @@ def load_baseline(path: Path) -> Baseline:
     ephemeral: set[int] = set()
     try:
         for line in read_record(path):
-            match line:
-                case {"type": "header"}:
+            match line["type"]:
+                case "header":
                     judged_at = datetime.fromisoformat(line["judged_at"])
-                case {"type": "droplet"}:
+                case "droplet":
                     droplets[line["id"]] = line["name"]
                     ephemeral.update([line["id"]] if line.get("ephemeral") else ())
-                case {"type": "result", "verdict": "fail"}:
+                case "result" if line["verdict"] == "fail":
                     findings.add(line["fingerprint"])
-                case {"type": "result", "verdict": "waived"}:
+                case "result" if line["verdict"] == "waived":
                     waived.add(line["fingerprint"])
     except (KeyError, TypeError, ValueError) as exc:
         raise not_a_record(path, exc) from None
     return Baseline(
         judged_at, frozenset(findings), frozenset(waived), droplets, frozenset(ephemeral)
     )
-
-
-def read_record(path: Path) -> Iterator[Line]:
-    """Read a record line by line: that of ten thousand Droplets has half a million.
-
-    Raises:
-        BaselineError: It cannot be read, is no record, is of another schema version, or, found
-            at its end, was cut.
-    """
-    kind = ""
-    try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            for number, text in enumerate(file, 1):
-                line = _line(path, number, text)
-                if kind == "summary" or (number > 1 and line["type"] == "header"):
-                    raise BaselineError(
-                        f"{path}:{number}: a second record begins here; join records by `merge`"
-                    )
-                kind = line["type"]
-                yield line
-    except (OSError, UnicodeDecodeError) as exc:
-        raise BaselineError(f"{path}: the record cannot be read: {exc}") from None
-    if not kind:
-        raise BaselineError(f"{path}: {_HEADLESS}")
-    if kind != "summary":
-        raise BaselineError(f"{path}: {_CUT}")
-
-
-def parse_line(text: str) -> Line:
-    """Parse a line of a record; secrets that an earlier version left in it are masked.
-
-    Raises:
-        ValueError: It is no JSON (RecursionError: it is nested too deeply).
-    """
-    line: Line = json.loads(text)
-    return line if redact(text) == text else redact_json(line)
-
-
-def not_a_record(path: Path, exc: Exception) -> BaselineError:
-    """Return the error of a record whose lines lack what they must have."""
-    if isinstance(exc, BaselineError):
-        return exc
-    what = " ".join(f"{type(exc).__name__}: {exc}".split())
-    return BaselineError(f"{path}: not a record of pytest-droplet ({what})")
-
-
-_HEADLESS = "not a record of pytest-droplet: it has no header line"
-_CUT = "the record was cut: it has no summary line; run again"
-
-
-def _line(path: Path, number: int, text: str) -> Line:
-    try:
-        line = parse_line(text)
-        kind = line["type"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        if number > 1 and not text.endswith("\n"):
-            raise BaselineError(f"{path}: {_CUT}") from None
-        raise BaselineError(f"{path}:{number}: not a line of a record") from None
-    if number == 1 and kind != "header":
-        raise BaselineError(f"{path}: {_HEADLESS}")
-    if number == 1 and line.get("schema") != SCHEMA:
-        raise BaselineError(
-            f"{path}: a record of schema {line.get('schema')!r}; this version reads {SCHEMA}"
-        )
-    return dict(line)

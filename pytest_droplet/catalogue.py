@@ -23,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., None])
 ACCOUNT = "droplet_account"
 _NO_WAITING = tuple(name for name in API_LISTS if name != "firewalls_again")
 _ID = re.compile(r"[a-z0-9]+\.[a-z0-9]+(-[a-z0-9]+)*")
+_formerly: dict[str, tuple[str, ...]] = {}
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+):$", re.MULTILINE)
 
 
@@ -118,6 +119,7 @@ def check(
     params: Mapping[str, Sequence[str]] | None = None,
     may_use: Sequence[str] = (),
     api: Sequence[ApiList] = _NO_WAITING,
+    formerly: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Make a test function a check: it gets an id and a severity, and runs once per Droplet.
 
@@ -138,9 +140,11 @@ def check(
             host is read anyway.
         api: Lists of the API that an account-wide check looks at; for any other check its facts
             tell. Left out: all but those that make a run wait.
+        formerly: Ids that it had before, the oldest first, without parameters: its findings are
+            known by the oldest, so that baselines and history go on, and waivers may name any.
 
     Raises:
-        ValueError: The id is malformed, the severity, profile or list is not known, a value of
+        ValueError: The id or a former one is malformed, the severity, profile or list is not known, a value of
             ``params``, which would stand in the id, looks like a secret, or ``rows`` are asked
             for by a check of single Droplets.
     """
@@ -162,7 +166,12 @@ def check(
         msg = f"check {id}: {min(strange)!r} is no list of the API: {', '.join(API_LISTS)}"
         raise ValueError(msg)
 
+    if wrong_ids := [old for old in formerly if old == id or not _ID.fullmatch(old)]:
+        msg = f"check {id}: formerly={wrong_ids[0]!r}: write an id that it had, family.kebab-case"
+        raise ValueError(msg)
+
     def decorate(function: F) -> F:
+        _formerly[id] = tuple(formerly)
         if rows and ACCOUNT not in inspect.signature(function).parameters:
             msg = f"check {id}: rows= is for checks that take {ACCOUNT}; take the facts themselves"
             raise ValueError(msg)
@@ -190,6 +199,21 @@ def check(
         return function
 
     return decorate
+
+
+def names_of(check_id: str) -> tuple[str, ...]:
+    """Return the id of a check, and those that it had before, the oldest first.
+
+    All have the parameter of ``check_id``, which may be the node id of an ordinary test, too.
+    """
+    base, bracket, parameter = check_id.partition("[")
+    return check_id, *(f"{old}{bracket}{parameter}" for old in _formerly.get(base, ()))
+
+
+def identity(check_id: str) -> str:
+    """Return the oldest id of a check, which its findings are known by."""
+    current, *former = names_of(check_id)
+    return former[0] if former else current
 
 
 def checks_of(function: Any) -> tuple[Check, ...]:

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NotRequired, Self, TypedDict
+
+
+class CoverageEntry(TypedDict):
+    """What the record's summary has of it; ``percent`` is None where no host was due."""
+
+    in_scope: int
+    reached: int
+    unreachable: int
+    off: int
+    not_ours: int
+    not_read: int
+    ephemeral: NotRequired[int]
+    percent: float | None
+    required: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,7 @@ class Coverage:
         return f"{self.percent:g} %" if self.due else "no host was due"
 
     @property
-    def line(self) -> dict[str, Any]:
+    def line(self) -> CoverageEntry:
         """What the record's summary has of it."""
         return {
             "in_scope": self.in_scope,

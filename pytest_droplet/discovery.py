@@ -22,13 +22,14 @@ from pytest_droplet.api.lists import read_lists
 from pytest_droplet.api.paging import Reader
 from pytest_droplet.api.replay import ReplayClient, answer_key, recorded
 from pytest_droplet.audit import Audit
-from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
+from pytest_droplet.baseline import Baseline, load_baseline
 from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.facts.os.lifecycle import changes, lifecycle
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import Inventory, Reading, SupportDates
 from pytest_droplet.options import AuditConfig, read_options
+from pytest_droplet.record import RecordError
 from pytest_droplet.recording import (
     DEMO,
     Recorder,
@@ -77,7 +78,7 @@ def prepare(config: pytest.Config) -> AuditConfig:
         earlier = options.baseline or (_if_there(DEMO / BASELINE) if selection.demo else None)
         config.stash[_waivers_key] = waivers.load_waivers(accepted) if accepted else ()
         config.stash[_baseline_key] = load_baseline(earlier) if earlier else None
-    except (SelectionError, TableError, RecordingError, BaselineError) as exc:
+    except (SelectionError, TableError, RecordingError, RecordError) as exc:
         raise pytest.UsageError(str(exc)) from None
     for flag, given in (
         ("--droplets-record", options.record is not None),

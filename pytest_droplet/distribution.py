@@ -20,7 +20,7 @@ from pytest_droplet.audit import NOT_READ, Audit
 from pytest_droplet.collection import CheckItem, CheckModule, Chosen, droplet_of, shipped_modules
 from pytest_droplet.facts import unread_rows
 from pytest_droplet.model import API_LISTS, ApiList, Droplet, Reading
-from pytest_droplet.report.record import Line, rows_of
+from pytest_droplet.record import DropletLine, rows_of
 
 if TYPE_CHECKING:
     from pytest_droplet.report.reports import Reports
@@ -198,9 +198,9 @@ def finish_worker(config: pytest.Config, audit: Audit) -> None:
     config.workeroutput[_LINES] = json.dumps(list(audit.lines()))  # type: ignore[attr-defined]
 
 
-def lines_of(node: Any) -> Iterable[Line]:
+def lines_of(node: Any) -> Iterable[DropletLine]:
     """Return the Droplet lines that a worker sent when it ended."""
-    found: list[Line] = json.loads(getattr(node, "workeroutput", {}).get(_LINES, "[]"))
+    found: list[DropletLine] = json.loads(getattr(node, "workeroutput", {}).get(_LINES, "[]"))
     return found
 
 

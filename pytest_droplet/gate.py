@@ -11,7 +11,7 @@ from typing import Any
 from pytest_droplet.baseline import Baseline
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.model import Droplet, Verdict
-from pytest_droplet.report.record import Line, fingerprint
+from pytest_droplet.record import Finding, WaiverEntry, WaiverState, fingerprint
 from pytest_droplet.verdict import with_note
 from pytest_droplet.waivers import Waiver, find
 from pytest_droplet.words import SEVERITIES, Severity
@@ -35,7 +35,7 @@ class Judged:
     whole: bool = True
     all_tests: bool = True
 
-    def state_of_unused(self, waiver: Waiver) -> str:
+    def state_of_unused(self, waiver: Waiver) -> WaiverState:
         """Return ``unused`` where what it is for was judged, or is not there at all."""
         if not any(map(waiver.selection.matches, self.account)):
             return "unused"
@@ -57,6 +57,7 @@ class Gate:
         least: Findings of a lesser severity do not fail the run.
         new_only: Nor do findings that the baseline had.
         baseline: The earlier record.
+        account_id: Id of the account that is judged; empty: it is not known.
     """
 
     today: date
@@ -64,6 +65,7 @@ class Gate:
     least: Severity = "low"
     new_only: bool = False
     baseline: Baseline | None = None
+    account_id: str = ""
 
     def settle(self, verdict: Verdict, droplet: Droplet | None) -> Verdict:
         """Return the verdict with its waiver, and whether it fails the run.
@@ -89,18 +91,20 @@ class Gate:
             note = f"the waiver expired on {self.waivers[matching[0]].expires}"
             shown = self._shown(matching[0], expired=True)
             verdict = replace(with_note(verdict, note), waiver=shown)
-        if verdict.outcome == "fail" and (why := self._below(verdict)):
-            return replace(verdict, below=why)
-        return verdict
+        if verdict.outcome != "fail":
+            return verdict
+        mark = fingerprint(verdict.check, verdict.droplet_id, self.account_id)
+        why = self.below(verdict.check, verdict.droplet_id, verdict.severity, mark)
+        return verdict if why is None else replace(verdict, below=why)
 
-    def _below(self, verdict: Verdict) -> str | None:
-        """Return why a finding does not fail the run; None where it does."""
-        if SEVERITIES.index(verdict.severity) > SEVERITIES.index(self.least):
-            return f"{verdict.severity} is below the gate, which is {self.least}"
-        if self.new_only and self.baseline is not None:
-            known = self.baseline.findings
-            if fingerprint(verdict.check, verdict.droplet_id) in known:
-                return f"known since the baseline of {self.baseline.judged_at.date()}"
+    def below(
+        self, check: str, droplet_id: int | None, severity: Severity, mark: str
+    ) -> str | None:
+        """Return why a finding of this fingerprint does not fail the run; None where it does."""
+        if SEVERITIES.index(severity) > SEVERITIES.index(self.least):
+            return f"{severity} is below the gate, which is {self.least}"
+        if self.new_only and self.baseline and self.baseline.had(check, droplet_id, mark):
+            return f"known since the baseline of {self.baseline.judged_at.date()}"
         return None
 
     def _shown(self, number: int, *, expired: bool) -> Mapping[str, Any]:
@@ -114,12 +118,12 @@ class Gate:
             "expired": expired,
         }
 
-    def waiver_states(self, results: Iterable[Line], judged: Judged) -> list[Line]:
+    def waiver_states(self, results: Iterable[Finding], judged: Judged) -> list[WaiverEntry]:
         """Return each waiver and whether it was used, has expired, or matches nothing any more.
 
         One for what this run did not judge is neither: ``not-judged``.
         """
-        used = {line["waiver"]["number"] for line in results if line.get("waiver")}
+        used = {waiver["number"] for line in results if (waiver := line.get("waiver"))}
         return [
             {
                 "check": waiver.check,

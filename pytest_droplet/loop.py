@@ -13,8 +13,8 @@ from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.collection import CheckItem, droplet_of
 from pytest_droplet.model import NotObservedError, Verdict
+from pytest_droplet.record import result_line
 from pytest_droplet.redact import redact
-from pytest_droplet.report.record import result_line
 from pytest_droplet.results import Phase, accepted_for, as_pytest, carry, properties_of
 from pytest_droplet.text import harmless
 
@@ -168,7 +168,9 @@ def _reports(item: CheckItem, verdict: Verdict, start: float) -> Iterator[pytest
         decisive.wasxfail = accepted
     own = item.check.id not in shipped()
     page, number = (item.check.doc, (item.location[1] or 0) + 1) if own else (None, None)
-    carry(decisive, item.audit, result_line(verdict, item.nodeid, page, number))
+    account_id = item.audit.inventory.account_id
+    result = result_line(verdict, item.nodeid, page, number, account_id=account_id)
+    carry(decisive, item.audit, result)
     vars(decisive)["droplet_check"] = True
     yield decisive
     if every:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, get_args
+from typing import Any, Generic, Literal, NoReturn, Protocol, Self, TypeVar, get_args
 
 import pytest
 
@@ -45,6 +45,42 @@ def not_applicable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+Item = Mapping[str, Any]
+"""A JSON object that says one thing that a finding is about: a key, a rule, a package."""
+
+
+class Described(Protocol):
+    """What a finding can be about."""
+
+    @property
+    def details(self) -> Item:
+        """What a reader needs of it, without key material and secrets."""
+        ...
+
+
+class FindingError(AssertionError):
+    """A failed check that says what it is about; ``details`` has items by the name of a fact."""
+
+    def __init__(self, message: str, details: Mapping[str, Sequence[Item]]) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+def fail(message: str, **about: Iterable[Item | Described]) -> NoReturn:
+    """End a check as failed, with the data that its message was made of.
+
+    Args:
+        message: What was seen, for people.
+        about: By the name of a fact, what of it the finding is about: JSON objects, or objects
+            whose ``details`` is one. They stand in the record, so that no reader parses messages.
+    """
+    items = {
+        fact: [dict(i) if isinstance(i, Mapping) else i.details for i in found]
+        for fact, found in about.items()
+    }
+    raise FindingError(message, items)
+
+
 class Claims:
     """Several claims of one check, judged together: a failure beats a missing fact.
 
@@ -61,6 +97,7 @@ class Claims:
     def __init__(self) -> None:
         self._depth = 0
         self._failures: list[str] = []
+        self._details: dict[str, list[Item]] = {}
         self._missing: list[NotObservedError] = []
 
     def __enter__(self) -> Self:
@@ -77,13 +114,15 @@ class Claims:
         if self._depth:
             if isinstance(exc, AssertionError):
                 self._failures.append(str(exc).split("\nassert ", 1)[0])
+                for fact, items in getattr(exc, "details", {}).items():
+                    self._details.setdefault(fact, []).extend(items)
                 return True
             if isinstance(exc, NotObservedError):
                 self._missing.append(exc)
                 return True
             return False
         if exc is None and self._failures:
-            raise AssertionError("; ".join(self._failures))
+            raise FindingError("; ".join(self._failures), self._details)
         if exc is None and self._missing:
             raise self._missing[0]
         return False
@@ -292,7 +331,8 @@ class Inventory:
     does not see tags, and nothing for Droplets that no listed firewall names; ``enabled_at`` the
     last completed ``enable_backups`` action, asked only for Droplets with backups on and no backup
     yet. ``support`` holds the newest dates of endoflife.date, None where nobody asked for them.
-    ``notes`` is what the user should know of the reading, a line each.
+    ``notes`` is what the user should know of the reading, a line each. ``account_id`` is the id of
+    the account or team; empty: it is not known.
     """
 
     read_at: datetime
@@ -308,6 +348,7 @@ class Inventory:
     requests: int = 0
     support: Reading[tuple[SupportDates, ...]] | None = None
     notes: tuple[str, ...] = ()
+    account_id: str = ""
 
     def droplet(self, droplet_id: int) -> Droplet:
         """Return the Droplet with this id (KeyError: not of this account)."""
@@ -453,8 +494,9 @@ class Verdict:
     """The judgement of one check on one Droplet (``droplet_id`` None: on the account).
 
     ``waiver`` is the waiver that accepts the finding, or has expired; ``below`` why a finding
-    does not fail the run. Both come from the gate. ``unreached`` says of an unknown that the host
-    was not reached, and that nothing else is known to be missing.
+    does not fail the run. Both come from the gate. ``details`` has, by the name of a fact, what of
+    it a failure is about, and ``left_out`` how much more of it there was. ``unreached`` says of an
+    unknown that the host was not reached, and that nothing else is known to be missing.
     """
 
     check: str
@@ -466,6 +508,8 @@ class Verdict:
     caused_by: str | None = None
     duration_s: float = 0.0
     traceback: str | None = None
+    details: Mapping[str, Sequence[Item]] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     waiver: Mapping[str, Any] | None = None
     below: str | None = None
     unreached: bool = False

@@ -13,10 +13,10 @@ import pytest
 from pytest_droplet.catalogue import CheckDoc, checks_of
 from pytest_droplet.collection import CheckItem, asks_for_droplets, audit_key, droplet_of
 from pytest_droplet.model import Droplet, NotObservedError, NotReachedError, Verdict
-from pytest_droplet.report.record import result_line
+from pytest_droplet.record import result_line
 from pytest_droplet.results import accepted_for, carry, properties_of
 from pytest_droplet.tables import VERDICTS
-from pytest_droplet.verdict import fact_evidence, make_verdict
+from pytest_droplet.verdict import details_of, fact_evidence, make_verdict
 from pytest_droplet.words import Outcome
 
 
@@ -214,6 +214,7 @@ def _settled(item: pytest.Item, part: _Part, duration_s: float) -> Verdict:
         duration_s=duration_s,
         trace=part.trace or None,
         unreached=part.unreached,
+        details=details_of(part.raised),
     )
     return audit.gate.settle(verdict, droplet)
 
@@ -265,8 +266,10 @@ def _conclude(report: pytest.TestReport, item: pytest.Item, verdict: Verdict) ->
     report.user_properties += properties_of(verdict, droplet_of(item))
     function = getattr(item, "function", None)
     page = CheckDoc.parse(inspect.getdoc(function) or item.name.partition("[")[0])
-    line = result_line(verdict, item.nodeid, page, _source_line(item))
-    carry(report, item.config.stash[audit_key], line)
+    audit = item.config.stash[audit_key]
+    account_id = audit.inventory.account_id
+    line = result_line(verdict, item.nodeid, page, _source_line(item), account_id=account_id)
+    carry(report, audit, line)
 
 
 def _source_line(item: pytest.Item) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_droplet.audit import Audit
 from pytest_droplet.model import Droplet, Verdict
-from pytest_droplet.report.record import Line
+from pytest_droplet.record import ResultLine
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import harmless, harmless_line
 
@@ -66,15 +66,18 @@ def _urn(urn: str) -> tuple[str, object]:
     return "urn", urn
 
 
-def carry(report: pytest.TestReport, audit: Audit, result: Line) -> None:
+def carry(report: pytest.TestReport, audit: Audit, result: ResultLine) -> None:
     """Let a report carry a result to the record, and its Droplet's line with the first one."""
     vars(report)["droplet_result"] = result
     droplet_id = result["droplet_id"]
     if droplet_id is not None and (line := audit.take_line(droplet_id)):
         vars(report)["droplet_line"] = line
+    if evidence := audit.take_evidence(result):
+        vars(report)["droplet_evidence"] = evidence
 
 
 def unload(report: pytest.TestReport) -> None:
     """Take from a report what it carried, once that is in the record: pytest keeps reports."""
     vars(report).pop("droplet_result", None)
     vars(report).pop("droplet_line", None)
+    vars(report).pop("droplet_evidence", None)

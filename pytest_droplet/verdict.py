@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
 import time
 import traceback
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import pytest
 
 from pytest_droplet.catalogue import ACCOUNT, Check, shipped
 from pytest_droplet.facts import GIVEN, Account, DropletFacts, all_facts
-from pytest_droplet.model import Evidence, NotObservedError, NotReachedError, Reading, Verdict
-from pytest_droplet.redact import redact
-from pytest_droplet.text import cut
+from pytest_droplet.model import (
+    Evidence,
+    FindingError,
+    Item,
+    NotObservedError,
+    NotReachedError,
+    Reading,
+    Verdict,
+)
+from pytest_droplet.record import EvidenceLine, evidence_line
+from pytest_droplet.redact import redact, redact_json
+from pytest_droplet.text import cut, printable
 from pytest_droplet.words import Outcome, Severity
 
 MESSAGE_LIMIT = 2_000
 TRACEBACK_LIMIT = 20_000
+DETAILS_LIMIT = 100
+_DETAILS_TEXT_LIMIT = 1_000
+_DETAILS_DEPTH = 4
 _EVIDENCE_LIMIT = 400
+WHOLE_LIMIT = 65_536
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a call of a check's function came to."""
+
+    outcome: Outcome
+    message: str = ""
+    trace: str | None = None
+    details: Mapping[str, Sequence[Item]] = field(default_factory=dict)
+    unreached: bool = False
 
 
 def make_verdict(
@@ -34,11 +62,12 @@ def make_verdict(
     duration_s: float = 0.0,
     trace: str | None = None,
     unreached: bool = False,
+    details: Mapping[str, Sequence[Item]] | None = None,
 ) -> Verdict:
     """Make a verdict: nothing else in the package does, so that none is shown with a secret.
 
-    Secrets in message and traceback are masked, and both are bounded then: a mask needs the whole
-    secret.
+    Secrets in message, traceback and details are masked, and all are bounded then: a mask needs
+    the whole secret.
 
     Args:
         check: The id with its parameter; of an ordinary test its node id without the Droplet.
@@ -51,7 +80,9 @@ def make_verdict(
         duration_s: Seconds that it took to judge.
         trace: The traceback, where the check broke or an ordinary test failed.
         unreached: Whether it is unknown for the host was not reached.
+        details: By the name of a fact, what of it the finding is about: JSON objects.
     """
+    about = details or {}
     return Verdict(
         check=check,
         droplet_id=droplet_id,
@@ -63,6 +94,12 @@ def make_verdict(
         duration_s=duration_s,
         traceback=None if trace is None else shown_traceback(trace),
         unreached=unreached,
+        details={fact: shown_items(items) for fact, items in about.items()},
+        left_out={
+            fact: len(items) - DETAILS_LIMIT
+            for fact, items in about.items()
+            if len(items) > DETAILS_LIMIT
+        },
     )
 
 
@@ -81,6 +118,31 @@ def shown_traceback(text: str) -> str:
     """Return the last ``TRACEBACK_LIMIT`` characters without secrets: what went wrong is there."""
     text = redact(text)
     return text if len(text) <= TRACEBACK_LIMIT else "…" + text[1 - TRACEBACK_LIMIT :]
+
+
+def shown_items(items: Sequence[Item]) -> list[Item]:
+    """Return items as JSON without secrets: the first ``DETAILS_LIMIT``, with bounded texts."""
+    return [_item(item) for item in items[:DETAILS_LIMIT]]
+
+
+def _item(item: Item) -> Item:
+    shown: Item = _json(redact_json(item), _DETAILS_DEPTH)
+    return shown
+
+
+def _json(value: Any, depth: int) -> Any:
+    """Return JSON-able data; what is none, or nested too deeply, becomes text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if depth and isinstance(value, Mapping):
+        return {cut(str(k), 100): _json(v, depth - 1) for k, v in value.items()}
+    if depth and isinstance(value, list | tuple):
+        return [_json(v, depth - 1) for v in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return cut(printable(redact(str(value)), keep="\t\n"), _DETAILS_TEXT_LIMIT)
 
 
 class MissingFact:
@@ -138,19 +200,25 @@ def _judge(check: Check, facts: DropletFacts) -> Verdict:
         if cause.outcome == "fail":
             root = cause.caused_by or cause.check
             text = cause.message if cause.caused_by else f"caused by {root}: {cause.message}"
-            return verdict("fail", text, caused_by=root)
+            return verdict("fail", text, caused_by=root, details=cause.details)
         if cause.outcome == "notapplicable":
             return verdict("notapplicable", cause.message)
         if cause.outcome in {"unknown", "error"}:
             text = f"{cause.check} is {cause.outcome}: {cause.message}"
             return verdict("unknown", text, unreached=cause.unreached)
-    outcome, message, told = _call(check, arguments_of(check, facts))
-    if outcome == "pass":
+    called = _call(check, arguments_of(check, facts))
+    if called.outcome == "pass":
         for reading in readings.values():
             if reading.missing is not None:
                 text = f"{reading.source}: {reading.missing}"
                 return verdict("unknown", text, unreached=reading.unreached)
-    return verdict(outcome, message, **told)
+    return verdict(
+        called.outcome,
+        called.message,
+        trace=called.trace,
+        details=called.details,
+        unreached=called.unreached,
+    )
 
 
 def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
@@ -169,7 +237,7 @@ def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
 def judge_account(check: Check, account: Account) -> Verdict:
     """Judge a check of the account as a whole."""
     began = time.perf_counter()
-    outcome, message, told = _call(check, arguments_of_account(check, account))
+    called = _call(check, arguments_of_account(check, account))
     evidence = (
         Evidence(
             ACCOUNT,
@@ -181,12 +249,14 @@ def judge_account(check: Check, account: Account) -> Verdict:
     return make_verdict(
         check.id,
         None,
-        outcome,
+        called.outcome,
         check.severity,
-        message,
+        called.message,
         evidence=evidence,
         duration_s=time.perf_counter() - began,
-        **told,
+        trace=called.trace,
+        details=called.details,
+        unreached=called.unreached,
     )
 
 
@@ -203,6 +273,36 @@ def fact_evidence(facts: DropletFacts, names: Iterable[str]) -> tuple[Evidence, 
         if name not in known:
             known[name] = _evidence(name, facts.reading(name))
     return tuple(known[name] for name in chosen)
+
+
+def whole_evidence(facts: DropletFacts, names: Iterable[str]) -> Iterator[EvidenceLine]:
+    """Yield the evidence of facts whole, each once, where a result shows a part of it.
+
+    Secrets are masked. What is longer than ``WHOLE_LIMIT`` characters of JSON is cut, and the line
+    says how much is left out: items of a list, characters of a text.
+    """
+    for shown in fact_evidence(facts, names):
+        if shown.fact in facts.told:
+            continue
+        facts.told.add(shown.fact)
+        reading, items = facts.reading(shown.fact), all_facts()[shown.fact].items
+        if items is None or reading.missing is not None:
+            text = redact(_text(reading))
+            whole: Any = text[:WHOLE_LIMIT]
+            left_out = len(text) - len(whole)
+            if text == shown.value:
+                continue
+        else:
+            found = [_item(item) for item in items(reading.value)]
+            whole = found[: _fitting(found)]
+            left_out = len(found) - len(whole)
+        yield evidence_line(facts.droplet.id, shown, whole, left_out)
+
+
+def _fitting(items: Sequence[Item]) -> int:
+    """Return how many of the items fit into a line of evidence."""
+    sizes = itertools.accumulate(len(json.dumps(item)) + 1 for item in items)
+    return sum(size <= WHOLE_LIMIT for size in sizes)
 
 
 def given_names() -> frozenset[str]:
@@ -222,21 +322,26 @@ def _out_of_reach(check: Check, facts: DropletFacts) -> tuple[Outcome, str] | No
     return "notapplicable", host.reason
 
 
-def _call(check: Check, arguments: Mapping[str, Any]) -> tuple[Outcome, str, dict[str, Any]]:
+def _call(check: Check, arguments: Mapping[str, Any]) -> _Outcome:
     """Call a check's function; return the outcome, the message, and what else is known of it."""
     try:
         check.function(**arguments)
     except AssertionError as exc:
-        return "fail", _first_claim(exc), {}
+        return _Outcome("fail", _first_claim(exc), details=details_of(exc))
     except pytest.fail.Exception as exc:
-        return "fail", str(exc.msg), {}
+        return _Outcome("fail", str(exc.msg))
     except NotObservedError as exc:
-        return "unknown", str(exc), {"unreached": isinstance(exc, NotReachedError)}
+        return _Outcome("unknown", str(exc), unreached=isinstance(exc, NotReachedError))
     except pytest.skip.Exception as exc:
-        return "notapplicable", str(exc.msg), {}
+        return _Outcome("notapplicable", str(exc.msg))
     except Exception as exc:  # noqa: BLE001 a broken check must not end the audit
-        return "error", f"{type(exc).__name__}: {exc}", {"trace": traceback.format_exc()}
-    return "pass", "", {}
+        return _Outcome("error", f"{type(exc).__name__}: {exc}", traceback.format_exc())
+    return _Outcome("pass")
+
+
+def details_of(raised: BaseException | None) -> Mapping[str, Sequence[Item]]:
+    """Return what a failure says that it is about."""
+    return raised.details if isinstance(raised, FindingError) else {}
 
 
 def _first_claim(exc: AssertionError) -> str:
@@ -245,9 +350,12 @@ def _first_claim(exc: AssertionError) -> str:
     return text.split("\nassert ", 1)[0] or "the check failed without a message"
 
 
+def _text(reading: Reading[Any]) -> str:
+    if reading.missing is not None:
+        return f"not observed: {reading.missing}"
+    return str(reading.value)
+
+
 def _evidence(name: str, reading: Reading[Any]) -> Evidence:
-    text = (
-        f"not observed: {reading.missing}" if reading.missing is not None else str(reading.value)
-    )
-    text = cut(redact(text), _EVIDENCE_LIMIT)
+    text = cut(redact(_text(reading)), _EVIDENCE_LIMIT)
     return Evidence(name, reading.source, reading.observed_at, text)

@@ -10,6 +10,7 @@ from datetime import date
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from pytest_droplet.catalogue import names_of
 from pytest_droplet.model import Droplet
 from pytest_droplet.selection import Selection, SelectionError, parse_selectors
 from pytest_droplet.toml_tables import TableError, build, load
@@ -45,8 +46,11 @@ class Waiver:
         return parse_selectors([self.droplets])
 
     def names(self, check: str) -> bool:
-        """Whether it is for this check."""
-        return bool(_glob(self.check).fullmatch(check)) or self.check == check.partition("[")[0]
+        """Whether it is for this check, by its id or one that it had before."""
+        return any(
+            _glob(self.check).fullmatch(name) or self.check == name.partition("[")[0]
+            for name in names_of(check)
+        )
 
     def matches(self, check: str, droplet: Droplet | None) -> bool:
         """Whether it is for this check on this Droplet (None: on the account)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import islice
+from typing import NoReturn
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts.auditd.audit_cover import AuditSurroundings, items_of, missing_items
@@ -19,7 +19,7 @@ from pytest_droplet.facts.auditd.auditd import (
 from pytest_droplet.facts.auditd.boot import BootEntry
 from pytest_droplet.facts.host.kernel import KernelArguments
 from pytest_droplet.facts.host.units import Unit
-from pytest_droplet.model import Claims, NotObservedError, not_applicable
+from pytest_droplet.model import Claims, Item, NotObservedError, fail, not_applicable
 from pytest_droplet.settings import AUDIT_GROUPS, Settings
 from pytest_droplet.text import one_line
 
@@ -55,7 +55,11 @@ def test_auditd_is_installed(droplet_audit_package: AuditPackage) -> None:
     """
     package = droplet_audit_package
     state = f" (dpkg status {package.state})" if package.state else ""
-    assert not package.lacking, f"{', '.join(package.lacking)} not installed{state}"
+    if package.lacking:
+        fail(
+            f"{', '.join(package.lacking)} not installed{state}",
+            droplet_audit_package=[{"package": name} for name in package.lacking],
+        )
 
 
 @check(
@@ -85,18 +89,29 @@ def test_auditd_is_enabled_and_running(
     with Claims() as claim:
         with claim:
             unit = droplet_auditd_unit
-            assert unit.is_enabled, (
-                f"auditd.service is {unit.file_state or unit.load}, not enabled"
-            )
+            if not unit.is_enabled:
+                fail(
+                    f"auditd.service is {unit.file_state or unit.load}, not enabled",
+                    droplet_auditd_unit=[unit],
+                )
         with claim:
             unit = droplet_auditd_unit
             reason = ": its condition is not met" if unit.condition is False else ""
-            assert unit.is_active, f"auditd.service is {unit.active}{reason}"
+            if not unit.is_active:
+                fail(f"auditd.service is {unit.active}{reason}", droplet_auditd_unit=[unit])
         with claim:
             enabled = droplet_audit_status.enabled
-            assert enabled in {1, 2}, f"auditctl -s says enabled {enabled}: the kernel audits not"
+            if enabled not in {1, 2}:
+                fail(
+                    f"auditctl -s says enabled {enabled}: the kernel audits not",
+                    droplet_audit_status=[_status("enabled", enabled)],
+                )
         with claim:
-            assert droplet_audit_status.pid, "auditctl -s says pid 0: no daemon listens"
+            if not droplet_audit_status.pid:
+                fail(
+                    "auditctl -s says pid 0: no daemon listens",
+                    droplet_audit_status=[_status("pid", 0)],
+                )
 
 
 @check(
@@ -127,7 +142,11 @@ def test_audit_is_on_from_the_first_process(
     with Claims() as claim:
         with claim:
             now = droplet_kernel_arguments.last("audit")
-            assert _is_on(now), f"the running kernel has {_token('audit', now)}, not audit=1"
+            if not _is_on(now):
+                fail(
+                    f"the running kernel has {_token('audit', now)}, not audit=1",
+                    droplet_kernel_arguments=[{"argument": "audit", "value": now}],
+                )
         with claim:
             _assert_next(droplet_boot_entry, "audit", "audit=1", _is_on)
 
@@ -159,9 +178,11 @@ def test_the_boot_backlog_holds_enough_records(
     with Claims() as claim:
         with claim:
             now = droplet_kernel_arguments.last(name)
-            assert _is_large(now), (
-                f"the running kernel has {_token(name, now)}, less than {_BACKLOG}"
-            )
+            if not _is_large(now):
+                fail(
+                    f"the running kernel has {_token(name, now)}, less than {_BACKLOG}",
+                    droplet_kernel_arguments=[{"argument": name, "value": now}],
+                )
         with claim:
             _assert_next(droplet_boot_entry, name, f"{_BACKLOG} or more", _is_large)
 
@@ -193,10 +214,13 @@ def test_no_audit_record_was_lost(
     """
     status, allowed = droplet_audit_status, droplet_settings.audit_lost_allowed
     since = f"since {status.booted_at:%Y-%m-%d %H:%M} UTC" if status.booted_at else "since boot"
-    assert status.lost <= allowed, (
-        f"{status.lost} records lost {since}, {allowed} allowed (backlog limit {status.backlog_limit} now); those of "
-        "the boot itself count where audit=1 or audit_backlog_limit is missing"
-    )
+    if status.lost > allowed:
+        fail(
+            f"{status.lost} records lost {since}, {allowed} allowed (backlog limit"
+            f" {status.backlog_limit} now); those of the boot itself count where audit=1 or"
+            " audit_backlog_limit is missing",
+            droplet_audit_status=[_status("lost", status.lost)],
+        )
 
 
 @check(
@@ -230,10 +254,12 @@ def test_audit_logs_are_kept(
     with Claims() as claim:
         with claim:
             written = config.word("write_logs") != "no" or config.is_sent_away
-            assert written, f"{config.where('write_logs')}, and no plugin sends the records away"
+            if not written:
+                _fail_on(config, ", and no plugin sends the records away", "write_logs")
         with claim:
             size, least = config.number("max_log_file"), droplet_settings.audit_log_file_min_mib
-            assert size >= least, f"{config.where('max_log_file')} MiB, less than {least}"
+            if size < least:
+                _fail_on(config, f" MiB, less than {least}", "max_log_file")
         with claim:
             _assert_retained(config, droplet_settings.audit_logs_min_mib)
 
@@ -262,9 +288,8 @@ def test_audit_logs_are_never_overwritten(droplet_auditd_config: AuditdConfig) -
     config = droplet_auditd_config
     action = config.word("max_log_file_action")
     free = f", {config.free_kib // 1024} MiB free" if config.free_kib is not None else ""
-    assert action == "keep_logs", (
-        f"{config.where('max_log_file_action')}, it must be keep_logs{free}"
-    )
+    if action != "keep_logs":
+        _fail_on(config, f", it must be keep_logs{free}", "max_log_file_action")
 
 
 @check(
@@ -293,12 +318,13 @@ def test_low_space_for_audit_logs_is_acted_on(droplet_auditd_config: AuditdConfi
     with Claims() as claim:
         for key in _SPACE_ACTIONS:
             with claim:
-                assert _action(config, key) != "ignore", config.where(key)
+                if _action(config, key) == "ignore":
+                    _fail_on(config, "", key)
         with claim:
             more, less = config.mebibytes("space_left"), config.mebibytes("admin_space_left")
-            assert more > less, (
-                f"{config.where('space_left')} is not above {config.where('admin_space_left')}"
-            )
+            if more <= less:
+                text = f" is not above {config.where('admin_space_left')}"
+                _fail_on(config, text, "space_left", "admin_space_left")
 
 
 @check(
@@ -331,17 +357,17 @@ def test_the_host_stops_when_audit_logs_have_no_space(
     with Claims() as claim:
         for key, allowed in _STOPPING.items():
             with claim:
-                assert _action(config, key) in allowed, (
-                    f"{config.where(key)} is none of {', '.join(allowed)}"
-                )
+                if _action(config, key) not in allowed:
+                    _fail_on(config, f" is none of {', '.join(allowed)}", key)
         with claim:
             mails = [k for k in _STOPPING if _action(config, k) == "email"]
             account = config.word("action_mail_acct")
-            assert not mails or (config.can_mail and account), (
-                f"{' and '.join(mails)} send mail, but the host has no sendmail"
-                if account
-                else f"{' and '.join(mails)} send mail, but action_mail_acct is empty"
-            )
+            if mails and not (config.can_mail and account):
+                why = "the host has no sendmail" if account else "action_mail_acct is empty"
+                fail(
+                    f"{' and '.join(mails)} send mail, but {why}",
+                    droplet_auditd_config=map(config.setting, mails),
+                )
 
 
 @check(
@@ -369,7 +395,11 @@ def test_audit_rules_are_loaded(droplet_audit_loaded: LoadedRules) -> None:
     """
     rules = droplet_audit_loaded
     off = rules.off_switches
-    assert not off, f"{one_line(off[0], 80)} keeps every task from being audited"
+    if off:
+        fail(
+            f"{one_line(off[0], 80)} keeps every task from being audited",
+            droplet_audit_loaded=[{"rule": rule} for rule in off],
+        )
     assert rules.lines, "auditctl -l says No rules"
     assert rules.recording, f"none of the {len(rules.lines)} loaded rules makes a record"
 
@@ -413,18 +443,23 @@ def test_every_audit_rule_is_valid_and_loaded(
             assert not refused, "/etc/audit/audit.rules is not root's alone: auditctl refuses it"
         with claim:
             unit, kernel = droplet_audit_rules_unit, droplet_audit_status.enabled
-            assert unit.result in {"", "success"}, (
-                f"{unit.id} ended with {unit.result}, and auditctl -s says enabled {kernel}"
-            )
+            if unit.result not in {"", "success"}:
+                fail(
+                    f"{unit.id} ended with {unit.result}, and auditctl -s says enabled {kernel}",
+                    droplet_audit_rules_unit=[unit],
+                )
         with claim:
             if droplet_audit_status.enabled != 2:
                 loaded, unread = droplet_audit_loaded.rules(files.host.machine)
                 missing, _ = compare(loaded, files.rules())
                 if missing and unread:
                     raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
-                assert not missing, (
-                    f"{len(missing)} rules of the files are not loaded: {_origins(files, missing)}"
-                )
+                if missing:
+                    lines = _origins(files, missing)
+                    fail(
+                        f"{len(missing)} rules of the files are not loaded: {_first(lines)}",
+                        droplet_audit_files=lines,
+                    )
 
 
 @check(
@@ -459,21 +494,30 @@ def test_loaded_and_stored_audit_rules_agree(
             with claim:
                 wanted = [line.text.strip() for line in files.compile()]
                 there = [] if files.compiled is None else files.compiled.texts
-                assert wanted == there, _difference(wanted, there)
+                if wanted != there:
+                    text, rule = _difference(wanted, there)
+                    about = {"file": "/etc/audit/audit.rules", "line": None, "rule": rule}
+                    fail(text, droplet_audit_files=[about])
         with claim:
             loaded, unread = droplet_audit_loaded.rules(files.host.machine)
             only_stored, only_loaded = compare(loaded, files.rules())
             if (only_stored or only_loaded) and unread:
                 raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
             locked = "; the rules are locked until the next boot"
-            assert not only_loaded, (
-                f"{len(only_loaded)} loaded rules stand in no file: "
-                f"{_shown(droplet_audit_loaded, files, only_loaded)}"
-            )
-            assert not only_stored, (
-                f"{len(only_stored)} rules of the files are not loaded: "
-                f"{_origins(files, only_stored)}{locked if droplet_audit_status.enabled == 2 else ''}"
-            )
+            if only_loaded:
+                rules = _texts(droplet_audit_loaded, files, only_loaded)
+                fail(
+                    f"{len(only_loaded)} loaded rules stand in no file: "
+                    f"{'; '.join(one_line(rule, 80) for rule in rules[:3])}",
+                    droplet_audit_loaded=[{"rule": rule} for rule in rules],
+                )
+            if only_stored:
+                lines = _origins(files, only_stored)
+                fail(
+                    f"{len(only_stored)} rules of the files are not loaded: "
+                    f"{_first(lines)}{locked if droplet_audit_status.enabled == 2 else ''}",
+                    droplet_audit_files=lines,
+                )
 
 
 @check(
@@ -503,10 +547,15 @@ def test_the_audit_configuration_is_locked(
         with claim:
             last = droplet_audit_files.last_control("-e")
             assert last is not None, "no rules file has -e 2"
-            assert last[1] == "2", f"the last -e is -e {last[1]} ({last[0]})"
+            if last[1] != "2":
+                fail(f"the last -e is -e {last[1]} ({last[0]})", droplet_audit_files=[last[0]])
         with claim:
             enabled = droplet_audit_status.enabled
-            assert enabled == 2, f"auditctl -s says enabled {enabled}: it is not locked now"
+            if enabled != 2:
+                fail(
+                    f"auditctl -s says enabled {enabled}: it is not locked now",
+                    droplet_audit_status=[_status("enabled", enabled)],
+                )
 
 
 @check(
@@ -557,7 +606,11 @@ def test_audit_rules_cover_the_group(
         raise NotObservedError(f"auditctl -l: {unread[0]} could not be read")
     names = list(dict.fromkeys(item.name for item in missing if not item.uncertain))
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    assert not names, f"no rule records {', '.join(names[:8])}{more}"
+    if names:
+        fail(
+            f"no rule records {', '.join(names[:8])}{more}",
+            droplet_audit_loaded=[{"missing": name} for name in names],
+        )
     if missing:
         raise NotObservedError(
             f"no rule records {missing[0].name} of 32-bit programs, and the kernel's configuration "
@@ -610,10 +663,19 @@ def _assert_next(
     wrong = [v for v in entry.last(name) if not good(v)]
     at = next((path for path, arguments in entry.configured if good(arguments.last(name))), "")
     hint = f"; {one_line(at, 80)} sets it, but the menu was not made anew" if at else ""
-    assert not wrong, (
-        f"the next boot ({one_line(entry.title or entry.path, 80)}) has {_token(name, wrong[0])}, "
-        f"not {wanted}{hint}"
-    )
+    if wrong:
+        fail(
+            f"the next boot ({one_line(entry.title or entry.path, 80)}) has"
+            f" {_token(name, wrong[0])}, not {wanted}{hint}",
+            droplet_boot_entry=[
+                {
+                    "entry": entry.title,
+                    "file": entry.path,
+                    "argument": name,
+                    "value": wrong[0],
+                }
+            ],
+        )
 
 
 def _assert_retained(config: AuditdConfig, least: int) -> None:
@@ -621,13 +683,26 @@ def _assert_retained(config: AuditdConfig, least: int) -> None:
     shown = config.where("max_log_file_action")
     if action == "exec":
         raise NotObservedError(f"{shown}: what it runs is not known")
-    assert action in {"keep_logs", "rotate"}, f"{shown} is neither keep_logs nor rotate"
+    if action not in {"keep_logs", "rotate"}:
+        _fail_on(config, " is neither keep_logs nor rotate", "max_log_file_action")
     if action == "rotate":
         files, size = config.number("num_logs"), config.number("max_log_file")
-        assert files >= 2, f"{config.where('num_logs')}: with fewer than 2 nothing is rotated"
-        assert files * size >= least, (
-            f"{files} logs of {size} MiB keep {files * size} MiB, less than {least}"
-        )
+        if files < 2:
+            _fail_on(config, ": with fewer than 2 nothing is rotated", "num_logs")
+        if files * size < least:
+            fail(
+                f"{files} logs of {size} MiB keep {files * size} MiB, less than {least}",
+                droplet_auditd_config=map(config.setting, ("num_logs", "max_log_file")),
+            )
+
+
+def _fail_on(config: AuditdConfig, text: str, *keys: str) -> NoReturn:
+    """Fail on the first of the keys, with a text behind it."""
+    fail(f"{config.where(keys[0])}{text}", droplet_auditd_config=map(config.setting, keys))
+
+
+def _status(name: str, value: int) -> Item:
+    return {"name": name, "value": value}
 
 
 def _action(config: AuditdConfig, key: str) -> str:
@@ -640,46 +715,57 @@ def _action(config: AuditdConfig, key: str) -> str:
 def _assert_lines(files: AuditFiles) -> None:
     """Fail where a line is refused, or repeats a rule that is there already."""
     wrong: list[str] = []
+    lines: list[Item] = []
     seen: dict[Rule, RuleLine] = {}
     goes_on = files.goes_on_after_errors
     for line, statement in files.statements(files.compile()):
         if isinstance(statement, RuleError):
             wrong.append(f"{line} {one_line(line.text, 80)!r}: {statement}")
+            lines.append({**line.details, "error": str(statement)})
         elif isinstance(statement, Rule):
             first = seen.setdefault(statement, line)
             if first is not line and not goes_on:
                 wrong.append(f"{line} repeats {first}: the kernel refuses it, and loading stops")
+                lines.append({**line.details, "error": f"repeats {first}"})
         else:
             seen = {} if isinstance(statement, Deletion) or statement.option == "-D" else seen
-    assert not wrong, "; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if wrong[3:] else "")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if wrong[3:] else ""
+        fail(f"{'; '.join(wrong[:3])}{more}", droplet_audit_files=lines)
 
 
-def _origins(files: AuditFiles, rules: Sequence[Rule]) -> str:
-    """Name the lines that the rules come from."""
+def _origins(files: AuditFiles, rules: Sequence[Rule]) -> list[RuleLine]:
+    """Return the lines that the rules come from."""
     named = set(rules)
-    lines = (
-        f"{line} {one_line(line.text.strip(), 80)}"
+    return [
+        line
         for line, statement in files.statements(files.compile())
         if isinstance(statement, Rule) and statement in named
-    )
-    return "; ".join(islice(lines, 3))
+    ]
 
 
-def _shown(loaded: LoadedRules, files: AuditFiles, rules: Sequence[Rule]) -> str:
+def _first(lines: Sequence[RuleLine]) -> str:
+    return "; ".join(f"{line} {one_line(line.text.strip(), 80)}" for line in lines[:3])
+
+
+def _texts(loaded: LoadedRules, files: AuditFiles, rules: Sequence[Rule]) -> list[str]:
+    """Return the loaded lines that the rules come from."""
     named = set(rules)
-    texts = (
-        one_line(text, 80)
+    return [
+        text
         for text in loaded.lines
         if named.intersection(LoadedRules((text,)).rules(files.host.machine)[0])
-    )
-    return "; ".join(islice(texts, 3))
+    ]
 
 
-def _difference(wanted: Sequence[str], there: Sequence[str]) -> str:
+def _difference(wanted: Sequence[str], there: Sequence[str]) -> tuple[str, str]:
+    """Return how the compiled file differs, and the first rule that does."""
     missing = next((t for t in wanted if t not in there), None)
     extra = next((t for t in there if t not in wanted), None)
     if missing is not None:
-        return f"/etc/audit/audit.rules lacks {one_line(missing, 80)}: run augenrules --load"
+        shown = one_line(missing, 80)
+        return f"/etc/audit/audit.rules lacks {shown}: run augenrules --load", missing
     if extra is not None:
-        return f"{one_line(extra, 80)} of /etc/audit/audit.rules stands in no file of rules.d"
-    return "/etc/audit/audit.rules has the lines of rules.d in another order"
+        shown = one_line(extra, 80)
+        return f"{shown} of /etc/audit/audit.rules stands in no file of rules.d", extra
+    return "/etc/audit/audit.rules has the lines of rules.d in another order", ""

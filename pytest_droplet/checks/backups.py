@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from statistics import median
+from typing import NoReturn
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts.backups.backups import LONGEST, Backups, BackupStatus
 from pytest_droplet.facts.backups.volumes import Volumes
-from pytest_droplet.model import Backup, Claims, Droplet, NotObservedError, not_applicable
+from pytest_droplet.model import (
+    Backup,
+    BackupPolicy,
+    Claims,
+    Droplet,
+    Item,
+    NotObservedError,
+    fail,
+    not_applicable,
+)
 from pytest_droplet.settings import Settings
 
 _GUIDE = (
@@ -85,9 +95,11 @@ def test_newest_backup_is_recent(
             f" {droplet_now:%Y-%m-%d %H:%M} UTC; check the clock of this machine"
         )
     longest = 2 * LONGEST + droplet_backup_status.window
-    assert age <= longest, _too_old(newest, age, longest)
+    if age > longest:
+        _fail_too_old(newest, age, longest)
     limit = 2 * droplet_backup_status.pace + droplet_backup_status.window
-    assert age <= limit, _too_old(newest, age, limit)
+    if age > limit:
+        _fail_too_old(newest, age, limit)
 
 
 @check(
@@ -125,27 +137,33 @@ def test_backups_are_complete(
     with Claims() as claim:
         for image in images:
             with claim:
-                assert (image.size_gigabytes or 0) > 0, f"backup {image.id} has no size"
-                assert image.regions, f"backup {image.id} is in no region"
+                if (image.size_gigabytes or 0) <= 0:
+                    fail(f"backup {image.id} has no size", droplet_backups=[_item(image)])
+                if not image.regions:
+                    fail(f"backup {image.id} is in no region", droplet_backups=[_item(image)])
         with claim:
             if newest.min_disk_size is not None:
                 if not droplet.disk_gigabytes:
                     raise NotObservedError("GET /v2/droplets: the size of the disk is absent")
-                assert newest.min_disk_size <= droplet.disk_gigabytes, (
-                    f"backup {newest.id} needs a disk of {newest.min_disk_size} GB, the Droplet"
-                    f" has {droplet.disk_gigabytes} GB: it cannot be restored in place"
-                )
+                if newest.min_disk_size > droplet.disk_gigabytes:
+                    fail(
+                        f"backup {newest.id} needs a disk of {newest.min_disk_size} GB, the"
+                        f" Droplet has {droplet.disk_gigabytes} GB: it cannot be restored in place",
+                        droplet_backups=[_item(newest)],
+                    )
         with claim:
             if len(others) >= _OTHERS:
                 usual, percent = median(others), droplet_settings.backup_shrink_percent
                 size = newest.size_gigabytes or 0
-                assert 100 * size >= percent * usual, (
-                    f"backup {newest.id} has {size:g} GB, less than"
-                    f" {percent}% of the usual {usual:g} GB"
-                )
+                if 100 * size < percent * usual:
+                    fail(
+                        f"backup {newest.id} has {size:g} GB, less than"
+                        f" {percent}% of the usual {usual:g} GB",
+                        droplet_backups=[_item(newest)],
+                    )
         with claim:
-            for gap in _long_gaps(droplet_backup_status, droplet_backups, droplet_now):
-                raise AssertionError(gap)
+            for text, around in _long_gaps(droplet_backup_status, droplet_backups, droplet_now):
+                fail(text, droplet_backups=map(_item, around))
 
 
 @check(
@@ -184,17 +202,21 @@ def test_backup_policy_meets_the_requirement(
         with claim:
             if every is None:
                 raise NotObservedError(f"plan {policy.plan}: its interval is not known")
-            assert every <= longest, (
-                f"plan {policy.plan}: a backup every {_span(every)}, wanted is every"
-                f" {_span(longest)}"
-            )
+            if every > longest:
+                fail(
+                    f"plan {policy.plan}: a backup every {_span(every)}, wanted is every"
+                    f" {_span(longest)}",
+                    droplet_backup_status=[_plan(policy)],
+                )
         with claim:
             if policy.retention_days is None:
                 raise NotObservedError(f"plan {policy.plan}: the retention was not answered")
-            assert policy.retention_days >= least, (
-                f"plan {policy.plan}: backups are kept {policy.retention_days} days, wanted are"
-                f" {least}"
-            )
+            if policy.retention_days < least:
+                fail(
+                    f"plan {policy.plan}: backups are kept {policy.retention_days} days, wanted"
+                    f" are {least}",
+                    droplet_backup_status=[_plan(policy)],
+                )
 
 
 @check(
@@ -234,7 +256,9 @@ def test_attached_volumes_have_recent_snapshots(
         for volume in droplet_volumes.ids:
             with claim:
                 newest = droplet_volumes.newest(volume)
-                assert newest is not None, f"volume {volume} has no snapshot"
+                about = {"volume": volume, "newest_snapshot": newest}
+                if newest is None:
+                    fail(f"volume {volume} has no snapshot", droplet_volumes=[about])
                 age = droplet_now - newest
                 if age < timedelta():
                     raise NotObservedError(
@@ -242,10 +266,12 @@ def test_attached_volumes_have_recent_snapshots(
                         f" {newest:%Y-%m-%d %H:%M} UTC, which is after"
                         f" {droplet_now:%Y-%m-%d %H:%M} UTC; check the clock of this machine"
                     )
-                assert age <= limit, (
-                    f"the newest snapshot of volume {volume}, of {newest:%Y-%m-%d %H:%M} UTC, is"
-                    f" {_span(age)} old; the limit is {_span(limit)}"
-                )
+                if age > limit:
+                    fail(
+                        f"the newest snapshot of volume {volume}, of {newest:%Y-%m-%d %H:%M} UTC,"
+                        f" is {_span(age)} old; the limit is {_span(limit)}",
+                        droplet_volumes=[about],
+                    )
 
 
 def _only_ours(droplet: Droplet) -> None:
@@ -280,14 +306,30 @@ def _need_a_backup(
     )
 
 
-def _too_old(newest: Backup, age: timedelta, limit: timedelta) -> str:
-    return (
+def _fail_too_old(newest: Backup, age: timedelta, limit: timedelta) -> NoReturn:
+    fail(
         f"the newest backup, {newest.id} of {newest.created_at:%Y-%m-%d %H:%M} UTC, is"
-        f" {_span(age)} old; the limit is {_span(limit)}"
+        f" {_span(age)} old; the limit is {_span(limit)}",
+        droplet_backups=[_item(newest)],
     )
 
 
-def _long_gaps(status: BackupStatus, backups: Backups, now: datetime) -> Iterator[str]:
+def _item(backup: Backup) -> Item:
+    return {
+        "id": backup.id,
+        "created_at": backup.created_at,
+        "size_gigabytes": backup.size_gigabytes,
+    }
+
+
+def _plan(policy: BackupPolicy) -> Item:
+    return {"plan": policy.plan, "retention_days": policy.retention_days}
+
+
+def _long_gaps(
+    status: BackupStatus, backups: Backups, now: datetime
+) -> Iterator[tuple[str, tuple[Backup, Backup]]]:
+    """Yield each gap in words, with the backups around it."""
     every = status.pace
     limit = 2 * every + status.window + (_DAY if every >= _DAY else timedelta())
     kept = status.policy.retention_days if status.policy else None
@@ -298,10 +340,11 @@ def _long_gaps(status: BackupStatus, backups: Backups, now: datetime) -> Iterato
             return
         at_pace_before = any(earlier <= limit for earlier in gaps[place + 1 :])
         if gap > limit and at_pace_before:
-            yield (
+            text = (
                 f"no backup for {_span(gap)} between {older.created_at:%Y-%m-%d} and"
                 f" {newer.created_at:%Y-%m-%d}; the limit is {_span(limit)}"
             )
+            yield text, (older, newer)
 
 
 def _span(length: timedelta) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pytest_droplet.catalogue import check
 from pytest_droplet.facts import Account
 from pytest_droplet.facts.firewall.access import Access
-from pytest_droplet.facts.firewall.cloud_firewalls import CloudChanges, CloudFirewalls, StandIn
+from pytest_droplet.facts.firewall.cloud_firewalls import (
+    CloudChanges,
+    CloudFirewalls,
+    FirewallRule,
+    StandIn,
+)
 from pytest_droplet.facts.firewall.exposed_ports import ExposedPorts
 from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
 from pytest_droplet.facts.firewall.firewall_saved import SavedFirewall, SavedRules
@@ -17,8 +22,10 @@ from pytest_droplet.facts.firewall.ssh_ports import SshPorts
 from pytest_droplet.model import (
     Claims,
     Droplet,
+    Item,
     NotObservedError,
     Reading,
+    fail,
     not_applicable,
 )
 from pytest_droplet.settings import Settings, ports
@@ -162,10 +169,13 @@ def test_a_cloud_firewall_is_connected_to_the_droplet(
     droplet_cloud_firewalls.need_all()
     if droplet_firewall_stand_in.accepted is None:
         raise NotObservedError(droplet_firewall_stand_in.reason)
-    removed = ", ".join(f.name for f in droplet_cloud_firewalls.leaving)
-    raise AssertionError(
-        f"{removed} is being removed, no other is attached" if removed else "none is attached"
-    )
+    leaving = droplet_cloud_firewalls.leaving
+    if leaving:
+        fail(
+            f"{', '.join(f.name for f in leaving)} is being removed, no other is attached",
+            droplet_cloud_firewalls=[{"id": f.id, "name": f.name} for f in leaving],
+        )
+    raise AssertionError("none is attached")
 
 
 @check(
@@ -191,10 +201,13 @@ def test_attached_firewall_has_inbound_rules(droplet_cloud_firewalls: CloudFirew
         protocol:tcp,ports:443,address:0.0.0.0/0,address:::/0``, and SSH from your own addresses.
     """
     _need_attached(droplet_cloud_firewalls)
-    names = ", ".join(str(a) for a in droplet_cloud_firewalls.attached)
-    assert droplet_cloud_firewalls.lets_anything_in(), (
-        f"{names}: {_no_way_in(droplet_cloud_firewalls)}; nothing can reach the Droplet"
-    )
+    attached = droplet_cloud_firewalls.attached
+    if not droplet_cloud_firewalls.lets_anything_in():
+        fail(
+            f"{', '.join(map(str, attached))}: {_no_way_in(droplet_cloud_firewalls)};"
+            " nothing can reach the Droplet",
+            droplet_cloud_firewalls=attached,
+        )
 
 
 @check(
@@ -231,9 +244,12 @@ def test_ssh_is_not_open_to_the_whole_internet(
         for port in ssh_ports:
             with claim:
                 rules = droplet_cloud_firewalls.open_to_the_world("tcp", port)
-                assert not rules, (
-                    f"SSH on port {port} is open to the world: {'; '.join(rules)}{unread}"
-                )
+                if rules:
+                    fail(
+                        f"SSH on port {port} is open to the world:"
+                        f" {'; '.join(map(str, rules))}{unread}",
+                        droplet_cloud_firewalls=_through(rules, port),
+                    )
         with claim:
             if unread:
                 raise NotObservedError(f"SSH on port 22 is not open to the world{unread}")
@@ -264,12 +280,19 @@ def test_database_and_admin_ports_are_not_open_to_the_world(
     """
     _need_attached(droplet_cloud_firewalls)
     opened: dict[str, list[str]] = {}
+    about: list[Item] = []
     for protocol, port in ports(droplet_settings.sensitive_ports):
-        for rule in droplet_cloud_firewalls.open_to_the_world(protocol, port):
-            opened.setdefault(rule, []).append(_service(port))
-    assert not opened, "; ".join(
-        f"{rule} lets the world in to {_first(named)}" for rule, named in opened.items()
-    )
+        rules = droplet_cloud_firewalls.open_to_the_world(protocol, port)
+        about += _through(rules, port)
+        for rule in rules:
+            opened.setdefault(str(rule), []).append(_service(port))
+    if opened:
+        fail(
+            "; ".join(
+                f"{rule} lets the world in to {_first(named)}" for rule, named in opened.items()
+            ),
+            droplet_cloud_firewalls=about,
+        )
 
 
 @check(
@@ -298,7 +321,11 @@ def test_no_rule_opens_every_port_to_the_world(droplet_cloud_firewalls: CloudFir
         for protocol in ("tcp", "udp"):
             with claim:
                 rules = droplet_cloud_firewalls.open_to_the_world(protocol)
-                assert not rules, f"every {protocol} port is open to the world: {_first(rules)}"
+                if rules:
+                    fail(
+                        f"every {protocol} port is open to the world: {_first(rules)}",
+                        droplet_cloud_firewalls=rules,
+                    )
 
 
 @check(
@@ -330,8 +357,8 @@ def test_firewall_changes_are_applied(
     with Claims() as claim:
         for firewall in droplet_cloud_changes.firewalls:
             with claim:
-                trouble = firewall.trouble
-                assert not trouble, trouble
+                if trouble := firewall.trouble:
+                    fail(trouble, droplet_cloud_changes=[firewall])
         with claim:
             droplet_cloud_firewalls.need_all()
 
@@ -395,9 +422,11 @@ def test_legitimate_access_still_works(  # noqa: PLR0917 it asks for what it jud
             with claim:
                 if rules.allowed is None:
                     raise NotObservedError(f"{rules.manager}: {rules.why}")
-                assert rules.allowed, (
-                    f"{rules.manager} locks SSH out when it is loaded again: {rules.why}"
-                )
+                if not rules.allowed:
+                    fail(
+                        f"{rules.manager} locks SSH out when it is loaded again: {rules.why}",
+                        droplet_saved_firewall=[{"manager": rules.manager, "why": rules.why}],
+                    )
 
 
 @check(
@@ -437,7 +466,7 @@ def test_only_expected_services_can_be_reached(
                     continue
                 if port.internet.allowed is None:
                     raise NotObservedError(f"{port.name}: {port.internet.why}")
-                raise AssertionError(f"{port.name}: {port.internet.why}")
+                fail(f"{port.name}: {port.internet.why}", droplet_exposed_ports=[port])
         with claim:
             droplet_exposed_ports.need_all()
 
@@ -504,7 +533,9 @@ def test_host_denies_inbound_traffic_by_default(
         not_applicable(decision.reason)
     if decision.denied is None:
         raise NotObservedError(decision.reason)
-    assert decision.denied, decision.reason
+    if not decision.denied:
+        about = {"family": family, "reason": decision.reason}
+        fail(decision.reason, droplet_host_firewall=[about])
 
 
 def _need_a_firewall(cloud: CloudFirewalls, manager: FirewallManager) -> None:
@@ -526,10 +557,12 @@ def _need_ssh(access: Access, cloud: CloudFirewalls) -> None:
             f"a new connection to SSH on port {port} was {state}, though the audit came"
             " in: through a bastion, or by rules that changed since; try to log in once more"
         )
-    if access.via in {"direct", "jump"} and cloud.attached:
-        assert cloud.lets_somebody_in("tcp", port), (
-            f"{_closed(cloud, port)} SSH on port {port}: the audit came in before they are applied,"
-            " the next login will not"
+    judged = access.via in {"direct", "jump"} and cloud.attached
+    if judged and not cloud.lets_somebody_in("tcp", port):
+        fail(
+            f"{_closed(cloud, port)} SSH on port {port}: the audit came in before they are"
+            " applied, the next login will not",
+            droplet_cloud_firewalls=[{**a.details, "port": port} for a in cloud.attached],
         )
 
 
@@ -550,7 +583,10 @@ def _need_service(access: Access, cloud: CloudFirewalls, port: int) -> None:
         raise NotObservedError(
             f"TCP {port} is {state} from here; which program listens is not seen without root"
         )
-    raise AssertionError(f"TCP {port} is {state} from here{_layer(cloud, port)}")
+    fail(
+        f"TCP {port} is {state} from here{_layer(cloud, port)}",
+        droplet_access=[{"protocol": "tcp", "port": port, "state": state}],
+    )
 
 
 def _need_rules(droplet: Droplet, access: Access, exposed: ExposedPorts, port: int) -> None:
@@ -568,10 +604,17 @@ def _need_rules(droplet: Droplet, access: Access, exposed: ExposedPorts, port: i
             raise NotObservedError(
                 f"TCP {port} is not to be seen from here, and by the rules: {reach.why}"
             )
-        assert reach.allowed, f"TCP {port} cannot be reached {where}: {reach.why}"
+        if not reach.allowed:
+            fail(
+                f"TCP {port} cannot be reached {where}: {reach.why}",
+                droplet_exposed_ports=[found],
+            )
         return
     exposed.need_all()
-    raise AssertionError(f"TCP {port} cannot be reached {where}: nothing listens there")
+    fail(
+        f"TCP {port} cannot be reached {where}: nothing listens there",
+        droplet_access=[{"protocol": "tcp", "port": port, "state": "nothing listens"}],
+    )
 
 
 def _is_doubtful(access: Access, port: int) -> bool:
@@ -626,7 +669,11 @@ def _need_way_out(droplet: Droplet, cloud: CloudFirewalls) -> None:
     no_dhcp = not cloud.lets_out("udp", 67, public=False)
     if no_dhcp and droplet.image.type == "custom":
         missing.append("UDP 67, which DHCP of a custom image needs")
-    assert not missing, f"the Cloud Firewalls do not let out {', '.join(missing)}"
+    if missing:
+        fail(
+            f"the Cloud Firewalls do not let out {', '.join(missing)}",
+            droplet_cloud_firewalls=[{**a.details, "blocked": missing} for a in cloud.attached],
+        )
     if no_dhcp and droplet.image.type not in _IMAGES_WITHOUT_DHCP:
         raise NotObservedError(
             "the Cloud Firewalls do not let out UDP 67; whether the image needs it for DHCP cannot"
@@ -679,5 +726,12 @@ def _why(reading: Reading[Any]) -> str:
     return ""
 
 
-def _first(items: list[str]) -> str:
-    return ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
+def _through(rules: Iterable[FirewallRule], port: int) -> list[Item]:
+    """Return rules as items of a finding about a port."""
+    return [{**rule.details, "port": port} for rule in rules]
+
+
+def _first(items: Sequence[object]) -> str:
+    return ", ".join(map(str, items[:3])) + (
+        f" and {len(items) - 3} more" if len(items) > 3 else ""
+    )

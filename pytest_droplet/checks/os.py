@@ -8,7 +8,7 @@ from pytest_droplet.catalogue import check
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.os.lifecycle import ReleaseSupport
 from pytest_droplet.facts.os.point_release import PointRelease
-from pytest_droplet.model import NotObservedError, not_applicable
+from pytest_droplet.model import NotObservedError, fail, not_applicable
 from pytest_droplet.settings import Settings
 from pytest_droplet.tables import DISTRIBUTIONS
 
@@ -77,9 +77,11 @@ def test_release_still_gets_security_updates(
     """
     support, today = droplet_release_support, droplet_now.date()
     remark = f" ({support.remark})" if support.remark else ""
-    assert today <= support.until, (
-        f"{support.name}: {support.phase} ended {support.until}{remark}; it gets no updates"
-    )
+    if today > support.until:
+        fail(
+            f"{support.name}: {support.phase} ended {support.until}{remark}; it gets no updates",
+            droplet_release_support=[support],
+        )
     as_of = support.as_of
     if as_of is not None and today - as_of > _OLD_TABLE and support.until - today < _NEAR:
         raise NotObservedError(
@@ -111,12 +113,14 @@ def test_end_of_support_is_not_near(
         ``do-release-upgrade`` (Ubuntu), new suites and ``apt full-upgrade`` (Debian),
         ``dnf system-upgrade`` (Fedora), a new Droplet (AlmaLinux, Rocky Linux, CentOS Stream).
     """
-    left = (droplet_release_support.until - droplet_now.date()).days
-    assert left >= droplet_settings.eol_min_days, (
-        f"{droplet_release_support.name}: {droplet_release_support.phase} ends"
-        f" {droplet_release_support.until}, in {left} days; wanted are"
-        f" {droplet_settings.eol_min_days}"
-    )
+    support, least = droplet_release_support, droplet_settings.eol_min_days
+    left = (support.until - droplet_now.date()).days
+    if left < least:
+        fail(
+            f"{support.name}: {support.phase} ends {support.until}, in {left} days; wanted are"
+            f" {least}",
+            droplet_release_support=[support],
+        )
 
 
 @check(
@@ -144,6 +148,9 @@ def test_newest_point_release_is_installed(droplet_point_release: PointRelease) 
     point = droplet_point_release
     if point.latest is None:
         not_applicable(f"{point.name} has no point releases")
-    assert not point.outdated, f"{point.name} is at {point.installed}; {point.latest} is out" + (
-        f" and {point.waiting} updates wait" if point.waiting else ""
-    )
+    if point.outdated:
+        more = f" and {point.waiting} updates wait" if point.waiting else ""
+        fail(
+            f"{point.name} is at {point.installed}; {point.latest} is out{more}",
+            droplet_point_release=[point],
+        )

@@ -13,7 +13,7 @@ from pytest_droplet.facts.patches.packages import (
     PendingUpdates,
     list_updates,
 )
-from pytest_droplet.model import Claims, NotObservedError, not_applicable
+from pytest_droplet.model import Claims, FindingError, NotObservedError, fail, not_applicable
 from pytest_droplet.settings import Settings
 
 _GUIDE = (
@@ -96,9 +96,11 @@ def test_no_security_update_is_waiting(
     wait = "security update waits" if len(waiting) == 1 else "security updates wait"
     told_by = droplet_pending_updates.told_by
     held = any(u.blocked for u in waiting) and told_by
-    assert not waiting, f"{len(waiting)} {wait}: {list_updates(waiting)}" + (
-        f"; apt is told what to hold back by {told_by}" if held else ""
-    )
+    if waiting:
+        by = f"; apt is told what to hold back by {told_by}" if held else ""
+        fail(
+            f"{len(waiting)} {wait}: {list_updates(waiting)}{by}", droplet_pending_updates=waiting
+        )
     if droplet_pending_updates.hidden:
         raise NotObservedError(droplet_pending_updates.hidden)
     _need_index(droplet_package_index, droplet_settings, droplet_now)
@@ -142,11 +144,15 @@ def test_no_update_is_waiting(
     )
     if len(waiting) > allowed:
         shown = f"{len(waiting)} updates wait: {list_updates(waiting)}"
-        assert days, f"{shown}; allowed are {allowed}" if allowed else shown
+        if not days:
+            more = f"; allowed are {allowed}" if allowed else ""
+            fail(f"{shown}{more}", droplet_pending_updates=waiting)
         age = _age(droplet_package_index, droplet_now)
-        assert age <= timedelta(days=days), (
-            f"{shown}; the index that offers them is {_days(age)} old, allowed are {days}"
-        )
+        if age > timedelta(days=days):
+            fail(
+                f"{shown}; the index that offers them is {_days(age)} old, allowed are {days}",
+                droplet_pending_updates=waiting,
+            )
     _need_index(droplet_package_index, droplet_settings, droplet_now)
 
 
@@ -172,10 +178,12 @@ def test_newest_installed_kernel_is_running(droplet_installed_kernels: Installed
         boot loader: ``update-grub`` on Debian and Ubuntu, ``grubby --default-kernel`` on
         AlmaLinux, Rocky Linux, Fedora and CentOS Stream.
     """
-    assert droplet_installed_kernels.current, (
-        f"the kernel {droplet_installed_kernels.running} runs,"
-        f" {droplet_installed_kernels.newest} is installed"
-    )
+    kernels = droplet_installed_kernels
+    if not kernels.current:
+        fail(
+            f"the kernel {kernels.running} runs, {kernels.newest} is installed",
+            droplet_installed_kernels=[kernels],
+        )
 
 
 @check(
@@ -203,9 +211,14 @@ def test_no_reboot_is_pending(
     """
     with Claims() as claim:
         with claim:
-            assert not droplet_pending_reboot.needed, str(droplet_pending_reboot)
+            if droplet_pending_reboot.needed:
+                fail(str(droplet_pending_reboot), droplet_pending_reboot=[droplet_pending_reboot])
         with claim:
-            assert droplet_installed_kernels.current, str(droplet_installed_kernels)
+            if not droplet_installed_kernels.current:
+                fail(
+                    str(droplet_installed_kernels),
+                    droplet_installed_kernels=[droplet_installed_kernels],
+                )
 
 
 @check(
@@ -240,7 +253,10 @@ def test_security_updates_install_themselves(
     """
     if droplet_settings.patched_elsewhere:
         not_applicable("another system installs the updates (patched_elsewhere)")
-    assert droplet_automatic_updates.enabled, str(droplet_automatic_updates)
+    updates = droplet_automatic_updates
+    if not updates.enabled:
+        about = [{"tool": updates.by, "why": why} for why in updates.obstacles]
+        fail(str(updates), droplet_automatic_updates=about)
 
 
 def _need_index(index: PackageIndex, settings: Settings, now: datetime) -> None:
@@ -267,12 +283,13 @@ def _problems(index: PackageIndex, settings: Settings, now: datetime) -> list[Ex
     found: list[Exception] = []
     limit = timedelta(days=settings.index_max_age_days)
     if index.updated_at is None:
-        found.append(AssertionError(f"the {index.manager} index was never updated"))
+        found.append(_of_index(index, f"the {index.manager} index was never updated"))
     elif now - index.updated_at > limit:
         found.append(
-            AssertionError(
+            _of_index(
+                index,
                 f"the {index.manager} index was last updated {_days(now - index.updated_at)} ago"
-                f" ({index.updated_at:%Y-%m-%d}, by {index.stamp}); the limit is {_days(limit)}"
+                f" ({index.updated_at:%Y-%m-%d}, by {index.stamp}); the limit is {_days(limit)}",
             )
         )
     elif index.updated_at - now > _AHEAD:
@@ -282,18 +299,29 @@ def _problems(index: PackageIndex, settings: Settings, now: datetime) -> list[Ex
                 " is to come; check the clock of the host"
             )
         )
-    found += [AssertionError(f"no enabled source is {name}") for name in index.lacking]
-    found += [AssertionError(fault) for fault in index.unreachable]
+    for name in index.lacking:
+        absent = PackageSource(name, fetched=False)
+        found.append(_of_source(absent, f"no enabled source is {name}"))
+    found += [_of_index(index, fault) for fault in index.unreachable]
     found += [NotObservedError(doubt) for doubt in index.doubts]
     for source in index.sources:
-        found += [AssertionError(f"{source.name}: {fault}") for fault in _faults(source, now)]
-    open_ended = [(s.dated, s.name) for s in index.sources if s.dated and not s.valid_until]
-    if open_ended and now - max(open_ended)[0] > _OLD_INDEX:
-        dated, name = max(open_ended)
-        found.append(
-            AssertionError(f"{name}: its index is itself {_days(now - dated)} old; updates fail")
-        )
+        found += [_of_source(source, f"{source.name}: {fault}") for fault in _faults(source, now)]
+    open_ended = [(s.dated, s.name, s) for s in index.sources if s.dated and not s.valid_until]
+    if open_ended:
+        dated, name, newest = max(open_ended, key=lambda found: found[:2])
+        if now - dated > _OLD_INDEX:
+            text = f"{name}: its index is itself {_days(now - dated)} old; updates fail"
+            found.append(_of_source(newest, text))
     return found
+
+
+def _of_index(index: PackageIndex, text: str) -> FindingError:
+    about = {"manager": index.manager, "updated_at": index.updated_at, "fault": text}
+    return FindingError(text, {"droplet_package_index": [about]})
+
+
+def _of_source(source: PackageSource, text: str) -> FindingError:
+    return FindingError(text, {"droplet_package_index": [source.details]})
 
 
 def _faults(source: PackageSource, now: datetime) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
@@ -12,7 +12,7 @@ from pytest_droplet.catalogue import check
 from pytest_droplet.facts import Account
 from pytest_droplet.facts.ssh.ssh import OfferedMethods, SshAccounts
 from pytest_droplet.facts.ssh.sshd import Connection, SshAccount, Sshd
-from pytest_droplet.model import NotObservedError, not_applicable
+from pytest_droplet.model import NotObservedError, fail, not_applicable
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
 
@@ -96,10 +96,7 @@ def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> Non
         Rocky Linux, Fedora and CentOS Stream.
     """
     found = _among(droplet_sshd, lambda c: c.takes_password)
-    assert not found, (
-        f"PasswordAuthentication is yes for {droplet_sshd.name(found)} "
-        f"({droplet_sshd.where('PasswordAuthentication', 'yes')})"
-    )
+    _fail_on(droplet_sshd, found, "PasswordAuthentication", "yes")
 
 
 @check(
@@ -126,9 +123,12 @@ def test_keyboard_interactive_asks_nobody_for_a_password(droplet_sshd: Sshd) -> 
         ``systemctl reload sshd`` on AlmaLinux, Rocky Linux, Fedora and CentOS Stream.
     """
     found = _among(droplet_sshd, lambda c: c.takes_keyboard_interactive)
-    assert not found, (
-        f"KbdInteractiveAuthentication and UsePAM are yes for {droplet_sshd.name(found)} "
-        f"({droplet_sshd.where('KbdInteractiveAuthentication', 'yes')})"
+    _fail_on(
+        droplet_sshd,
+        found,
+        "KbdInteractiveAuthentication",
+        "yes",
+        text="KbdInteractiveAuthentication and UsePAM are yes",
     )
 
 
@@ -156,14 +156,14 @@ def test_public_key_login_is_on(droplet_sshd: Sshd, droplet_ssh_accounts: SshAcc
     """
     holders = {a.name for a in droplet_ssh_accounts.accounts if a.has_keys}
     off = _among(droplet_sshd, lambda c: not c.is_on("pubkeyauthentication"), users=holders)
-    assert not off, (
-        f"PubkeyAuthentication is no for {droplet_sshd.name(off)} "
-        f"({droplet_sshd.where('PubkeyAuthentication', 'no')})"
-    )
+    _fail_on(droplet_sshd, off, "PubkeyAuthentication", "no")
     keyless = _among(droplet_sshd, _has_no_key_source, users=holders)
-    assert not keyless, (
-        f"AuthorizedKeysFile is none for {droplet_sshd.name(keyless)} "
-        f"({droplet_sshd.where('AuthorizedKeysFile', 'none')}), with no other source of keys"
+    _fail_on(
+        droplet_sshd,
+        keyless,
+        "AuthorizedKeysFile",
+        "none",
+        more=", with no other source of keys",
     )
 
 
@@ -195,9 +195,12 @@ def test_root_cannot_log_in_with_a_password(
         lambda c: _permit_root(c) == "yes" and (c.takes_password or c.takes_keyboard_interactive),
         users=_roots(droplet_ssh_accounts),
     )
-    assert not found, (
-        f"PermitRootLogin is yes and a password is taken for {droplet_sshd.name(found)} "
-        f"({droplet_sshd.where('PermitRootLogin', 'yes')})"
+    _fail_on(
+        droplet_sshd,
+        found,
+        "PermitRootLogin",
+        "yes",
+        text="PermitRootLogin is yes and a password is taken",
     )
 
 
@@ -231,12 +234,14 @@ def test_no_account_with_a_password_can_use_it_over_ssh(
         if a.password == "set" and a.has_login_shell and not a.is_expired(droplet_now)  # noqa: S105 a class, no password
     ]
     reached = _reached(sshd, able)
-    assert not reached, (
-        f"{len(reached)} accounts with a password can log in with it over SSH: "
-        f"{', '.join(reached[:10])} "
-        f"(PasswordAuthentication {sshd.values('passwordauthentication')}, "
-        f"KbdInteractiveAuthentication {sshd.values('kbdinteractiveauthentication')})"
-    )
+    if reached:
+        fail(
+            f"{len(reached)} accounts with a password can log in with it over SSH: "
+            f"{_named(reached)} "
+            f"(PasswordAuthentication {sshd.values('passwordauthentication')}, "
+            f"KbdInteractiveAuthentication {sshd.values('kbdinteractiveauthentication')})",
+            droplet_ssh_accounts=reached,
+        )
     open_ways = _among(sshd, lambda c: c.takes_password or c.takes_keyboard_interactive)
     if open_ways and (other := set(sshd.account_sources) - _LOCAL_ACCOUNTS):
         raise NotObservedError(
@@ -275,7 +280,11 @@ def test_the_running_server_offers_only_keys(droplet_ssh_offered: OfferedMethods
     }
     text = "; ".join(f"{', '.join(names)} to {user}" for user, names in wrong.items() if names)
     reason = f" ({offered.explanation})" if offered.explanation else ""
-    assert not text, f"the server offers {text}{reason}"
+    if text:
+        fail(
+            f"the server offers {text}{reason}",
+            droplet_ssh_offered=[{"user": u, "methods": n} for u, n in wrong.items() if n],
+        )
 
 
 @check(
@@ -304,17 +313,18 @@ def test_nobody_logs_in_with_an_empty_password(
     """
     sshd = droplet_sshd
     found = _among(sshd, lambda c: c.is_on("permitemptypasswords"))
-    assert not found, (
-        f"PermitEmptyPasswords is yes for {sshd.name(found)} "
-        f"({sshd.where('PermitEmptyPasswords', 'yes')})"
-    )
+    _fail_on(sshd, found, "PermitEmptyPasswords", "yes")
     empty = [
         a
         for a in droplet_ssh_accounts.accounts
         if a.password == "empty" and a.has_login_shell  # noqa: S105 a class, no password
     ]
     reached = _reached(sshd, empty)
-    assert not reached, f"empty password, a shell and password login: {', '.join(reached[:10])}"
+    if reached:
+        fail(
+            f"empty password, a shell and password login: {_named(reached)}",
+            droplet_ssh_accounts=reached,
+        )
 
 
 @check(
@@ -345,11 +355,13 @@ def test_root_cannot_log_in_over_ssh(
     found = _among(
         droplet_sshd, lambda c: _permit_root(c) != "no", users=_roots(droplet_ssh_accounts)
     )
-    values = sorted({_permit_root(c) for c in found})
-    assert not found, (
-        f"PermitRootLogin is {' or '.join(values)} for {droplet_sshd.name(found)} "
-        f"({droplet_sshd.where('PermitRootLogin', values[0])}); it must be no"
-    )
+    if found:
+        values = sorted({_permit_root(c) for c in found})
+        fail(
+            f"PermitRootLogin is {' or '.join(values)} for {droplet_sshd.name(found)} "
+            f"({droplet_sshd.where('PermitRootLogin', values[0])}); it must be no",
+            droplet_sshd=[droplet_sshd.setting("PermitRootLogin", v, found) for v in values],
+        )
 
 
 @check(
@@ -397,7 +409,15 @@ def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd, droplet_settings: S
                 first.get(option)
         weak[option] = sorted(found)
     text = "; ".join(f"{option} {', '.join(names)}" for option, names in weak.items() if names)
-    assert not text, f"sshd offers {one_line(text, 600)}"
+    if text:
+        fail(
+            f"sshd offers {one_line(text, 600)}",
+            droplet_sshd=[
+                droplet_sshd.setting(option, ",".join(names))
+                for option, names in weak.items()
+                if names
+            ],
+        )
     if droplet_settings.ssh_post_quantum:
         assert _matching(first.get("kexalgorithms"), _POST_QUANTUM), (
             f"sshd offers none of {', '.join(_POST_QUANTUM)}"
@@ -438,17 +458,39 @@ def _among(
     return found
 
 
-def _reached(sshd: Sshd, accounts: Iterable[SshAccount]) -> list[str]:
-    """Return the names of the accounts that a password way is open to.
+def _fail_on(
+    sshd: Sshd,
+    found: Sequence[Connection],
+    option: str,
+    value: str,
+    *,
+    text: str = "",
+    more: str = "",
+) -> None:
+    """Fail where an option has a value for some connections; ``text`` says so in other words."""
+    if found:
+        said = text or f"{option} is {value}"
+        fail(
+            f"{said} for {sshd.name(found)} ({sshd.where(option, value)}){more}",
+            droplet_sshd=[sshd.setting(option, value, found)],
+        )
+
+
+def _named(accounts: Sequence[SshAccount]) -> str:
+    return ", ".join(one_line(account.name, 32) for account in accounts[:10])
+
+
+def _reached(sshd: Sshd, accounts: Iterable[SshAccount]) -> list[SshAccount]:
+    """Return the accounts that a password way is open to.
 
     Where there is none, all of them must have been evaluated.
     """
-    reached: list[str] = []
+    reached: list[SshAccount] = []
     missing: NotObservedError | None = None
     for account in accounts:
         try:
             if _among(sshd, partial(_is_open_to, account=account), users=[account.name]):
-                reached.append(one_line(account.name, 32))
+                reached.append(account)
         except NotObservedError as exc:
             missing = missing or exc
     if missing is not None and not reached:

@@ -17,7 +17,7 @@ from pytest_droplet.facts.sshkeys.public_keys import (
     account_keys,
     normal_fingerprint,
 )
-from pytest_droplet.model import Claims, Droplet, NotObservedError, not_applicable
+from pytest_droplet.model import Claims, Droplet, NotObservedError, fail, not_applicable
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
 
@@ -74,7 +74,11 @@ def test_every_authorized_key_is_known(
     with Claims() as claim:
         with claim:
             left = [e for e in entries if _outlived(e, droplet_now)]
-            assert not left, f"expired keys of the droplet agent still let in: {_listed(left)}"
+            if left:
+                fail(
+                    f"expired keys of the droplet agent still let in: {_listed(left)}",
+                    droplet_authorized_keys=left,
+                )
         with claim:
             known = _fingerprints(droplet_settings.known_keys)
             rest = [e for e in entries if not e.fingerprints & known]
@@ -82,7 +86,11 @@ def test_every_authorized_key_is_known(
             if rest:
                 known = droplet_account_keys.fingerprints
             unknown = [e for e in rest if not e.fingerprints & known]
-            assert not unknown, f"{_count(unknown, 'unknown key')}: {_listed(unknown)}"
+            if unknown:
+                fail(
+                    f"{_count(unknown, 'unknown key')}: {_listed(unknown)}",
+                    droplet_authorized_keys=unknown,
+                )
         with claim:
             droplet_authorized_keys.require_all()
 
@@ -140,9 +148,11 @@ def test_every_account_key_is_on_some_droplet(droplet_account: Account) -> None:
         )
     if unused and not droplet_account.inventory.covers_account:
         not_applicable(f"{len(selected)} of {total} Droplets selected; on none of these: {names}")
-    assert not unused, (
-        f"{_count(unused, 'key')} of the account on none of {total} Droplets: {names}"
-    )
+    if unused:
+        fail(
+            f"{_count(unused, 'key')} of the account on none of {total} Droplets: {names}",
+            droplet_account=unused,
+        )
 
 
 @check(
@@ -184,24 +194,37 @@ def test_denied_keys_are_gone(
         if departed:
             with claim:
                 there = _left_behind(droplet_host_accounts, departed, droplet_now)
-                able = [f"{a.name} ({a.password})" for a in there if a.has_password]
-                assert not able, f"with a password, though departed: {', '.join(able[:5])}"
+                able = [a for a in there if a.has_password]
+                names = ", ".join(f"{a.name} ({a.password})" for a in able[:5])
+                if able:
+                    fail(f"with a password, though departed: {names}", droplet_host_accounts=able)
             with claim:
-                names = {
-                    a.name for a in _left_behind(droplet_host_accounts, departed, droplet_now)
-                }
-                theirs = [e for e in droplet_authorized_keys.entries if names & {*e.users}]
-                assert not theirs, f"with a key, though departed: {_listed(theirs)}"
+                there = _left_behind(droplet_host_accounts, departed, droplet_now)
+                left = {a.name for a in there}
+                theirs = [e for e in droplet_authorized_keys.entries if left & {*e.users}]
+                if theirs:
+                    fail(
+                        f"with a key, though departed: {_listed(theirs)}",
+                        droplet_authorized_keys=theirs,
+                    )
             with claim:
                 _require_shut_out(
                     droplet_host_accounts, departed, droplet_authorized_keys, droplet_now
                 )
         with claim:
-            left = [e for e in droplet_authorized_keys.entries if e.fingerprints & denied]
-            assert not left, f"{_count(left, 'denied key')} on the host: {_listed(left)}"
+            found = [e for e in droplet_authorized_keys.entries if e.fingerprints & denied]
+            if found:
+                fail(
+                    f"{_count(found, 'denied key')} on the host: {_listed(found)}",
+                    droplet_authorized_keys=found,
+                )
         with claim:
             kept = [k for k in droplet_account_keys.keys if {k.sha256, k.md5} & denied]
-            assert not kept, f"{_count(kept, 'denied key')} in the account: {_named(kept)}"
+            if kept:
+                fail(
+                    f"{_count(kept, 'denied key')} in the account: {_named(kept)}",
+                    droplet_account_keys=kept,
+                )
         with claim:
             droplet_authorized_keys.require_all()
 
@@ -245,16 +268,25 @@ def test_keys_come_only_from_files_that_are_read(
                 used = [
                     c for c in droplet_sshd.connections if _plain(c.get(option)) not in allowed
                 ]
-                source = one_line(used[0].get(option), 80) if used else ""
-                assert not used, f"{option} is {source} for {droplet_sshd.name(used)}"
+                if used:
+                    source = used[0].get(option)
+                    fail(
+                        f"{option} is {one_line(source, 80)} for {droplet_sshd.name(used)}",
+                        droplet_sshd=[droplet_sshd.setting(option, source, used)],
+                    )
         with claim:
             known = droplet_authorized_keys.patterns
             for connection in droplet_sshd.connections:
                 strange = set(connection.get("authorizedkeysfile").split()) - known
-                assert not strange, (
-                    f"authorizedkeysfile is {one_line(', '.join(sorted(strange)), 80)} for "
-                    f"{connection}: not read"
-                )
+                if strange:
+                    value = connection.get("authorizedkeysfile")
+                    fail(
+                        f"authorizedkeysfile is {one_line(', '.join(sorted(strange)), 80)} for "
+                        f"{connection}: not read",
+                        droplet_sshd=[
+                            droplet_sshd.setting("authorizedkeysfile", value, [connection])
+                        ],
+                    )
         with claim:
             droplet_sshd.require_all()
 
@@ -293,13 +325,21 @@ def test_keys_are_strong(
         with claim:
             entries = [e for e in droplet_authorized_keys.entries if e.in_use]
             weak = [e for e in entries if _is_weak(e.key.type, e.key.bits, least)]
-            assert not weak, f"{_count(weak, 'weak key')} on the host: {_listed(weak)}"
+            if weak:
+                fail(
+                    f"{_count(weak, 'weak key')} on the host: {_listed(weak)}",
+                    droplet_authorized_keys=weak,
+                )
             droplet_authorized_keys.require_all()
             _require_sizes(map(str, (e for e in entries if e.key.bits is None)))
         with claim:
             found = droplet_account_keys.keys
             poor = [k for k in found if k.type and _is_weak(k.type, k.bits, least)]
-            assert not poor, f"{_count(poor, 'weak key')} in the account: {_named(poor)}"
+            if poor:
+                fail(
+                    f"{_count(poor, 'weak key')} in the account: {_named(poor)}",
+                    droplet_account_keys=poor,
+                )
             _require_sizes(f"{k.name} of the account" for k in found if k.bits is None)
 
 
@@ -349,9 +389,14 @@ def test_accounts_that_should_not_log_in_have_no_keys(
                 ):
                     why = "no such user"
                 if why:
-                    found.append(f"{entry} ({why})")
+                    found.append((entry, why))
             more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
-            assert not found, f"{_count(found, 'key')}: {'; '.join(found[:5])}{more}"
+            if found:
+                shown = "; ".join(f"{entry} ({why})" for entry, why in found[:5])
+                fail(
+                    f"{_count(found, 'key')}: {shown}{more}",
+                    droplet_authorized_keys=[entry for entry, _ in found],
+                )
         with claim:
             droplet_authorized_keys.require_all()
         with claim:
@@ -402,13 +447,18 @@ def test_no_key_is_older_than_the_limit(
                 for e in entries
                 if any(droplet_now - issued[f] > limit for f in e.fingerprints & issued.keys())
             ]
-            assert not old, f"issued more than {limit.days} days ago: {_listed(old)}"
+            if old:
+                fail(
+                    f"issued more than {limit.days} days ago: {_listed(old)}",
+                    droplet_authorized_keys=old,
+                )
         with claim:
             made = droplet.created_at
             first = [e for e in entries if e.key.sha256 in droplet_creation_keys.fingerprints]
-            if made is not None and droplet_now - made > limit:
-                assert not first, (
-                    f"on the host since it was created on {made.date()}: {_listed(first)}"
+            if first and made is not None and droplet_now - made > limit:
+                fail(
+                    f"on the host since it was created on {made.date()}: {_listed(first)}",
+                    droplet_authorized_keys=first,
                 )
         with claim:
             droplet_authorized_keys.require_all()

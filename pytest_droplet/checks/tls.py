@@ -12,16 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 from cryptography import x509
 
 from pytest_droplet.catalogue import check
-from pytest_droplet.facts.tls.certificate_files import CertificateFiles
+from pytest_droplet.facts.tls.certificate_files import CertificateFile, CertificateFiles
 from pytest_droplet.facts.tls.http import Answer, Http, target_of
 from pytest_droplet.facts.tls.renewal import Renewal
 from pytest_droplet.facts.tls.tls import (
     Served,
     Tls,
+    certificate_item,
     covered_names,
     covers,
     described,
@@ -31,9 +33,9 @@ from pytest_droplet.facts.tls.tls import (
 )
 from pytest_droplet.facts.tls.tls_versions import OldVersions
 from pytest_droplet.facts.tls.trust import distrust, name_of, trusted
-from pytest_droplet.facts.tls.virtual_hosts import name_to_ask, served_names
+from pytest_droplet.facts.tls.virtual_hosts import VirtualHost, name_to_ask, served_names
 from pytest_droplet.facts.tls.web_servers import EDGE, HTTPS, WebServers
-from pytest_droplet.model import Claims, NotObservedError, not_applicable
+from pytest_droplet.model import Claims, Item, NotObservedError, fail, not_applicable
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
 
@@ -113,17 +115,27 @@ def test_https_is_served_on_port_443(
         not_applicable(front.text)
     if front.state == "silent" and _is_open(droplet_tls):
         not_applicable(f"{front.text}; what answers there is judged by tls.listening[edge]")
-    assert front.state == "serving", front.text
+    if front.state != "serving":
+        fail(front.text, droplet_web_servers=[{"server": server, "state": front.state}])
     with Claims() as claim:
         with claim:
             six = any(a.version == 6 and a.kind == "public" for a in droplet_web_servers.addresses)
-            missing = six and front.on(80, 6) and not front.on(HTTPS, 6)
-            assert not missing, f"{front.text}: on IPv6 port 80 is served and port {HTTPS} is not"
+            if six and front.on(80, 6) and not front.on(HTTPS, 6):
+                fail(
+                    f"{front.text}: on IPv6 port 80 is served and port {HTTPS} is not",
+                    droplet_web_servers=[{"server": server, "port": HTTPS, "version": 6}],
+                )
         with claim:
-            assert droplet_tls.port == "open", (
-                f"{front.text}, but from outside port {HTTPS} is {_closed(droplet_tls)}"
-            )
-            assert droplet_tls.speaks_tls, f"{front.text}, but what answers there is not TLS"
+            if droplet_tls.port != "open":
+                fail(
+                    f"{front.text}, but from outside port {HTTPS} is {_closed(droplet_tls)}",
+                    droplet_tls=[{"port": HTTPS, "state": droplet_tls.port}],
+                )
+            if not droplet_tls.speaks_tls:
+                fail(
+                    f"{front.text}, but what answers there is not TLS",
+                    droplet_tls=[{"port": HTTPS, "state": "not TLS"}],
+                )
 
 
 @check(
@@ -170,7 +182,11 @@ def test_served_chain_ends_at_a_trusted_authority(
             with claim:
                 chain, where = _seen(droplet_tls.served(name), own, label)
                 why = distrust(chain, roots, droplet_now)
-                assert why is None, f"{label}{where}: {why}; served: {described(chain[0])}"
+                if why is not None:
+                    fail(
+                        f"{label}{where}: {why}; served: {described(chain[0])}",
+                        droplet_tls=[certificate_item(chain[0], name)],
+                    )
 
 
 @check(
@@ -211,7 +227,7 @@ def test_served_certificate_is_valid_and_not_about_to_expire(
             _names(server, droplet_web_servers, droplet_settings), droplet_tls
         ):
             with claim:
-                _is_current(label, droplet_tls.served(name), droplet_now)
+                _is_current(label, name, droplet_tls.served(name), droplet_now)
 
 
 @check(
@@ -251,9 +267,11 @@ def test_certificate_covers_every_served_name(
             with claim:
                 chain, where = _seen(droplet_tls.served(name), own, name)
                 has = ", ".join(one_line(n, 60) for n in covered_names(chain[0])[:5])
-                assert covers(chain[0], name), (
-                    f"{name}{where}: the certificate is for {has or 'no name'}"
-                )
+                if not covers(chain[0], name):
+                    fail(
+                        f"{name}{where}: the certificate is for {has or 'no name'}",
+                        droplet_tls=[certificate_item(chain[0], name)],
+                    )
 
 
 @check(
@@ -293,25 +311,29 @@ def test_every_https_virtual_host_names_its_certificate_and_key(
             if not any(e.tls or e.port == HTTPS for e in host.endpoints) or host.passes_tls_on:
                 continue
             with claim:
-                assert host.tls, f"{host.where}: on port {HTTPS} without TLS (SSLEngine on, ssl)"
+                if not host.tls:
+                    _fail_on_host(host, f"on port {HTTPS} without TLS (SSLEngine on, ssl)")
             if host.rejects or (config.acme and not host.certificates):
                 continue
             with claim:
-                assert host.certificates, f"{host.where}: no certificate is named"
+                if not host.certificates:
+                    _fail_on_host(host, "no certificate is named")
                 for path in host.certificates:
                     found = files.certificate(_plain(path, host.where))
-                    assert found.state == "read", f"{host.where}: {found.path} is missing"
-                    assert found.certificate is not None, (
-                        f"{host.where}: no certificate in {found.path}"
-                    )
+                    if found.state != "read":
+                        _fail_on_host(host, f"{found.path} is missing", found)
+                    if found.certificate is None:
+                        _fail_on_host(host, f"no certificate in {found.path}", found)
             with claim:
                 keys = [files.key(_plain(path, host.where)) for path in host.keys]
                 keys = keys or [
                     files.certificate(_plain(p, host.where)) for p in host.certificates
                 ]
                 for key in keys:
-                    assert key.state == "read", f"{host.where}: {key.path} is missing"
-                    assert key.holds_key, f"{host.where}: no private key in {key.path}"
+                    if key.state != "read":
+                        _fail_on_host(host, f"{key.path} is missing", key)
+                    if not key.holds_key:
+                        _fail_on_host(host, f"no private key in {key.path}", key)
 
 
 @check(
@@ -353,9 +375,12 @@ def test_plain_http_redirects_to_https(
         for name in filter(None, names):
             with claim:
                 answers = droplet_http.plain_answers(name)
-                assert _leads_to_https(name, answers), (
-                    f"http://{name}/ answers {' then '.join(map(str, answers))}"
-                )
+                if not _leads_to_https(name, answers):
+                    shown = [str(answer) for answer in answers]
+                    fail(
+                        f"http://{name}/ answers {' then '.join(shown)}",
+                        droplet_http=[{"url": f"http://{name}/", "answers": shown}],
+                    )
 
 
 @check(
@@ -403,12 +428,14 @@ def test_renewal_of_the_certificate_is_scheduled(
                 renewer = _renewer(server, name, droplet_web_servers, leaf)
                 live = any(s.live for s in droplet_renewal.of(renewer.client))
                 if renewer.is_acme or renewer.by_itself or live:
-                    _is_renewed(label, leaf, renewer, droplet_renewal, droplet_now)
+                    _is_renewed(label, name, leaf, renewer, droplet_renewal, droplet_now)
                 else:
                     by_hand.append(label)
-                    assert leaf.not_valid_after_utc - droplet_now >= _BY_HAND_NOTICE, (
-                        f"{label}: {described(leaf, droplet_now)}: nothing renews it"
-                    )
+                    if leaf.not_valid_after_utc - droplet_now < _BY_HAND_NOTICE:
+                        fail(
+                            f"{label}: {described(leaf, droplet_now)}: nothing renews it",
+                            droplet_tls=[certificate_item(leaf, name)],
+                        )
     if len(by_hand) == len(list(_chains(names, droplet_tls))):
         not_applicable(f"no ACME authority issued the certificate of {', '.join(by_hand[:3])}")
 
@@ -444,8 +471,11 @@ def test_keys_and_signatures_of_the_chain_are_strong(
             with claim:
                 chain = droplet_tls.served(name).chain
                 for certificate in (chain[0], *(c for c in chain[1:] if c.subject != c.issuer)):
-                    weak = weakness(certificate)
-                    assert not weak, f"{label}: {name_of(certificate)} has {weak}"
+                    if weak := weakness(certificate):
+                        fail(
+                            f"{label}: {name_of(certificate)} has {weak}",
+                            droplet_tls=[certificate_item(certificate, name)],
+                        )
 
 
 @check(
@@ -484,7 +514,8 @@ def test_old_versions_of_tls_are_off(
     with Claims() as claim:
         for version in ("TLSv1.0", "TLSv1.1"):
             with claim:
-                assert not droplet_tls_old_versions.accepts(version), f"{version} is accepted"
+                if droplet_tls_old_versions.accepts(version):
+                    fail(f"{version} is accepted", droplet_tls_old_versions=[{"version": version}])
         with claim:
             spoken = droplet_tls.served(names[0]).protocol
             assert spoken in {"TLSv1.2", "TLSv1.3"}, f"the newest version is {spoken}"
@@ -527,9 +558,11 @@ def test_hsts_is_sent(
             with claim:
                 answer = droplet_http.secure_answer(name)
                 sent = f"sends {answer.hsts!r}" if answer.hsts else "sends no such header"
-                assert (answer.hsts_seconds or 0) >= least, (
-                    f"https://{name}/ {sent}; max-age of {least} or more is wanted"
-                )
+                if (answer.hsts_seconds or 0) < least:
+                    fail(
+                        f"https://{name}/ {sent}; max-age of {least} or more is wanted",
+                        droplet_http=[{"url": f"https://{name}/", "hsts": answer.hsts}],
+                    )
 
 
 @check(
@@ -569,12 +602,21 @@ def test_private_keys_are_readable_by_root_only(
                     continue
                 if key.file is None or not key.parents:
                     raise NotObservedError(f"{key.path}: mode and owner were not read")
-                assert key.file.owner in _KEY_OWNERS, f"{key.file}: owner is not root"
+                if key.file.owner not in _KEY_OWNERS:
+                    fail(f"{key.file}: owner is not root", droplet_certificate_files=[key.file])
                 shared = key.file.mode & 0o077
                 by_group = shared == 0o040 and key.file.group in _KEY_GROUPS
-                assert not shared or by_group, f"{key.file}: others than its owner have rights"
+                if shared and not by_group:
+                    fail(
+                        f"{key.file}: others than its owner have rights",
+                        droplet_certificate_files=[key.file],
+                    )
                 for folder in key.parents:
-                    assert not folder.mode & 0o022, f"{folder}: others may put a key there"
+                    if folder.mode & 0o022:
+                        fail(
+                            f"{folder}: others may put a key there",
+                            droplet_certificate_files=[folder],
+                        )
     if not any(h.keys for h in hosts):
         not_applicable("no key file is named")
 
@@ -622,6 +664,16 @@ def test_served_certificate_is_the_one_on_the_disk(
         not_applicable("no certificate file is named")
 
 
+def _fail_on_host(host: VirtualHost, text: str, file: CertificateFile | None = None) -> NoReturn:
+    """Fail on a virtual host, and a file that it names."""
+    about: dict[str, list[Item]] = {
+        "droplet_web_servers": [{"names": list(host.names), "where": host.where}]
+    }
+    if file is not None:
+        about["droplet_certificate_files"] = [{"path": file.path, "state": file.state}]
+    fail(f"{host.where}: {text}", **about)
+
+
 def _is_on_disk(
     name: str, leaf: x509.Certificate, found: Sequence[tuple[str, x509.Certificate]]
 ) -> None:
@@ -633,10 +685,13 @@ def _is_on_disk(
     begin = newest.not_valid_before_utc
     text = f"{name or 'no name'}: served {described(leaf)}, on the disk {path}"
     same_names = set(covered_names(leaf)) == set(covered_names(newest))
-    assert not (same_names and leaf.not_valid_before_utc < begin), (
-        f"{text} of {begin:%Y-%m-%d}: renewed and not reloaded"
-    )
-    raise AssertionError(f"{text}: another; not reloaded, or a wrong virtual host answers")
+    both: dict[str, list[Item]] = {
+        "droplet_tls": [certificate_item(leaf, name)],
+        "droplet_certificate_files": [{"path": path, **certificate_item(newest)}],
+    }
+    if same_names and leaf.not_valid_before_utc < begin:
+        fail(f"{text} of {begin:%Y-%m-%d}: renewed and not reloaded", **both)
+    fail(f"{text}: another; not reloaded, or a wrong virtual host answers", **both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -673,24 +728,34 @@ def _renewer(server: str, name: str, web: WebServers, leaf: x509.Certificate) ->
     return _Renewer(is_acme or client is not None, client=client)
 
 
-def _is_renewed(
-    label: str, leaf: x509.Certificate, renewer: _Renewer, renewal: Renewal, now: datetime
+def _is_renewed(  # noqa: PLR0917 what is judged, and by what
+    label: str,
+    name: str,
+    leaf: x509.Certificate,
+    renewer: _Renewer,
+    renewal: Renewal,
+    now: datetime,
 ) -> None:
+    about = [certificate_item(leaf, name)]
     text = f"{label}: {described(leaf, now)}"
     window = renewal.lineages.get(renewer.lineage) or _window(lifetime(leaf))
-    late = leaf.not_valid_after_utc - now < window - _RENEWAL_GRACE
-    assert not late, f"{text}: it should have been renewed before: the renewal fails"
+    if leaf.not_valid_after_utc - now < window - _RENEWAL_GRACE:
+        fail(f"{text}: it should have been renewed before: the renewal fails", droplet_tls=about)
     if renewer.by_itself:
         return
-    assert not renewer.lineage or renewer.lineage in renewal.lineages, (
-        f"{text}: Certbot has no certificate {one_line(renewer.lineage, 80)} to renew"
-    )
+    if renewer.lineage and renewer.lineage not in renewal.lineages:
+        fail(
+            f"{text}: Certbot has no certificate {one_line(renewer.lineage, 80)} to renew",
+            droplet_tls=about,
+        )
     schedulers = renewal.of(renewer.client)
     live = any(s.live for s in schedulers)
     if not live and renewer.hidden:
         raise NotObservedError(f"{label}: {renewer.hidden}")
     found = "; ".join(map(str, schedulers[:5])) or "no timer and no cron job"
-    assert live, f"{text}: nothing calls {renewer.client or 'an ACME client'} every day: {found}"
+    if not live:
+        client = renewer.client or "an ACME client"
+        fail(f"{text}: nothing calls {client} every day: {found}", droplet_tls=about)
 
 
 def _window(life: timedelta) -> timedelta:
@@ -698,20 +763,29 @@ def _window(life: timedelta) -> timedelta:
     return life / 2 if life < timedelta(days=10) else min(timedelta(days=30), life / 3)
 
 
-def _is_current(label: str, served: Served, now: datetime) -> None:
+def _is_current(label: str, name: str, served: Served, now: datetime) -> None:
     leaf = served.leaf
+    about = [certificate_item(leaf, name)]
     begins, ends, life = leaf.not_valid_before_utc, leaf.not_valid_after_utc, lifetime(leaf)
     text = f"{label}: {described(leaf)}"
-    assert now >= begins, f"{text}: not valid before {begins:%Y-%m-%d %H:%M} UTC"
-    assert now <= ends, f"{text}: expired {left_of(now - ends)} ago, {ends:%Y-%m-%d %H:%M} UTC"
+    if now < begins:
+        fail(f"{text}: not valid before {begins:%Y-%m-%d %H:%M} UTC", droplet_tls=about)
+    if now > ends:
+        ago = left_of(now - ends)
+        fail(f"{text}: expired {ago} ago, {ends:%Y-%m-%d %H:%M} UTC", droplet_tls=about)
     notice = min(_LONGEST_NOTICE, _NOTICE_SHARE * life)
-    assert ends - now >= notice, (
-        f"{text}: {left_of(ends - now)} left of {left_of(life)}, at least {left_of(notice)} wanted"
-    )
+    if ends - now < notice:
+        fail(
+            f"{text}: {left_of(ends - now)} left of {left_of(life)}, at least {left_of(notice)}"
+            " wanted",
+            droplet_tls=about,
+        )
     longest = next((most for since, most in _LONGEST_LIVES if begins >= since), life)
     if life > longest + timedelta(days=1) and distrust(served.chain, trusted(""), now) is None:
-        raise AssertionError(
-            f"{text}: valid for {left_of(life)}, clients accept {left_of(longest)} since its issue"
+        fail(
+            f"{text}: valid for {left_of(life)}, clients accept {left_of(longest)} since its"
+            " issue",
+            droplet_tls=about,
         )
 
 

@@ -25,6 +25,7 @@ from pytest_droplet.model import (
     Evidence,
     HostReading,
     Inventory,
+    Item,
     NotObservedError,
     NotReachedError,
     Probe,
@@ -68,6 +69,7 @@ class Fact:
     sections: tuple[Section, ...] = ()
     probes: tuple[Probe, ...] = ()
     row: Callable[[Any], Any] | None = None
+    items: Callable[[Any], Iterable[Item]] | None = None
     may_use: tuple[str, ...] = ()
     api: tuple[ApiList, ...] = ()
     parameters: Mapping[str, Taken] = field(default_factory=dict)
@@ -133,7 +135,7 @@ class DropletFacts:
     """The facts of one Droplet: the API's view, the host's reading, the settings, and the rest.
 
     Facts are parsed when first asked for, and kept; so are the verdicts that were given and the
-    evidence that was shown. ``now`` is the time that ages and dates are judged at: the
+    evidence that was shown; ``told`` are the facts whose whole evidence the record has. ``now`` is the time that ages and dates are judged at: the
     recording's in a replay.
     """
 
@@ -152,6 +154,7 @@ class DropletFacts:
         self.now = now
         self.verdicts: dict[str, Verdict] = {}
         self.evidence: dict[str, Evidence] = {}
+        self.told: set[str] = set()
         self._readings: dict[str, Reading[Any]] = {}
 
     def reading(self, name: str) -> Reading[Any]:
@@ -260,6 +263,7 @@ def fact(
     sections: tuple[Section, ...] = (),
     probes: tuple[Probe, ...] = (),
     row: Callable[[Any], Any] | None = None,
+    items: Callable[[Any], Iterable[Item]] | None = None,
     may_use: tuple[str, ...] = (),
     api: tuple[ApiList, ...] = (),
 ) -> Callable[[F], F]:
@@ -271,6 +275,8 @@ def fact(
         probes: What it needs observed from the auditor's side.
         row: Makes JSON-able data of the value, which is kept for every Droplet until the end of
             the run, for the checks that judge the account as a whole. No key material in it.
+        items: Gives all that the value lists, as JSON objects: the record has them whole where
+            ``str()`` of the value does not. Left out: that text is all there is to say.
         may_use: Names of facts of the host that it takes, but can do without: what they need is
             read where the host is read anyway.
         api: Lists of the API that it looks at in ``observation.inventory``; those of the facts
@@ -311,6 +317,7 @@ def fact(
             sections=sections + tuple(s for p in probes for s in p.sections),
             probes=probes,
             row=row,
+            items=items,
             may_use=may_use,
             api=api,
             parameters=parameters,

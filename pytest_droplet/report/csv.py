@@ -11,8 +11,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.record import CheckEntry, ResultLine
 from pytest_droplet.report.document import TEXT_LIMIT, Document, evidence_text
-from pytest_droplet.report.record import Line
 from pytest_droplet.text import one_line
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -41,7 +41,7 @@ def write(document: Document, path: Path) -> None:
             writer.writerow([cells[name] for name in COLUMNS])
 
 
-def _page(page: Line) -> dict[str, str]:
+def _page(page: CheckEntry) -> dict[str, str]:
     """Return the cells that all rows of one check have in common."""
     title = cell(page["title"])
     return {
@@ -54,10 +54,9 @@ def _page(page: Line) -> dict[str, str]:
     }
 
 
-def _cells(document: Document, line: Line) -> dict[str, str]:
+def _cells(document: Document, line: ResultLine) -> dict[str, str]:
     verdict, droplet_id = line["verdict"], line["droplet_id"]
-    droplet = document.droplets.get(droplet_id, {})
-    waiver = line["waiver"] or {}
+    droplet, waiver = document.droplet(droplet_id), line["waiver"]
     return {
         "TIMESTAMP": cell(document.observed_at(line)),
         "FINDING_UID": cell(line["fingerprint"]),
@@ -72,14 +71,14 @@ def _cells(document: Document, line: Line) -> dict[str, str]:
         "RESOURCE_UID": document.urn(droplet_id),
         "RESOURCE_NAME": cell(document.name(droplet_id)),
         "RESOURCE_TAGS": cell(
-            " | ".join(one_line(tag, TEXT_LIMIT) for tag in droplet.get("tags", ()))
+            " | ".join(one_line(tag, TEXT_LIMIT) for tag in (droplet["tags"] if droplet else ()))
         ),
-        "REGION": cell(droplet.get("region")),
+        "REGION": cell(droplet and droplet["region"]),
         "EVIDENCE": cell(evidence_text(line)),
         "CAUSED_BY": cell(line["caused_by"]),
         "CHANGE": document.change(line) or "",
-        "WAIVER_REASON": cell(waiver.get("reason")),
-        "WAIVER_EXPIRES": cell(waiver.get("expires")),
+        "WAIVER_REASON": cell(waiver and waiver["reason"]),
+        "WAIVER_EXPIRES": cell(waiver and waiver["expires"]),
     }
 
 

@@ -7,12 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 from pytest_droplet.catalogue import shipped
-from pytest_droplet.report.record import Line
+from pytest_droplet.record import (
+    CheckEntry,
+    DropletLine,
+    Finding,
+    HeaderLine,
+    KeyLine,
+    Line,
+    ResultLine,
+    SummaryLine,
+)
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import one_line
-from pytest_droplet.words import SEVERITIES
+from pytest_droplet.words import SEVERITIES, Outcome
 
 TEXT_LIMIT = 2_000
 
@@ -32,24 +42,24 @@ class Document:
         read: Reads all lines of the record again, from the first.
     """
 
-    header: Line
-    checks: Mapping[str, Line]
-    droplets: Mapping[int, Line]
-    keys: Sequence[Line]
-    summary: Line | None
-    counts: Mapping[str, int]
+    header: HeaderLine
+    checks: Mapping[str, CheckEntry]
+    droplets: Mapping[int, DropletLine]
+    keys: Sequence[KeyLine]
+    summary: SummaryLine | None
+    counts: Mapping[Outcome, int]
     sizes: Mapping[int | None, int]
     read: Callable[[], Iterable[Line]] = field(repr=False)
 
     @classmethod
     def draw(cls, read: Callable[[], Iterable[Line]]) -> Document:
         """Draw a record that can be read more than once; no result is kept."""
-        header: Line = {}
-        summary: Line | None = None
-        checks: dict[str, Line] = {}
-        droplets: dict[int, Line] = {}
-        keys: list[Line] = []
-        counts: Counter[str] = Counter()
+        header = cast("HeaderLine", {})
+        summary: SummaryLine | None = None
+        checks: dict[str, CheckEntry] = {}
+        droplets: dict[int, DropletLine] = {}
+        keys: list[KeyLine] = []
+        counts: Counter[Outcome] = Counter()
         sizes: Counter[int | None] = Counter()
         for line in read():
             match line["type"]:
@@ -75,14 +85,18 @@ class Document:
         kept = list(lines)
         return cls.draw(lambda: kept)
 
-    def results(self) -> Iterator[Line]:
+    def results(self) -> Iterator[ResultLine]:
         """Read the results again, in the order of the record."""
         return (line for line in self.read() if line["type"] == "result")
 
-    def worst(self, verdicts: Container[str], limit: int) -> list[Line]:
+    def worst(self, verdicts: Container[str], limit: int) -> list[ResultLine]:
         """Return results of these verdicts: those that fail the run first, by severity."""
         chosen = (line for line in self.results() if line["verdict"] in verdicts)
         return heapq.nsmallest(limit, chosen, key=badness)
+
+    def droplet(self, droplet_id: int | None) -> DropletLine | None:
+        """Return the line of a Droplet; None: the record has none, or it is the account."""
+        return None if droplet_id is None else self.droplets.get(droplet_id)
 
     def name(self, droplet_id: int | None) -> str:
         """Return whom a result is about: the Droplet's name, or ``account``."""
@@ -95,32 +109,36 @@ class Document:
         """Return the uniform resource name of a Droplet, or ``do:account``."""
         return "do:account" if droplet_id is None else f"do:droplet:{droplet_id}"
 
-    def unreachable(self) -> list[Line]:
+    def unreachable(self) -> list[DropletLine]:
         """Return the lines of the Droplets that did not answer."""
         return [line for line in self.droplets.values() if line["coverage"] == "unreachable"]
 
-    def told_apart(self, line: Line) -> bool:
+    def told_apart(self, line: Finding) -> bool:
         """Whether a result needs words of its own: the line of its Droplet does not say it all."""
         return not line.get("unreached") or line["droplet_id"] not in self.droplets
 
     @cached_property
     def changes(self) -> Mapping[object, str]:
         """What a baseline says of a result, by fingerprint: new, still, newly_waived or fixed."""
-        base = (self.summary or {}).get("baseline") or {}
+        base = self.summary.get("baseline") if self.summary else None
+        if base is None:
+            return {}
         found: dict[object, str] = {
-            mark: k for k in ("still", "newly_waived", "new") for mark in base.get(k) or ()
+            **dict.fromkeys(base.get("still", ()), "still"),
+            **dict.fromkeys(base.get("newly_waived", ()), "newly_waived"),
+            **dict.fromkeys(base.get("new", ()), "new"),
         }
-        fixed = base.get("fixed") or ()
+        fixed = base.get("fixed", ())
         return found | {(f["check"], f["droplet_id"]): "fixed" for f in fixed}
 
-    def change(self, line: Line) -> str | None:
+    def change(self, line: ResultLine) -> str | None:
         """Return what has changed of a result since the baseline; None: nothing, or none given."""
         if not self.changes:
             return None
         known = self.changes.get(line["fingerprint"])
         return known or self.changes.get((line["check"], line["droplet_id"]))
 
-    def observed_at(self, line: Line) -> str:
+    def observed_at(self, line: ResultLine) -> str:
         """Return when the facts of a result were read, as RFC 3339."""
         evidence = line["evidence"]
         when = evidence[0]["observed_at"] if evidence else self.header.get("judged_at")
@@ -144,10 +162,10 @@ class Group:
     gated: bool
     count: int = 0
     caused: bool = True
-    lines: list[Line] = field(default_factory=list)
+    lines: list[ResultLine] = field(default_factory=list)
 
 
-def grouped(lines: Iterable[Line], keep: int = 5) -> list[Group]:
+def grouped(lines: Iterable[ResultLine], keep: int = 5) -> list[Group]:
     """Group results by check and verdict, worst first; what another check causes comes last."""
     groups: dict[tuple[str, str, bool], Group] = {}
     for line in lines:
@@ -172,7 +190,7 @@ def rank(severity: str) -> int:
 _WELL = VERDICTS["waived"].order + 1
 
 
-def badness(line: Line) -> tuple[int, bool, int]:
+def badness(line: Finding) -> tuple[int, bool, int]:
     """Return the key that sorts results: failing the run, broken, unknown, below, waived."""
     kind = VERDICTS.get(line["verdict"])
     below = line["verdict"] == "fail" and not line["gated"]
@@ -180,7 +198,7 @@ def badness(line: Line) -> tuple[int, bool, int]:
     return place, not below, rank(line["severity"])
 
 
-def source_of(line: Line) -> tuple[str, int]:
+def source_of(line: ResultLine) -> tuple[str, int]:
     """Return file and line number of a result's check; 1 where the line is not known."""
     path = one_line(str(line["nodeid"]).partition("::")[0], 1_000)
     check = shipped().get(line["check"])
@@ -188,13 +206,13 @@ def source_of(line: Line) -> tuple[str, int]:
     return path, number or 1
 
 
-def evidence_text(line: Line) -> str:
+def evidence_text(line: ResultLine) -> str:
     """Return the evidence of a result in one line: ``source: value; ...``."""
     facts = line["evidence"][:10]
     return "; ".join(f"{one_line(e['source'], 200)}: {one_line(e['value'], 400)}" for e in facts)
 
 
-def _own_page(line: Line) -> Line:
+def _own_page(line: ResultLine) -> CheckEntry:
     check = line["check"]
     return {
         "id": check,

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.record import CheckEntry, ResultLine
 from pytest_droplet.report.document import (
     TEXT_LIMIT,
     Document,
@@ -23,7 +24,6 @@ from pytest_droplet.report.document import (
     rank,
     source_of,
 )
-from pytest_droplet.report.record import Line
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
 
@@ -49,7 +49,7 @@ def write(document: Document, path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     pages = {check: _page(page) for check, page in document.checks.items()}
     _remove_earlier(path)
-    waiting: dict[int | None, list[Line]] = {}
+    waiting: dict[int | None, list[ResultLine]] = {}
     for line in document.results():
         droplet_id = line["droplet_id"]
         lines = waiting.setdefault(droplet_id, [])
@@ -81,10 +81,10 @@ def _file_name(document: Document, droplet_id: int | None) -> str:
 
 
 def _evaluation(
-    document: Document, droplet_id: int | None, lines: list[Line], pages: Mapping[str, Any]
+    document: Document, droplet_id: int | None, lines: list[ResultLine], pages: Mapping[str, Any]
 ) -> dict[str, Any]:
-    droplet = document.droplets.get(droplet_id, {}) if droplet_id is not None else {}
-    by_check: dict[str, list[Line]] = {}
+    droplet = document.droplet(droplet_id)
+    by_check: dict[str, list[ResultLine]] = {}
     for line in lines:
         by_check.setdefault(line["check"], []).append(line)
     version = one_line(document.tool_version(), 100)
@@ -92,7 +92,8 @@ def _evaluation(
     return {
         "generator": "pytest-droplet",
         "platform": {
-            "name": one_line(droplet.get("distribution"), TEXT_LIMIT) or _platform(droplet_id),
+            "name": one_line(droplet and droplet["distribution"], TEXT_LIMIT)
+            or _platform(droplet_id),
             "release": "",
             "target_id": document.urn(droplet_id),
         },
@@ -120,7 +121,7 @@ def _platform(droplet_id: int | None) -> str:
     return "digitalocean" if droplet_id is None else "not observed"
 
 
-def _page(page: Line) -> dict[str, Any]:
+def _page(page: CheckEntry) -> dict[str, Any]:
     """Return what the controls of one check have in common."""
     title = one_line(page["title"], 500)
     return {
@@ -133,7 +134,9 @@ def _page(page: Line) -> dict[str, Any]:
     }
 
 
-def _control(document: Document, page: Mapping[str, Any], lines: list[Line]) -> dict[str, Any]:
+def _control(
+    document: Document, page: Mapping[str, Any], lines: list[ResultLine]
+) -> dict[str, Any]:
     worst = min(lines, key=badness)
     path, number = source_of(worst)
     absent = all(line["verdict"] == "notapplicable" for line in lines)
@@ -162,12 +165,12 @@ def _control(document: Document, page: Mapping[str, Any], lines: list[Line]) -> 
     return control
 
 
-def _references(page: Line) -> Iterable[str]:
+def _references(page: CheckEntry) -> Iterable[str]:
     texts = (one_line(text, TEXT_LIMIT) for text in (page.get("references") or "").split(";"))
     return (text for text in texts if text)
 
 
-def _result(document: Document, line: Line, title: str) -> dict[str, Any]:
+def _result(document: Document, line: ResultLine, title: str) -> dict[str, Any]:
     message = one_line(line["message"], TEXT_LIMIT)
     evidence = evidence_text(line)
     result: dict[str, Any] = {

@@ -20,8 +20,8 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 
 from pytest_droplet.coverage import Coverage
-from pytest_droplet.report.html_data import LETTERS, OPEN_LETTERS, PageData, Record, Row, clean
-from pytest_droplet.report.record import time_between
+from pytest_droplet.record import Line, time_between
+from pytest_droplet.report.html_data import LETTERS, OPEN_LETTERS, PageData, Row, clean
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.words import SEVERITIES
 
@@ -36,7 +36,7 @@ TITLE = "Droplet audit"
 
 
 def write_html(
-    records: Iterable[Record],
+    records: Iterable[Line],
     path: Path,
     *,
     title: str = TITLE,

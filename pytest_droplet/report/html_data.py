@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pytest_droplet.record import Line
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import printable
 from pytest_droplet.words import SEVERITIES
-
-Record = Mapping[str, Any]
 
 LETTERS: Mapping[str, str] = {kind.name: kind.letter for kind in VERDICTS.values()}
 OPEN_LETTERS = [kind.letter for kind in VERDICTS.values() if kind.open]
@@ -54,9 +53,9 @@ class PageData:
     check_index: dict[str, int] = field(default_factory=dict)
     droplet_index: dict[Any, int] = field(default_factory=dict)
 
-    def add(self, record: Record, extras: Mapping[str, list[Any]]) -> None:
+    def add(self, record: Line, extras: Mapping[str, list[Any]]) -> None:
         """Take one line of the record; a type that is not known is passed over."""
-        line = {name: value for name, value in record.items() if name != "type"}
+        line: dict[str, Any] = {k: v for k, v in record.items() if k != "type"}
         match record.get("type"):
             case "header":
                 for entry in line.pop("checks", None) or ():
@@ -113,7 +112,7 @@ class PageData:
             )
         )
 
-    def _check(self, check_id: str, entry: Record) -> int:
+    def _check(self, check_id: str, entry: Mapping[str, Any]) -> int:
         if check_id not in self.check_index:
             prefix = check_id.partition(".")[0] if _CHECK_ID.fullmatch(check_id) else "your tests"
             family, title = entry.get("family") or prefix, entry.get("title") or check_id
@@ -132,15 +131,15 @@ class PageData:
         shown = clean("" if text is None else str(text))
         return self.strings.setdefault(shown, len(self.strings))
 
-    def _fact(self, item: Record) -> int:
+    def _fact(self, item: Mapping[str, Any]) -> int:
         parts = (item.get(name) for name in ("fact", "source", "observed_at", "value"))
         entry = tuple(self._string(part) for part in parts)
         return self.evidence.setdefault(entry, len(self.evidence))
 
     @property
-    def baseline(self) -> Record | None:
+    def baseline(self) -> Mapping[str, Any] | None:
         """The comparison with an earlier record, if the run made one."""
-        found: Record | None = (self.summary or {}).get("baseline")
+        found: Mapping[str, Any] | None = (self.summary or {}).get("baseline")
         return found
 
     @property

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pytest_droplet.coverage import Coverage
+from pytest_droplet.record import BaselineEntry, ResultLine, WaiverEntry, time_between
 from pytest_droplet.report.document import TEXT_LIMIT, Document, Group, grouped
-from pytest_droplet.report.record import Line, time_between
 from pytest_droplet.tables import OPEN, VERDICTS
 from pytest_droplet.text import one_line
 from pytest_droplet.words import SEVERITIES
@@ -76,17 +76,20 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         (_finding_row(document, line) for line in told),
         len(told) if len(told) < _ROWS else sum(counts.values()),
     )
-    waivers = (document.summary or {}).get("waivers") or []
+    waivers = document.summary["waivers"] if document.summary else []
     page.table(
         "Waivers",
         ("State", "Check", "Droplets", "Until", "Reason"),
-        ([one_line(w[k], 500) for k in _WAIVER_KEYS] for w in waivers),
+        map(_waiver_row, waivers),
         len(waivers),
     )
     return page.text
 
 
-_WAIVER_KEYS = ("state", "check", "select", "expires", "reason")
+def _waiver_row(waiver: WaiverEntry) -> Iterator[str]:
+    for text in (waiver["state"], waiver["check"], waiver["select"], waiver["expires"]):
+        yield one_line(text, 500)
+    yield one_line(waiver["reason"], 500)
 
 
 class _Page:
@@ -134,13 +137,13 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _head(document: Document) -> str:
-    counts, summary, header = document.counts, document.summary or {}, document.header
+    counts, summary, header = document.counts, document.summary, document.header
     failed = counts.get("fail", 0)
     noun = "finding" if failed == 1 else "findings"
     lines = [f"## Droplet audit: {failed:,} {noun} on {len(document.droplets):,} Droplets", ""]
-    if document.summary is None:
+    if summary is None:
         lines += ["**This run was cut: what is not listed was not looked at.**", ""]
-    if left := summary.get("not_run"):
+    if summary and (left := summary.get("not_run")):
         lines += [f"**This run was stopped: tests that did not run: {left:,}.**", ""]
     rest = [
         f"{counts[kind.name]:,} {kind.word}"
@@ -148,24 +151,26 @@ def _head(document: Document) -> str:
         if kind.name != "fail" and counts.get(kind.name)
     ]
     lines += [", ".join(rest) or "Nothing was judged.", ""]
-    if seen := summary.get("coverage"):
-        cover = Coverage.of_line(seen)
+    if summary:
+        cover = Coverage.of_line(summary["coverage"])
         need = f", **at least {cover.required} % is asked for**" if cover.short else ""
         reached = f"{cover.reached:,} of {cover.due:,} Droplets reached"
         lines += [f"Coverage: {reached}, {cover}{need}.", ""]
-    if base := summary.get("baseline"):
-        news = ((len(base[key]), key.replace("_", " ")) for key in _CHANGES)
-        told = ", ".join(f"{number:,} {word}" for number, word in news)
+    if summary and (base := summary.get("baseline")):
         between = time_between(base["recorded_at"], header.get("judged_at"))
         when = one_line(base["recorded_at"], TEXT_LIMIT) + f", {between} before" * bool(between)
-        lines += [f"Since {escape(when)}: {told}.", ""]
+        lines += [f"Since {escape(when)}: {_changes(base)}.", ""]
     selector = escape(one_line(" + ".join(header.get("selector") or ()), 500))
     judged = escape(one_line(header.get("judged_at"), TEXT_LIMIT))
     lines.append(f"{selector}, judged at {judged}{' (a replay)' * bool(header.get('replay'))}.")
     return "\n".join(lines) + "\n"
 
 
-_CHANGES = ("new", "fixed", "still", "newly_waived")
+def _changes(base: BaselineEntry) -> str:
+    return (
+        f"{len(base['new']):,} new, {len(base['fixed']):,} fixed, "
+        f"{len(base['still']):,} still, {len(base['newly_waived']):,} newly waived"
+    )
 
 
 def _check_row(document: Document, group: Group) -> Iterator[str]:
@@ -184,7 +189,7 @@ def names(document: Document, group: Group) -> str:
     return f"{told} and {more:,} more" if more else told
 
 
-def _finding_row(document: Document, line: Line) -> Iterator[str]:
+def _finding_row(document: Document, line: ResultLine) -> Iterator[str]:
     yield line["severity"]
     below = line["verdict"] == "fail" and not line["gated"]
     yield "below the gate" if below else line["verdict"]

@@ -8,22 +8,38 @@ the Droplet lines keep; where that cannot be done the worst verdict stays, and s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from pytest_droplet.baseline import Baseline, not_a_record, parse_line, read_record
+from pytest_droplet.baseline import Baseline
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Gate
+from pytest_droplet.record import (
+    BaselineEntry,
+    DropletLine,
+    EvidenceLine,
+    HeaderLine,
+    KeyLine,
+    Record,
+    ResultLine,
+    SummaryLine,
+    WaiverEntry,
+    WaiverState,
+    not_a_record,
+    parse_line,
+    read_record,
+    result_line,
+    summary_line,
+)
 from pytest_droplet.report.account import account_of
 from pytest_droplet.report.document import badness
-from pytest_droplet.report.record import Line, Record, result_line, summary_line
-from pytest_droplet.verdict import judge_account, make_verdict, shown_message, shown_traceback
+from pytest_droplet.verdict import judge_account, shown_message, shown_traceback
 from pytest_droplet.waivers import Waiver
 from pytest_droplet.words import Severity
 
@@ -52,25 +68,25 @@ class Part:
     """One of the records: all but its results, which are read again where they are needed."""
 
     path: Path
-    header: Line
-    droplets: Mapping[int, Line]
-    keys: Sequence[Line]
-    of_account: Sequence[Line]
+    header: HeaderLine
+    droplets: Mapping[int, DropletLine]
+    keys: Sequence[KeyLine]
+    of_account: Sequence[ResultLine]
     fingerprints: frozenset[str]
-    summary: Line
+    summary: SummaryLine
 
     @classmethod
     def load(cls, path: Path) -> Part:
         """Read a record.
 
         Raises:
-            BaselineError: It is no whole record of this schema; one line.
+            RecordError: It is no whole record of this schema; one line.
         """
-        header: Line = {}
-        summary: Line = {}
-        droplets: dict[int, Line] = {}
-        keys: list[Line] = []
-        of_account: list[Line] = []
+        header = cast("HeaderLine", {})
+        summary = cast("SummaryLine", {})
+        droplets: dict[int, DropletLine] = {}
+        keys: list[KeyLine] = []
+        of_account: list[ResultLine] = []
         fingerprints: set[str] = set()
         try:
             for line in read_record(path):
@@ -96,34 +112,36 @@ class Part:
     @cached_property
     def age(self) -> tuple[datetime, datetime]:
         """What tells the newer of two records: when it was judged, then when it began."""
-        times = (self.header[name] for name in ("judged_at", "started_at"))
-        one, two = (datetime.fromisoformat(text) for text in times)
-        return one, two
+        times = self.header["judged_at"], self.header["started_at"]
+        return datetime.fromisoformat(times[0]), datetime.fromisoformat(times[1])
 
     @property
     def account_ids(self) -> frozenset[int]:
         """The ids of all Droplets of the account; none where the record does not tell."""
-        return frozenset((self.header.get("account") or {}).get("droplets") or ())
+        account = self.header.get("account")
+        return frozenset(account["droplets"] if account else ())
 
     @property
     def covers_account(self) -> bool:
         """Whether each Droplet of the account was selected."""
         return bool(self.account_ids) and self.account_ids <= self.droplets.keys()
 
-    def results(self) -> Iterator[Line]:
-        """Read the results again, without those of the account."""
+    def results(self) -> Iterator[ResultLine | EvidenceLine]:
+        """Read the results again, without those of the account, with their evidence."""
         with self.path.open(encoding="utf-8") as file:
             for text in file:
                 line = parse_line(text)
                 if line["type"] == "result" and not _is_of_account(line):
                     yield _shown(line)
+                elif line["type"] == "evidence":
+                    yield line
 
 
 def load(paths: Iterable[Path]) -> list[Part]:
     """Read records, and return them with the newest first; of two as old the last one named.
 
     Raises:
-        BaselineError: One of them is no whole record of this schema.
+        RecordError: One of them is no whole record of this schema.
         pytest.UsageError: The run of one did not come to its end, or none of them has a result.
     """
     named = [Part.load(path) for path in paths]
@@ -142,8 +160,12 @@ def load(paths: Iterable[Path]) -> list[Part]:
     return parts
 
 
-def join(parts: Sequence[Part], record: Record, asked: Asked) -> None:
-    """Write the lines of all parts as one record, with the gate of ``asked`` and its exit code."""
+def join(parts: Sequence[Part], record: Record, asked: Asked) -> SummaryLine:
+    """Write the lines of all parts as one record, with the gate of ``asked`` and its exit code.
+
+    Returns:
+        The last line.
+    """
     waivers = _waivers(parts)
     gate = Gate(
         today=parts[0].age[0].date(),
@@ -158,22 +180,23 @@ def join(parts: Sequence[Part], record: Record, asked: Asked) -> None:
         record.add(part.droplets[droplet_id])
     for line in _results(parts, gate):
         record.add(line)
-    for line in _keys(parts, owners):
-        record.add(line)
+    for key in _keys(parts, owners):
+        record.add(key)
     seen = Coverage.of(record.droplets.values(), asked.min_coverage)
-    more: dict[str, Any] = {"waivers": waivers}
+    changes: BaselineEntry | None = None
     if asked.baseline is not None:
         results = (line for line in record.lines() if line["type"] == "result")
-        more["baseline"] = asked.baseline.compare(results, record.droplets, record.droplets)
-    record.add(
-        summary_line(
-            counts=record.counts,
-            coverage=seen,
-            duration_s=max(part.summary["duration_s"] for part in parts),
-            exit_code=_exit_code(record, seen, asked),
-            more=more,
-        )
+        changes = asked.baseline.compare(results, record.droplets, record.droplets)
+    summary = summary_line(
+        counts=record.counts,
+        coverage=seen,
+        duration_s=max(part.summary["duration_s"] for part in parts),
+        exit_code=_exit_code(record, seen, asked),
+        waivers=waivers,
+        baseline=changes,
     )
+    record.add(summary)
+    return summary
 
 
 _WHOLE = frozenset(
@@ -181,40 +204,48 @@ _WHOLE = frozenset(
 )
 
 
-def _shown(line: Line) -> Line:
+def _shown(line: ResultLine) -> ResultLine:
     """Return a result with texts that are bounded: an earlier version may not have done so."""
     line["message"] = shown_message(line["message"])
-    if line.get("traceback"):
-        line["traceback"] = shown_traceback(line["traceback"])
+    if trace := line.get("traceback"):
+        line["traceback"] = shown_traceback(trace)
     return line
 
 
-def _is_of_account(line: Line) -> bool:
+def _is_of_account(line: ResultLine) -> bool:
     return line["droplet_id"] is None and "::" not in line["check"]
 
 
-def _results(parts: Sequence[Part], gate: Gate) -> Iterator[Line]:
-    """Yield each result once, from the newest record that has it; the account's come last."""
-    bare = replace(gate, waivers=())
+def _results(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine | EvidenceLine]:
+    """Yield each result once, from the newest record that has it; the account's come last.
+
+    So with the evidence of each fact of a Droplet.
+    """
     seen: set[str] = set()
+    told: set[tuple[int, str]] = set()
     for part in parts:
         for line in part.results():
-            if line["fingerprint"] not in seen:
-                yield _gated(line, bare)
+            if line["type"] == "evidence":
+                fact = line["droplet_id"], line["fact"]
+                if fact not in told:
+                    told.add(fact)
+                    yield line
+            elif line["fingerprint"] not in seen:
+                yield _gated(line, gate)
         seen |= part.fingerprints
     for line in _of_account(parts, gate):
-        yield _gated(line, bare)
+        yield _gated(line, gate)
 
 
-def _gated(line: Line, gate: Gate) -> Line:
+def _gated(line: ResultLine, gate: Gate) -> ResultLine:
     if line["verdict"] != "fail":
         return line
-    verdict = make_verdict(line["check"], line["droplet_id"], "fail", line["severity"])
-    return line | {"gated": gate.settle(verdict, None).below is None}
+    why = gate.below(line["check"], line["droplet_id"], line["severity"], line["fingerprint"])
+    return line | {"gated": why is None}
 
 
-def _of_account(parts: Sequence[Part], gate: Gate) -> Iterator[Line]:
-    found: dict[str, list[Line]] = {}
+def _of_account(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine]:
+    found: dict[str, list[ResultLine]] = {}
     accounts = _accounts(parts)
     for account in accounts:
         for check in dict.fromkeys(line["check"] for p in account for line in p.of_account):
@@ -238,7 +269,7 @@ def _accounts(parts: Sequence[Part]) -> list[list[Part]]:
     return [sorted(members, key=lambda p: p.age, reverse=True) for _, members in groups]
 
 
-def _judged(check: str, account: Sequence[Part], gate: Gate) -> Line:
+def _judged(check: str, account: Sequence[Part], gate: Gate) -> ResultLine:
     """Return the account's verdict of one check, from the records of one account."""
     judges = [p for p in account if any(line["check"] == check for line in p.of_account)]
     lines = [line for part in judges for line in part.of_account if line["check"] == check]
@@ -253,7 +284,8 @@ def _judged(check: str, account: Sequence[Part], gate: Gate) -> Line:
         droplets = {i: line for part in reversed(judges) for i, line in part.droplets.items()}
         seen = account_of(newest.header, droplets.values(), newest.age[0])
         verdict = gate.settle(judge_account(known, seen), None)
-        return result_line(verdict, lines[0]["nodeid"])
+        account_id = seen.inventory.account_id
+        return result_line(verdict, lines[0]["nodeid"], account_id=account_id)
     worst = min(lines, key=badness)
     note = f"judged in {len(judges)} parts, not on the account as a whole"
     if worst["verdict"] == "pass":
@@ -261,17 +293,24 @@ def _judged(check: str, account: Sequence[Part], gate: Gate) -> Line:
     return worst | {"message": shown_message(f"{worst['message']} ({note})")}
 
 
-def _worst_account(lines: Sequence[Line]) -> Line:
+def _worst_account(lines: Sequence[ResultLine]) -> ResultLine:
     """Return one line for the verdicts of several accounts: the worst, with all that is not well."""
     worst = min(lines, key=badness)
     bad = [line for line in lines if line["verdict"] == worst["verdict"]]
     text = "; ".join(dict.fromkeys(line["message"] for line in bad if line["message"]))
     count = f"{len(bad)} of {len(lines)} accounts: " if text else ""
     evidence = [fact for line in lines for fact in line["evidence"]]
-    return worst | {"message": shown_message(f"{count}{text}"), "evidence": evidence}
+    joined = worst | {"message": shown_message(f"{count}{text}"), "evidence": evidence}
+    details: dict[str, list[dict[str, Any]]] = {}
+    for line in bad:
+        for fact, items in line.get("details", {}).items():
+            details.setdefault(fact, []).extend(items)
+    if details:
+        joined["details"] = details
+    return joined
 
 
-def _header(parts: Sequence[Part], asked: Asked) -> Line:
+def _header(parts: Sequence[Part], asked: Asked) -> HeaderLine:
     """Return the newest record's header, with what the others had beside it."""
     newest = parts[0].header
     accounts = _accounts(parts)
@@ -281,7 +320,7 @@ def _header(parts: Sequence[Part], asked: Asked) -> Line:
         for name, value in newest["options"].items()
         if all(header["options"].get(name) == value for header in headers)
     }
-    header = newest | {
+    header: HeaderLine = newest | {
         "selector": _union(header["selector"] for header in headers),
         "profile": sorted(_union(header["profile"] for header in headers)),
         "started_at": min(header["started_at"] for header in headers),
@@ -312,9 +351,9 @@ def _union(lists: Iterable[Iterable[str]]) -> list[str]:
     return list(dict.fromkeys(text for texts in lists for text in texts))
 
 
-def _keys(parts: Sequence[Part], owners: Mapping[int, Part]) -> Iterator[Line]:
+def _keys(parts: Sequence[Part], owners: Mapping[int, Part]) -> Iterator[KeyLine]:
     """Yield each key once, with the places on the Droplets of the record that each is taken from."""
-    keys: dict[str, Line] = {}
+    keys: dict[str, KeyLine] = {}
     for part in parts:
         for line in part.keys:
             where = [w for w in line["where"] if owners.get(w["droplet_id"]) is part]
@@ -332,14 +371,14 @@ def _either(one: bool | None, two: bool | None) -> bool | None:  # noqa: FBT001 
     return one if two is None else two if one is None else one or two
 
 
-_STATES = ("used", "expired", "unused", "not-judged")
+_STATES: tuple[WaiverState, ...] = ("used", "expired", "unused", "not-judged")
 
 
-def _waivers(parts: Sequence[Part]) -> list[Line]:
+def _waivers(parts: Sequence[Part]) -> list[WaiverEntry]:
     """Return every waiver once; it is unused only where no record used it."""
-    found: dict[tuple[str, ...], Line] = {}
+    found: dict[tuple[str, ...], WaiverEntry] = {}
     for part in parts:
-        for line in part.summary.get("waivers") or ():
+        for line in part.summary["waivers"]:
             key = (line["check"], line["select"], line["expires"], line["reason"])
             known = found.setdefault(key, line)
             if _STATES.index(line["state"]) < _STATES.index(known["state"]):
@@ -347,7 +386,7 @@ def _waivers(parts: Sequence[Part]) -> list[Line]:
     return list(found.values())
 
 
-def _waiver(line: Line) -> Waiver:
+def _waiver(line: WaiverEntry) -> Waiver:
     return Waiver(
         check=line["check"],
         reason=line["reason"],

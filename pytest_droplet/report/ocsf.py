@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.record import CheckEntry, ResultLine
 from pytest_droplet.report.document import TEXT_LIMIT, Document, rank
-from pytest_droplet.report.record import Line
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
 from pytest_droplet.words import Outcome
@@ -54,7 +54,7 @@ def write(document: Document, path: Path) -> None:
         file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def _page(page: Line) -> dict[str, Any]:
+def _page(page: CheckEntry) -> dict[str, Any]:
     """Return what all findings of one check have in common."""
     standards = [one_line(text, TEXT_LIMIT) for text in (page.get("references") or "").split(";")]
     title = one_line(page["title"], 500)
@@ -72,7 +72,7 @@ def _page(page: Line) -> dict[str, Any]:
 
 
 def _finding(
-    document: Document, line: Line, page: dict[str, Any], resource: dict[str, Any]
+    document: Document, line: ResultLine, page: dict[str, Any], resource: dict[str, Any]
 ) -> dict[str, Any]:
     verdict, check = line["verdict"], one_line(line["check"], 1_000)
     settled = VERDICTS[verdict].state in {"met", "not-there"}
@@ -138,13 +138,13 @@ def _compliance(verdict: Outcome, check: str, page: dict[str, Any]) -> dict[str,
 
 
 def _resource(document: Document, droplet_id: int | None) -> dict[str, Any]:
-    droplet = document.droplets.get(droplet_id, {}) if droplet_id is not None else {}
+    droplet = document.droplet(droplet_id)
     resource: dict[str, Any] = {
         "uid": document.urn(droplet_id),
         "name": document.name(droplet_id),
         "type": "Account" if droplet_id is None else "Droplet",
     }
-    if region := one_line(droplet.get("region"), 100):
+    if region := one_line(droplet and droplet["region"], 100):
         resource["region"] = region
     if droplet:
         public = [a["ip"] for a in droplet["addresses"] if a["kind"] == "public"]
@@ -153,7 +153,7 @@ def _resource(document: Document, droplet_id: int | None) -> dict[str, Any]:
     return {name: value for name, value in resource.items() if value is not None}
 
 
-def _unmapped(document: Document, line: Line) -> dict[str, Any]:
+def _unmapped(document: Document, line: ResultLine) -> dict[str, Any]:
     waiver = line["waiver"]
     own = {
         "verdict": line["verdict"],

@@ -23,20 +23,24 @@ from pytest_droplet.collection import Chosen, takes_all
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Judged
 from pytest_droplet.options import AuditConfig, gates_from_ini
-from pytest_droplet.report import formats
-from pytest_droplet.report.account import account_entry
-from pytest_droplet.report.document import Document
-from pytest_droplet.report.github import STDOUT
-from pytest_droplet.report.html import TITLE, write_html
-from pytest_droplet.report.record import (
+from pytest_droplet.record import (
+    BaselineEntry,
+    CheckEntry,
+    DropletLine,
     Line,
     Record,
+    WaiverEntry,
     check_entry,
     header_line,
     iso,
     key_lines,
     summary_line,
 )
+from pytest_droplet.report import formats
+from pytest_droplet.report.account import account_entry
+from pytest_droplet.report.document import Document
+from pytest_droplet.report.github import STDOUT
+from pytest_droplet.report.html import TITLE, write_html
 from pytest_droplet.report.terminal import Summary, summary_texts
 
 _HIDDEN, _CHARS = ("failed", "error"), ("f", "E")
@@ -49,7 +53,7 @@ class Reports:
         self._config = config
         self._options = options
         self._record = record
-        self._checks: dict[str, Line] = {}
+        self._checks: dict[str, CheckEntry] = {}
         self._extras: dict[str, list[Any]] = {}
         self._coverage: Coverage | None = None
         self._written: list[str] = []
@@ -58,8 +62,8 @@ class Reports:
         self._not_run = 0
         self._judged_at = ""
         self._accepted: list[str] = []
-        self._waivers: list[Line] = []
-        self._changes: Line | None = None
+        self._waivers: list[WaiverEntry] = []
+        self._changes: BaselineEntry | None = None
         self._failed: list[str] = []
 
     @classmethod
@@ -140,8 +144,8 @@ class Reports:
                 endpoint=_host(audit.inventory.endpoint),
                 options=self._options.shown,
                 checks=chosen,
+                account=account_entry(audit.inventory, audit.settings),
             )
-            | {"account": account_entry(audit.inventory, audit.settings)}
         )
 
     def show_subject(self, nodeid: str, subject: str) -> None:
@@ -160,19 +164,21 @@ class Reports:
         carried = vars(report)
         if line := carried.get("droplet_line"):
             self._keep(line)
+        for evidence in carried.get("droplet_evidence", ()):
+            self._keep(evidence)
         if result := carried.get("droplet_result"):
             self._keep(result)
         if extras := carried.get("extras"):
             self._extras.setdefault(report.nodeid, []).extend(clean.extras(extras))
 
-    def add_droplets(self, lines: Iterable[Line]) -> None:
+    def add_droplets(self, lines: Iterable[DropletLine]) -> None:
         """Write the lines of Droplets that no test reported on."""
         for line in lines:
             if line["id"] not in self._record.droplets:
                 self._keep(line)
 
     @property
-    def droplets(self) -> dict[int, Line]:
+    def droplets(self) -> dict[int, DropletLine]:
         """The Droplet lines so far, by id."""
         return self._record.droplets
 
@@ -209,13 +215,17 @@ class Reports:
             session.exitstatus = pytest.ExitCode.OK
         if exitstatus == pytest.ExitCode.OK and self._coverage.short:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._waivers = audit.gate.waiver_states(self._record.findings, self._judged(audit))
+        self._changes = self._compare(audit)
         self._keep(
             summary_line(
                 counts=self._record.counts,
                 coverage=self._coverage,
                 duration_s=(datetime.now(UTC) - audit.started_at).total_seconds(),
                 exit_code=int(session.exitstatus),
-                more=self._more(audit),
+                waivers=self._waivers,
+                not_run=self._not_run,
+                baseline=self._changes,
             )
         )
         self._accepted = list(audit.hosts.accepted)
@@ -244,19 +254,15 @@ class Reports:
             if path != STDOUT:
                 self._written.append(str(path))
 
-    def _more(self, audit: Audit) -> dict[str, Any]:
-        self._waivers = audit.gate.waiver_states(self._record.findings, self._judged(audit))
-        more: dict[str, Any] = {"waivers": self._waivers}
-        if self._not_run:
-            more["not_run"] = self._not_run
-        if audit.gate.baseline is not None:
-            results = (line for line in self._record.lines() if line["type"] == "result")
-            there = audit.inventory.droplets if self._options.shard else audit.droplets
-            self._changes = audit.gate.baseline.compare(
-                results, self._record.droplets, {droplet.id for droplet in there}
-            )
-            more["baseline"] = self._changes
-        return more
+    def _compare(self, audit: Audit) -> BaselineEntry | None:
+        """Return what has changed since the baseline; None: there is none."""
+        if audit.gate.baseline is None:
+            return None
+        results = (line for line in self._record.lines() if line["type"] == "result")
+        there = audit.inventory.droplets if self._options.shard else audit.droplets
+        return audit.gate.baseline.compare(
+            results, self._record.droplets, {droplet.id for droplet in there}
+        )
 
     def _judged(self, audit: Audit) -> Judged:
         arguments = self._config.invocation_params.args

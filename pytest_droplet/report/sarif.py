@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pytest_droplet.record import CheckEntry, ResultLine
 from pytest_droplet.report.document import TEXT_LIMIT, Document, grouped, rank, source_of
-from pytest_droplet.report.record import Line
 from pytest_droplet.text import clean, one_line
 
 _RESULTS = 25_000
@@ -100,7 +100,7 @@ def _descriptor(name: str, text: str, remedy: str) -> dict[str, Any]:
     }
 
 
-def _rule(page: Line) -> dict[str, Any]:
+def _rule(page: CheckEntry) -> dict[str, Any]:
     title = one_line(page["title"], 1_000)
     remedy = clean(page.get("remediation"), 10_000)
     place = rank(page["severity"])
@@ -121,7 +121,7 @@ def _rule(page: Line) -> dict[str, Any]:
     return rule
 
 
-def _page(page: Line, remedy: str) -> str:
+def _page(page: CheckEntry, remedy: str) -> str:
     parts = [clean(page.get("rationale"), 10_000)]
     if remedy:
         parts.append(f"**Remedy**\n\n{remedy.replace('``', '`')}")
@@ -139,9 +139,9 @@ def _message(text: str) -> dict[str, str]:
     return {"text": text.replace("](", "] (") or "no message"}
 
 
-def _result(document: Document, line: Line) -> dict[str, Any]:
+def _result(document: Document, line: ResultLine) -> dict[str, Any]:
     droplet_id, mark = line["droplet_id"], line["fingerprint"]
-    droplet = document.droplets.get(droplet_id, {})
+    droplet = document.droplet(droplet_id)
     name = document.name(droplet_id)
     path, number = source_of(line)
     known = {
@@ -149,8 +149,8 @@ def _result(document: Document, line: Line) -> dict[str, Any]:
         "severity": line["severity"],
         "gated": line["gated"],
         "causedBy": line["caused_by"],
-        "region": one_line(droplet.get("region"), 100) or None,
-        "dropletTags": [one_line(tag, 255) for tag in droplet.get("tags", ())] or None,
+        "region": one_line(droplet and droplet["region"], 100) or None,
+        "dropletTags": [one_line(tag, 255) for tag in droplet["tags"]] if droplet else None,
         "evidence": [
             {"source": one_line(e["source"], 200), "value": one_line(e["value"], 400)}
             for e in line["evidence"][:10]
@@ -198,17 +198,17 @@ def _invocation(document: Document, written: int) -> dict[str, Any]:
         more = len(notes) - _NOTIFICATIONS + 1
         text = f"{more} more notifications are left out: see the record"
         notes[_NOTIFICATIONS - 1 :] = [_note("incomplete", "error", text)]
-    summary = document.summary or {}
+    summary = document.summary
     left = document.counts.get("unknown") or document.counts.get("error")
-    whole = not (left or summary.get("not_run"))
+    whole = summary is not None and not (left or summary.get("not_run"))
     invocation: dict[str, Any] = {
-        "executionSuccessful": whole and document.summary is not None,
+        "executionSuccessful": whole,
         "toolExecutionNotifications": notes,
     }
     times = {
         "startTimeUtc": document.header.get("started_at"),
-        "endTimeUtc": summary.get("finished_at"),
-        "exitCode": summary.get("exit_code"),
+        "endTimeUtc": summary and summary["finished_at"],
+        "exitCode": summary and summary["exit_code"],
     }
     return invocation | {key: value for key, value in times.items() if value is not None}
 

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_droplet.coverage import Coverage
-from pytest_droplet.report.record import ENDED, Line, time_between
+from pytest_droplet.record import (
+    ENDED,
+    BaselineEntry,
+    CheckEntry,
+    DropletLine,
+    Finding,
+    WaiverEntry,
+    time_between,
+)
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import cut, no_command, printable
 from pytest_droplet.words import SEVERITIES, Outcome
@@ -34,13 +42,13 @@ class Summary:
     ``not_run`` is the number of tests that a run which was stopped left out.
     """
 
-    findings: tuple[Line, ...]
-    checks: Mapping[str, Line]
-    droplets: Mapping[int, Line]
+    findings: tuple[Finding, ...]
+    checks: Mapping[str, CheckEntry]
+    droplets: Mapping[int, DropletLine]
     coverage: Coverage
-    counts: Mapping[str, int]
-    waivers: Sequence[Line] = ()
-    changes: Line | None = None
+    counts: Mapping[Outcome, int]
+    waivers: Sequence[WaiverEntry] = ()
+    changes: BaselineEntry | None = None
     judged_at: str = ""
     not_run: int = 0
 
@@ -95,9 +103,9 @@ _YELLOW = {"yellow": True}
 _CYAN = {"cyan": True}
 
 
-def _by_check(failures: Sequence[Line]) -> list[tuple[str, list[Line]]]:
+def _by_check(failures: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     shown = {(f["check"], f["droplet_id"]) for f in failures}
-    groups: dict[str, list[Line]] = {}
+    groups: dict[str, list[Finding]] = {}
     for line in failures:
         if (line["caused_by"], line["droplet_id"]) not in shown:
             groups.setdefault(line["check"], []).append(line)
@@ -107,10 +115,10 @@ def _by_check(failures: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 
 
 def _group(
-    summary: Summary, check: str, found: list[Line], failures: list[Line], look: _Look
+    summary: Summary, check: str, found: list[Finding], failures: list[Finding], look: _Look
 ) -> Iterator[Text]:
     width, verbosity = look.width, look.verbosity
-    page = summary.checks.get(check, found[0])
+    page: CheckEntry | Finding = summary.checks.get(check, found[0])
     title = f"{found[0]['severity'].upper()} {check}: {page.get('title')}"
     if verbosity < -1:
         where = "the account" if found[0]["droplet_id"] is None else _droplets(len(found))
@@ -148,7 +156,7 @@ def _remedy(text: str, look: _Look) -> list[str]:
     )
 
 
-def _followers(check: str, failures: Iterable[Line]) -> dict[int | None, list[str]]:
+def _followers(check: str, failures: Iterable[Finding]) -> dict[int | None, list[str]]:
     found: dict[int | None, list[str]] = {}
     for line in failures:
         if line["caused_by"] == check:
@@ -172,7 +180,7 @@ def _unknown(summary: Summary, width: int) -> Iterator[Text]:
         yield Text(_cut(f"  {_listed(sorted(droplets))}", width))
 
 
-def _is_unreached(summary: Summary, line: Line) -> bool:
+def _is_unreached(summary: Summary, line: Finding) -> bool:
     """Whether the line of an unreachable Droplet says why a result is unknown."""
     return bool(line.get("unreached")) and line["droplet_id"] in summary.droplets
 
@@ -206,11 +214,11 @@ def _ephemeral(seen: Coverage) -> str:
     return f"; ephemeral, of a pool or cluster: {seen.ephemeral} of {seen.in_scope}"
 
 
-def _unreachable(summary: Summary) -> Iterator[Line]:
+def _unreachable(summary: Summary) -> Iterator[DropletLine]:
     return (line for line in summary.droplets.values() if line["coverage"] == "unreachable")
 
 
-def _is_left_out(summary: Summary, line: Line) -> bool:
+def _is_left_out(summary: Summary, line: DropletLine) -> bool:
     """Whether a Droplet was not reached for the run was stopped before."""
     return summary.not_run > 0 and line["reason"].endswith(ENDED)
 
@@ -237,19 +245,17 @@ def _changes(summary: Summary, width: int) -> Iterator[Text]:
     if (changes := summary.changes) is None:
         return
     parts = [
-        f"{len(changes[key])} {word}"
-        for key, word in (
-            ("new", "new"),
-            ("fixed", "fixed"),
-            ("still", "still failing"),
-            ("newly_waived", "newly waived"),
-        )
+        f"{len(changes['new'])} new",
+        f"{len(changes['fixed'])} fixed",
+        f"{len(changes['still'])} still failing",
+        f"{len(changes['newly_waived'])} newly waived",
     ]
-    for key, word in (("droplets_added", "came"), ("droplets_gone", "gone")):
-        if names := changes[key]:
+    for names, word in ((changes["droplets_added"], "came"), (changes["droplets_gone"], "gone")):
+        if names:
             parts.append(f"{word}: {_listed(names)}")
-    for key, word in (("ephemeral_added", "came"), ("ephemeral_gone", "gone")):
-        if names := changes.get(key):
+    came, gone = changes.get("ephemeral_added"), changes.get("ephemeral_gone")
+    for names, word in ((came or [], "came"), (gone or [], "gone")):
+        if names:
             parts.append(f"{len(names)} ephemeral {word}")
     between = time_between(changes["recorded_at"], summary.judged_at)
     since = f"since {changes['recorded_at']}" + f", {between} before" * bool(between)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from typing import get_args
 
+import jsonschema
 import pytest
 
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Reading, Verdict
-from pytest_droplet.verdict import judge, judge_account
+from pytest_droplet.verdict import judge, judge_account, whole_evidence
 from pytest_droplet.words import Outcome
 
 from .cases import (
@@ -101,6 +104,50 @@ def test_evidence_is_one_short_line(case: Case) -> None:
         assert len(evidence.value) <= 400
         for secret in ("AAAAB3NzaC1", "AAAAC3NzaC1", "$6$", "$y$"):
             assert secret not in evidence.value
+
+
+# Where something is absent altogether, there is nothing to say of it beside that.
+ABSENT = {
+    *("auditd.rules-cover[actions]", "auditd.rules-immutable", "auditd.rules-loaded"),
+    *("auditd.rules-valid", "backups.complete", "backups.enabled", "backups.recent"),
+    *("firewall.cloud-attached", "firewall.cloud-exists", "firewall.host-active"),
+    *("ssh.account-has-key", "ssh.weak-algorithms-disabled"),
+}
+FAILING = [p for p in CASES if p.values[0].expected == "fail"]
+SCHEMA = json.loads((files("pytest_droplet") / "data" / "record.schema.json").read_text())
+DETAILS = jsonschema.Draft202012Validator({**SCHEMA["$defs"]["details"], "$defs": SCHEMA["$defs"]})
+
+
+@pytest.mark.parametrize("case", FAILING)
+def test_a_failure_says_what_it_is_about(case: Case) -> None:
+    """As data that follows the schema, of facts that the check, or its cause, asks for."""
+    verdict = case.judge()
+    cause = shipped()[verdict.caused_by] if verdict.caused_by else case.check
+    assert verdict.details or cause.id in ABSENT, verdict.message
+    assert set(verdict.details) <= set(cause.facts)
+    DETAILS.validate(verdict.details)
+
+
+def test_every_fact_of_the_schema_is_what_some_failure_is_about() -> None:
+    """Nothing is promised there that no check says; and the items of each are told exactly."""
+    said = {fact for p in FAILING for fact in p.values[0].judge().details}
+    assert said == set(DETAILS.schema["properties"])
+
+
+EVIDENCE = jsonschema.Draft202012Validator(
+    {**SCHEMA["$defs"]["evidence"], "$defs": SCHEMA["$defs"]}
+)
+
+
+@pytest.mark.parametrize("case", [p for p in CASES if not p.values[0].check.of_account])
+def test_whole_evidence_follows_the_schema_and_holds_no_key_material(case: Case) -> None:
+    """A line of each fact at most; fingerprints may stand there, keys and hashes may not."""
+    lines = list(whole_evidence(case.observation(), case.check.facts))
+    assert len({line["fact"] for line in lines}) == len(lines)
+    for line in lines:
+        EVIDENCE.validate(line)
+        for secret in ("AAAAB3NzaC1", "AAAAC3NzaC1", "$6$", "$y$"):
+            assert secret not in json.dumps(line)
 
 
 def _poorer(case: Case) -> Iterator[tuple[str, Verdict]]:

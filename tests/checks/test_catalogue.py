@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from pytest_droplet.catalogue import Check, checks_in, shipped
+from pytest_droplet.catalogue import Check, checks_in, names_of, shipped
 from pytest_droplet.connection.script import compose
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Section
@@ -42,6 +42,12 @@ def test_ids_are_unique() -> None:
     ]
 
     assert not repeated
+
+
+def test_no_two_checks_ever_had_one_id() -> None:
+    """An id that a check gave up is never taken again: findings are known by it."""
+    names = [name for check_id in shipped() for name in names_of(check_id)]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -17,7 +17,7 @@ from pytest_droplet.connection.script import compose
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import AccountKey, Reading
 from pytest_droplet.options import OPTIONS
-from pytest_droplet.report.record import key_lines
+from pytest_droplet.record import key_lines
 from pytest_droplet.selection import _KEYS, parse_selectors
 from pytest_droplet.settings import Settings
 from pytest_droplet.testing import Cloud

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.baseline import BaselineError, read_record
+from pytest_droplet.record import RecordError, read_record
 
 REPLAY = ("--droplets=all", "--droplets-replay=recording")
 WAIVER = """
@@ -61,6 +61,24 @@ def test_a_waiver_for_unknown_says_so(audit: pytest.Pytester) -> None:
     text = WAIVER.format(expires="2099-12-31") + "unknown = true\n"
     (audit.path / "droplet-waivers.toml").write_text(text)
     run(audit).assert_outcomes(passed=5, xfailed=2, skipped=1)
+
+
+def test_a_check_that_is_renamed_keeps_waiver_and_baseline(audit: pytest.Pytester) -> None:
+    """A waiver and a record of before name it by the id that it had."""
+    run(audit)
+    (audit.path / "out.jsonl").rename(audit.path / "old.jsonl")
+    site = audit.path / "test_site.py"
+    renamed = 'check("site.os-release", formerly=("site.release",), '
+    site.write_text(site.read_text().replace('check("site.release", ', renamed))
+    run(audit, "--droplets-baseline=old.jsonl")
+    assert verdicts(audit)["site.os-release", 12] == "fail"
+    (changes,) = (line["baseline"] for line in lines(audit, "summary"))
+    assert (len(changes["still"]), changes["new"]) == (1, [])
+    waiver = WAIVER.format(expires="2099-12-31").replace("site.rel*", "site.release")
+    (audit.path / "droplet-waivers.toml").write_text(waiver)
+    run(audit)
+    assert verdicts(audit)["site.os-release", 12] == "waived"
+    assert lines(audit, "summary")[0]["waivers"][0]["state"] == "used"
 
 
 def test_an_expired_waiver_fails_again_and_says_since_when(audit: pytest.Pytester) -> None:
@@ -254,7 +272,7 @@ def test_a_record_is_read_line_by_line(audit: pytest.Pytester) -> None:
     reading = read_record(audit.path / "old.jsonl")
     for text in texts[:-1]:
         assert next(reading) == json.loads(text)
-    with pytest.raises(BaselineError, match="the record was cut"):
+    with pytest.raises(RecordError, match="the record was cut"):
         next(reading)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_droplet.coverage import Coverage
-from pytest_droplet.report.record import fingerprint
+from pytest_droplet.record import fingerprint
 
 Record = dict[str, Any]
 

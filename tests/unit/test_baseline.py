@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet.baseline import Baseline, BaselineError, load_baseline
-from pytest_droplet.report.record import SCHEMA, Line
+from pytest_droplet.baseline import Baseline, load_baseline
+from pytest_droplet.record import SCHEMA, RecordError
 
+Line = dict[str, Any]
 THEN = datetime(2026, 11, 15, 12, tzinfo=UTC)
 BEFORE = Baseline(
     THEN,
@@ -158,7 +159,7 @@ def test_what_is_no_whole_record_is_one_line(
     tmp_path: Path, lines: list[Line], message: str
 ) -> None:
     """Half a record would call findings new that are old, or fixed that were not judged."""
-    with pytest.raises(BaselineError) as caught:
+    with pytest.raises(RecordError) as caught:
         load_baseline(write(tmp_path / "old.jsonl", *lines))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -166,5 +167,5 @@ def test_what_is_no_whole_record_is_one_line(
 
 def test_a_record_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     """The path is named."""
-    with pytest.raises(BaselineError, match=r"none\.jsonl: the record cannot be read"):
+    with pytest.raises(RecordError, match=r"none\.jsonl: the record cannot be read"):
         load_baseline(tmp_path / "none.jsonl")

@@ -13,7 +13,7 @@ from pytest_droplet.baseline import Baseline
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.gate import Gate, Judged
 from pytest_droplet.model import Droplet, Verdict
-from pytest_droplet.report.record import fingerprint
+from pytest_droplet.record import fingerprint
 from pytest_droplet.waivers import Waiver
 from pytest_droplet.words import SEVERITIES, Severity
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import sample_record as sample
 
-OPTIONAL = {"title", "remediation", "source_line", "traceback", "baseline"}
+OPTIONAL = {"title", "remediation", "source_line", "traceback", "baseline", "details", "left_out"}
 Lines = list[dict[str, Any]]
 
 
@@ -49,7 +49,16 @@ def keys(lines: Lines) -> dict[str, set[str]]:
     return found
 
 
-FREE = (".versions", ".options", ".settings", ".rows", ".counts", ".firewalls", ".keys")
+FREE = (
+    ".versions",
+    ".options",
+    ".settings",
+    ".rows",
+    ".counts",
+    ".firewalls",
+    ".keys",
+    ".details",
+)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest_droplet
 from pytest_droplet import catalogue, facts
 from pytest_droplet.catalogue import Check, check, checks_of
 from pytest_droplet.facts import Account, DropletFacts, Fact, Observation
+from pytest_droplet.facts.patches.packages import Update
 from pytest_droplet.model import (
     Claims,
     Droplet,
@@ -24,15 +27,18 @@ from pytest_droplet.model import (
     Reading,
     Section,
     SectionOutput,
+    fail,
     not_applicable,
 )
 from pytest_droplet.settings import Settings
 from pytest_droplet.verdict import (
     MESSAGE_LIMIT,
     TRACEBACK_LIMIT,
+    WHOLE_LIMIT,
     judge,
     judge_account,
     make_verdict,
+    whole_evidence,
     with_note,
 )
 
@@ -399,3 +405,98 @@ def test_what_a_check_says_is_masked_and_bounded(raised: Any, *, of_account: boo
     assert "found *** xxx" in verdict.message
     assert len(verdict.message) == MESSAGE_LIMIT
     assert "0a0a" not in f"{verdict.message}{verdict.traceback}"
+
+
+def test_a_failure_says_what_it_is_about() -> None:
+    """As dicts, or as objects that have details; several claims say it together."""
+
+    def fails(droplet_a: str) -> None:
+        with Claims() as claim:
+            with claim:
+                fail("one", droplet_a=[{"file": "/etc/x", "line": 3}])
+            with claim:
+                assert not droplet_a, "two"
+            with claim:
+                fail("three", droplet_a=[Update("curl", "8.1")], droplet_b=[])
+
+    verdict = judge(checked(fails), observation(a="x"))
+    assert (verdict.outcome, verdict.message) == ("fail", "one; two; three")
+    first, second = verdict.details["droplet_a"]
+    assert first == {"file": "/etc/x", "line": 3}
+    assert (second["package"], second["candidate"]) == ("curl", "8.1")
+
+
+def test_details_are_json_without_secrets_and_bounded() -> None:
+    """Whatever a user's check says; how much was left out is counted."""
+    about = {
+        "text": f"dop_v1_{'0a' * 32} \x1b[2J {'y' * 9_000}",
+        "day": date(2026, 11, 22),
+        "odd": {1: {2, 1}},
+        "deep": [[[[[["x"]]]]]],
+        "none": None,
+        "not": float("inf"),
+    }
+    verdict = make_verdict("a.b", 1, "fail", "low", details={"droplet_a": [about] * 130})
+    assert verdict.left_out == {"droplet_a": 30}
+    items = verdict.details["droplet_a"]
+    assert len(items) == 100
+    item = json.loads(json.dumps(items[0], allow_nan=False))
+    assert item["text"].startswith("*** \ufffd[2J yyy")
+    assert len(item["text"]) == 1_000
+    assert (item["day"], item["none"], item["not"]) == ("2026-11-22", None, "inf")
+
+
+def test_what_passes_has_no_details() -> None:
+    """They are of failures alone."""
+
+    def passes(droplet_a: str) -> None:
+        del droplet_a
+
+    assert judge(checked(passes), observation(a="x")).details == {}
+
+
+# --- evidence whole -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fact that lists the words of its section."""
+
+    def items(text: str) -> list[dict[str, Any]]:
+        return [{"number": word} for word in text.split()]
+
+    known = dict(facts.all_facts())
+    known["droplet_a"] = replace(known["droplet_a"], items=items)
+    monkeypatch.setattr(facts, "_facts", known)
+
+
+@pytest.mark.usefixtures("numbers")
+def test_a_list_is_evidence_as_a_whole_and_once() -> None:
+    """However little of it a result shows."""
+    seen = observation(a=" ".join(map(str, range(300))))
+    (line,) = whole_evidence(seen, ["droplet_a"])
+    assert line["value"] == [{"number": str(n)} for n in range(300)]
+    assert (line["droplet_id"], line["fact"]) == (1, "droplet_a")
+    assert "left_out" not in line
+    assert list(whole_evidence(seen, ["droplet_a"])) == []
+
+
+@pytest.mark.usefixtures("numbers")
+@pytest.mark.parametrize("more", [0, 1, 50])
+def test_a_line_of_evidence_says_what_it_left_out(more: int) -> None:
+    """It is bounded, and its items are whole."""
+    fitting = WHOLE_LIMIT // len('{"number": "x"},')
+    seen = observation(a=" ".join(["x"] * (fitting + more)))
+    (line,) = whole_evidence(seen, ["droplet_a"])
+    assert line["value"] == [{"number": "x"}] * fitting
+    assert line.get("left_out", 0) == more
+
+
+def test_a_text_is_evidence_where_a_result_shows_a_part() -> None:
+    """A short one is whole in the result; of an endless one the line has the beginning."""
+    token = "dop_v1_" + "0a" * 32
+    assert list(whole_evidence(observation(a="x" * 400), ["droplet_a"])) == []
+    (line,) = whole_evidence(observation(a="x" * 400 + token), ["droplet_a"])
+    assert line["value"] == "x" * 400 + "***"
+    (line,) = whole_evidence(observation(a="x" * (WHOLE_LIMIT + 7)), ["droplet_a"])
+    assert (len(line["value"]), line["left_out"]) == (WHOLE_LIMIT, 7)

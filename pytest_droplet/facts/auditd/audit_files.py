@@ -19,7 +19,7 @@ from pytest_droplet.facts.auditd.audit_rules import (
 )
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
 _FOLDER = "/etc/audit/rules.d"
@@ -47,6 +47,11 @@ class RuleLine:
     path: str
     number: int
     text: str
+
+    @property
+    def details(self) -> Item:
+        """File, line and rule."""
+        return {"file": self.path, "line": self.number, "rule": self.text.strip()}
 
     def __str__(self) -> str:
         return f"{one_line(self.path, 100)}:{self.number}"
@@ -151,7 +156,11 @@ class AuditFiles:
         return one_line(f"{count} lines in {names or 'no file of rules.d'}; {compiled}", 200)
 
 
-@fact("cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules", sections=(AUDIT_RULES,))
+@fact(
+    "cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules",
+    sections=(AUDIT_RULES,),
+    items=lambda files: [line.details for line in files.lines],
+)
 def droplet_audit_files(observation: Observation, droplet_kernel: Kernel) -> AuditFiles:
     """Return the files that audit rules come from.
 

@@ -12,7 +12,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse_loaded_line
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Unit, Units
-from pytest_droplet.model import NotObservedError, Reading, Section, SectionOutput
+from pytest_droplet.model import Item, NotObservedError, Reading, Section, SectionOutput
 from pytest_droplet.text import one_line
 
 # As root rpm touches its database's shared memory file; as another user it cannot.
@@ -210,6 +210,11 @@ class AuditdConfig:
         line = self.lines.get(key)
         return f"{key} = {value} ({f'auditd.conf:{line}' if line else 'the default'})"
 
+    def setting(self, key: str) -> Item:
+        """Return a key with its value, and the line of auditd.conf; None: auditd's default."""
+        value = self.values.get(key, _DEFAULTS.get(key, ""))
+        return {"key": key, "value": value, "line": self.lines.get(key)}
+
     @property
     def is_sent_away(self) -> bool:
         """Whether an active plugin sends the records elsewhere."""
@@ -254,7 +259,11 @@ def droplet_audit_status(observation: Observation, droplet_kernel: Reading[Kerne
     return parse_status(said, booted_at)
 
 
-@fact("auditctl -l", sections=(AUDIT,))
+@fact(
+    "auditctl -l",
+    sections=(AUDIT,),
+    items=lambda loaded: [{"rule": line} for line in loaded.lines],
+)
 def droplet_audit_loaded(observation: Observation) -> LoadedRules:
     """Return the rules that are loaded."""
     _, said = _auditctl(observation.section(AUDIT.name))

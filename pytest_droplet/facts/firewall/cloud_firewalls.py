@@ -33,7 +33,7 @@ from pytest_droplet.facts.firewall.reach import (
     pieces,
 )
 from pytest_droplet.facts.host.interfaces import Network
-from pytest_droplet.model import Droplet, Firewall, NotObservedError, Reading, Rule
+from pytest_droplet.model import Droplet, Firewall, Item, NotObservedError, Reading, Rule
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
 
@@ -58,8 +58,40 @@ class Attachment:
     firewall: Firewall
     by: str
 
+    @property
+    def details(self) -> Item:
+        """The firewall's id and name."""
+        return {"id": self.firewall.id, "name": self.firewall.name}
+
     def __str__(self) -> str:
         return f"{self.firewall.name} ({self.firewall.id}, {self.by})"
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule:
+    """An inbound rule with its firewall."""
+
+    firewall: Firewall
+    rule: Rule
+
+    @property
+    def details(self) -> Item:
+        """The firewall's id and name, and the rule in the API's words."""
+        rule = self.rule
+        return {
+            "id": self.firewall.id,
+            "name": self.firewall.name,
+            "rule": {
+                "action": rule.action,
+                "protocol": rule.protocol,
+                "ports": rule.ports,
+                "addresses": list(rule.addresses),
+                "tags": list(rule.tags),
+            },
+        }
+
+    def __str__(self) -> str:
+        return rule_text(self.firewall, self.rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +149,7 @@ class CloudFirewalls:
         protocol: str,
         port: int | None = None,
         versions: tuple[Literal[4, 6], ...] = _VERSIONS,
-    ) -> list[str]:
+    ) -> list[FirewallRule]:
         """Return the rules that together let the internet in to a port.
 
         Args:
@@ -135,7 +167,7 @@ class CloudFirewalls:
             ports = Ranges.of(part for of_version in world for part in of_version.parts)
             if ports.size < ABOUT_ALL_PORTS:
                 return []
-        return [text for text, rule in self._rules("allow", protocol, ports) if rule.addresses]
+        return [r for r in self._rules("allow", protocol, ports) if r.rule.addresses]
 
     def open_to(self, protocol: str, port: int, networks: tuple[Network, ...]) -> list[str]:
         """Return the rules that let somebody of these private networks in to a port.
@@ -147,9 +179,9 @@ class CloudFirewalls:
         if not self._told(somebody, f"who reaches {protocol} {port} from the VPC"):
             return []
         return [
-            text
-            for text, rule in self._rules("allow", protocol, Ranges(((port, port),)))
-            if _names(rule) or _addresses(rule) & within
+            str(found)
+            for found in self._rules("allow", protocol, Ranges(((port, port),)))
+            if _names(found.rule) or _addresses(found.rule) & within
         ]
 
     def lets_somebody_in(self, protocol: str, port: int) -> bool:
@@ -183,15 +215,15 @@ class CloudFirewalls:
             somebody = piece.somebody(named_in=self._named_in)
         return self._told(somebody, f"whether the Droplet reaches {protocol} {port}")
 
-    def denials(self, protocol: str, port: int) -> list[str]:
+    def denials(self, protocol: str, port: int) -> list[FirewallRule]:
         """Return the inbound rules that deny a port to some, whoever that is."""
-        return [text for text, _ in self._rules("deny", protocol, Ranges(((port, port),)))]
+        return list(self._rules("deny", protocol, Ranges(((port, port),))))
 
-    def _rules(self, action: str, protocol: str, ports: Ranges) -> Iterator[tuple[str, Rule]]:
+    def _rules(self, action: str, protocol: str, ports: Ranges) -> Iterator[FirewallRule]:
         """Yield the inbound rules for some of these ports."""
         for firewall, rule in self.inbound:
             if (rule.action, rule.protocol) == (action, protocol) and _ports(rule) & ports:
-                yield rule_text(firewall, rule), rule
+                yield FirewallRule(firewall, rule)
 
     def _piece(self, direction: Direction, protocol: str, port: int) -> Piece:
         known = self._policy(direction).pieces[protocol]
@@ -273,6 +305,12 @@ class Settling:
         later = self.later.get()
         return "" if later is None else _unapplied(later, self.droplet_id)
 
+    @property
+    def details(self) -> Item:
+        """The firewall's id, name and status."""
+        known = self.later.value or self.firewall
+        return {"id": known.id, "name": known.name, "status": known.status}
+
     def __str__(self) -> str:
         then = self.later.value
         text = f"{self.firewall.name}: {_state(self.firewall, self.droplet_id)}"
@@ -328,7 +366,20 @@ def droplet_firewall_stand_in(
     return StandIn(accepted, f"the host's own firewall: {firewall}; {manager}")
 
 
-@fact("GET /v2/firewalls; GET /v2/droplets/{id}/firewalls", api=("firewalls",))
+def _items(firewalls: CloudFirewalls) -> list[Item]:
+    """Return every rule of the attached firewalls, with its direction."""
+    return [
+        {**FirewallRule(firewall, rule).details, "direction": direction}
+        for direction, rules in (("inbound", firewalls.inbound), ("outbound", firewalls.outbound))
+        for firewall, rule in rules
+    ]
+
+
+@fact(
+    "GET /v2/firewalls; GET /v2/droplets/{id}/firewalls",
+    api=("firewalls",),
+    items=_items,
+)
 def droplet_cloud_firewalls(observation: Observation) -> CloudFirewalls:
     """Return the Cloud Firewalls of the Droplet, attached directly or by a tag.
 

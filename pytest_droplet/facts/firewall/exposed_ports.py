@@ -27,7 +27,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
 )
 from pytest_droplet.facts.host.interfaces import Interfaces, Network
 from pytest_droplet.facts.host.listeners import Listener, Listeners
-from pytest_droplet.model import Droplet, NotObservedError, Reading
+from pytest_droplet.model import Droplet, Item, NotObservedError, Reading
 from pytest_droplet.text import one_line
 
 Protocol = Literal["tcp", "udp"]
@@ -68,6 +68,17 @@ class ExposedPort:
     def name(self) -> str:
         """``tcp 5432 (postgres)``."""
         return one_line(f"{self.protocol} {self.port} ({self.process})", 80)
+
+    @property
+    def details(self) -> Item:
+        """The port, what holds it, and by which layer the internet reaches it."""
+        return {
+            "protocol": self.protocol,
+            "port": self.port,
+            "process": self.process,
+            "reachable": self.reachable,
+            "why": self.internet.why,
+        }
 
     @property
     def reachable(self) -> str:
@@ -117,6 +128,7 @@ def _row(exposed: ExposedPorts) -> list[Mapping[str, Any]]:
 @fact(
     "/proc/net/tcp, tcp6, udp, udp6; nft -j list ruleset; iptables-save; GET /v2/firewalls",
     row=_row,
+    items=lambda exposed: [port.details for port in exposed.ports],
 )
 def droplet_exposed_ports(
     droplet: Droplet,
@@ -329,7 +341,7 @@ def _past_cloud(
         if isinstance(origin, tuple):
             rules = cloud.open_to(protocol, port, origin)
         else:
-            rules = cloud.open_to_the_world(protocol, port, (origin,))
+            rules = [str(rule) for rule in cloud.open_to_the_world(protocol, port, (origin,))]
         if rules:
             return Reach(allowed=True, why=f"by the rule {rules[0]}")
     except NotObservedError as exc:

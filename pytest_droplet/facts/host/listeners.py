@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.model import Address, NotObservedError, Section
+from pytest_droplet.model import Address, Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -54,6 +54,16 @@ class Listener:
         """4 or 6."""
         return self.address.version
 
+    @property
+    def details(self) -> Item:
+        """Protocol, address, port, and the programs where they could be seen."""
+        return {
+            "protocol": self.protocol,
+            "address": str(self.address),
+            "port": self.port,
+            "programs": list(self.names),
+        }
+
     def __str__(self) -> str:
         host = f"[{self.address}]" if self.version == 6 else str(self.address)
         return f"{host}:{self.port}"
@@ -84,7 +94,11 @@ class Listeners:
         return one_line(", ".join(shown[:8]) + more + unseen or "none but on loopback", 300)
 
 
-@fact("/proc/net/tcp, tcp6, udp, udp6 and /proc/PID/fd", sections=(LISTENERS,))
+@fact(
+    "/proc/net/tcp, tcp6, udp, udp6 and /proc/PID/fd",
+    sections=(LISTENERS,),
+    items=lambda found: [socket.details for socket in found.sockets],
+)
 def droplet_listeners(observation: Observation) -> Listeners:
     """The listening TCP and UDP sockets with their programs."""
     return parse_listeners(observation.section(LISTENERS.name).stdout)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 
 _PROPERTIES = (
     "Id",
@@ -80,6 +80,16 @@ class Unit:
     def is_enabled(self) -> bool:
         """Whether it is enabled for every boot, not just until the next."""
         return self.file_state == "enabled"
+
+    @property
+    def details(self) -> Item:
+        """The unit and its states, in systemd's words."""
+        return {
+            "unit": self.id,
+            "enabled": self.file_state or self.load,
+            "active": self.active,
+            "result": self.result,
+        }
 
     def __str__(self) -> str:
         if not self.exists:

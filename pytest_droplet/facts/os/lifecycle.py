@@ -17,7 +17,7 @@ from typing import Any
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.os_release import OsRelease, UbuntuPro
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, security_sources
-from pytest_droplet.model import Droplet, NotObservedError, Reading, SupportDates
+from pytest_droplet.model import Droplet, Item, NotObservedError, Reading, SupportDates
 from pytest_droplet.tables import DISTRIBUTIONS, distribution_of
 from pytest_droplet.text import one_line
 
@@ -51,6 +51,11 @@ class ReleaseSupport:
     phase: str
     as_of: date | None
     remark: str = ""
+
+    @property
+    def details(self) -> Item:
+        """The release, the phase of its support, and the last day of that."""
+        return {"name": self.name, "phase": self.phase, "until": self.until}
 
     def __str__(self) -> str:
         origin = f"table of {self.as_of}" if self.as_of else "the host's own SUPPORT_END"

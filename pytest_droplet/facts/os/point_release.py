@@ -9,7 +9,7 @@ from pytest_droplet.facts import fact
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.os.lifecycle import lifecycle, release_of
 from pytest_droplet.facts.patches.packages import PendingUpdates
-from pytest_droplet.model import NotObservedError, Reading
+from pytest_droplet.model import Item, NotObservedError, Reading
 from pytest_droplet.tables import distribution_of
 from pytest_droplet.text import one_line
 
@@ -33,6 +33,11 @@ class PointRelease:
     def outdated(self) -> bool:
         """Whether a newer one is out and this host has not got it."""
         return self.behind and self.waiting != 0
+
+    @property
+    def details(self) -> Item:
+        """The release with its installed and its newest point release."""
+        return {"name": self.name, "installed": self.installed, "latest": self.latest}
 
     def __str__(self) -> str:
         if self.latest is None:

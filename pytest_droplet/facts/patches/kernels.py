@@ -16,7 +16,7 @@ from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.packages import IF_APT
 from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
-from pytest_droplet.model import NotObservedError, Section, SectionOutput
+from pytest_droplet.model import Item, NotObservedError, Section, SectionOutput
 from pytest_droplet.tables import APT, DNF
 from pytest_droplet.text import one_line
 
@@ -66,6 +66,11 @@ class InstalledKernels:
     newest: str
     current: bool
 
+    @property
+    def details(self) -> Item:
+        """The two releases."""
+        return {"running": self.running, "newest": self.newest}
+
     def __str__(self) -> str:
         return one_line(f"running {self.running}, newest installed {self.newest}")
 
@@ -80,6 +85,15 @@ class PendingReboot:
     flagged: bool
     packages: tuple[str, ...]
     booted_at: datetime
+
+    @property
+    def details(self) -> Item:
+        """Packages, whether a flag asks for it, and the boot."""
+        return {
+            "packages": list(self.packages),
+            "flagged": self.flagged,
+            "booted_at": self.booted_at,
+        }
 
     @property
     def needed(self) -> bool:

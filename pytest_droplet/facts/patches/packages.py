@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pytest_droplet.facts.host.os_release import OsRelease
-from pytest_droplet.model import NotObservedError
+from pytest_droplet.model import Item, NotObservedError
 from pytest_droplet.tables import APT, DISTRIBUTIONS, Distribution, distribution_of
 from pytest_droplet.text import one_line
 
@@ -36,6 +36,18 @@ class Update:
     origin: str = ""
     security: bool = False
     blocked: bool = False
+
+    @property
+    def details(self) -> Item:
+        """The package with its installed and its new version, and where the new one is from."""
+        return {
+            "package": self.name,
+            "installed": self.old,
+            "candidate": self.new,
+            "origin": self.origin,
+            "security": self.security,
+            "held_back": self.blocked,
+        }
 
     def __str__(self) -> str:
         versions = f"{self.old} → {self.new}" if self.old else self.new
@@ -90,6 +102,11 @@ class PackageSource:
     dated: datetime | None = None
     valid_until: datetime | None = None
     pinned: str = ""
+
+    @property
+    def details(self) -> Item:
+        """The source with the dates of its index."""
+        return {"source": self.name, "dated": self.dated, "valid_until": self.valid_until}
 
     def __str__(self) -> str:
         if not self.fetched:

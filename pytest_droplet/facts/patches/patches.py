@@ -13,6 +13,7 @@ from pytest_droplet.tables import APT
 @fact(
     "apt-get -s dist-upgrade; apt list --upgradable; dnf -C check-update",
     sections=(apt.APT, APT_POLICY, dnf.DNF, dnf.DNF_INDEX),
+    items=lambda pending: [update.details for update in pending.updates],
 )
 def droplet_pending_updates(
     observation: Observation, droplet_os_release: OsRelease
@@ -27,6 +28,7 @@ def droplet_pending_updates(
     "ls /var/lib/apt/lists; cat /etc/apt/sources.list*; apt-cache policy; ls /var/cache/dnf;"
     " cat /etc/yum.repos.d/*",
     sections=(apt.APT_SOURCES, apt.APT_INDEX, APT_POLICY, dnf.DNF_INDEX),
+    items=lambda index: [source.details for source in index.sources],
 )
 def droplet_package_index(observation: Observation, droplet_os_release: OsRelease) -> PackageIndex:
     """Return when the index was updated and which sources of security updates are enabled."""

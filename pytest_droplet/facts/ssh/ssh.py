@@ -62,7 +62,11 @@ def droplet_sshd(observation: Observation, droplet_units: Reading[Units]) -> Ssh
     return parse_sshd(output.stdout)
 
 
-@fact("getent passwd; /etc/shadow (classes only)", sections=(SSHD,))
+@fact(
+    "getent passwd; /etc/shadow (classes only)",
+    sections=(SSHD,),
+    items=lambda found: [account.details for account in found.accounts],
+)
 def droplet_ssh_accounts(observation: Observation) -> SshAccounts:
     """Return the accounts that may log in over SSH, with the class of their password."""
     sshd = parse_sshd(observation.section(SSHD.name).stdout)

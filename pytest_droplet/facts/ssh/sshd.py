@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
 
@@ -129,6 +129,11 @@ class SshAccount:
     def is_expired(self, now: datetime) -> bool:
         """Whether the account, not just its password, has expired."""
         return self.expires_on is not None and now.timestamp() / 86400 >= self.expires_on
+
+    @property
+    def details(self) -> Item:
+        """The account's name and number."""
+        return {"user": self.name, "uid": self.uid}
 
     def __str__(self) -> str:
         keys = ", keys" if self.has_keys else ""
@@ -253,18 +258,44 @@ class Sshd:
 
         The first line outside Match blocks decides, unless one in a block gives the value.
         """
-        option = option.lower()
-        if option in self.arguments.lower():
+        if self._is_argument(option):
             return "argument of the running sshd"
-        value = _plain(value)
-        lines = [line for line in _in_order(self.files) if line.option == option]
-        first = next((line for line in lines if not line.in_match), None)
-        if first is not None and _plain(first.value) == value:
-            return str(first)
-        for line in lines:
-            if line.in_match and _plain(line.value) == value:
-                return str(line)
+        if (line := self._giving(option, value)) is not None:
+            return str(line)
+        first = self._deciding(option)
         return "sshd's default" if first is None else f"not as in {first}"
+
+    def setting(self, option: str, value: str, found: Sequence[Connection] = ()) -> Item:
+        """Return an option as an item of a finding, with the line that gives it the value.
+
+        ``users`` are those of the connections, none where all are meant; ``file`` and ``line`` are
+        None where no line gives the value.
+        """
+        line = None if self._is_argument(option) else self._giving(option, value)
+        users = () if len(found) == len(self.connections) else dict.fromkeys(c.user for c in found)
+        return {
+            "option": option,
+            "value": value,
+            "users": list(users),
+            "file": line and line.path,
+            "line": line and line.number,
+        }
+
+    def _is_argument(self, option: str) -> bool:
+        return option.lower() in self.arguments.lower()
+
+    def _lines(self, option: str) -> Iterator[_Line]:
+        return (line for line in _in_order(self.files) if line.option == option.lower())
+
+    def _deciding(self, option: str) -> _Line | None:
+        return next((line for line in self._lines(option) if not line.in_match), None)
+
+    def _giving(self, option: str, value: str) -> _Line | None:
+        first = self._deciding(option)
+        if first is not None and _plain(first.value) == _plain(value):
+            return first
+        inside = (line for line in self._lines(option) if line.in_match)
+        return next((line for line in inside if _plain(line.value) == _plain(value)), None)
 
     def __str__(self) -> str:
         if not self.running:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
 ACCOUNTS = Section(
@@ -48,6 +48,11 @@ class HostAccount:
     aged_out: datetime | None = None
 
     @property
+    def details(self) -> Item:
+        """The account's name and number."""
+        return {"user": self.name, "uid": self.uid}
+
+    @property
     def has_shell(self) -> bool:
         """Whether the shell is one to work in; an empty field means sh."""
         return not _NO_SHELL.search(self.shell)
@@ -84,7 +89,11 @@ class HostAccounts:
         return one_line(f"{len(self.accounts)} accounts; of people: {shown or 'none'}")
 
 
-@fact("getent passwd; /etc/shadow (classes only)", sections=(ACCOUNTS,))
+@fact(
+    "getent passwd; /etc/shadow (classes only)",
+    sections=(ACCOUNTS,),
+    items=lambda found: [account.details for account in found.accounts.values()],
+)
 def droplet_host_accounts(observation: Observation) -> HostAccounts:
     """The accounts of the host with shell, expiry and the class of their password."""
     return parse_accounts(observation.section(ACCOUNTS.name).stdout)

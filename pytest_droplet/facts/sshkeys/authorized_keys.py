@@ -11,7 +11,7 @@ from typing import Any
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.ssh.sshd import CONFIGURATION
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.redact import MASK
 from pytest_droplet.text import one_line
 
@@ -133,6 +133,20 @@ class AuthorizedKey:
         """Its SHA256 and MD5 fingerprint."""
         return frozenset((self.key.sha256, self.key.md5))
 
+    @property
+    def details(self) -> Item:
+        """Where the key stands, whom it lets in, and its fingerprints."""
+        return {
+            "users": list(self.users),
+            "file": self.path,
+            "line": self.line,
+            "type": self.key.type,
+            "bits": self.key.bits,
+            "fingerprint": self.key.sha256,
+            "md5": self.key.md5,
+            "comment": self.comment,
+        }
+
     def admits(self, now: datetime) -> bool:
         """Whether sshd lets the key in at this time: its file is read, it has not expired.
 
@@ -220,6 +234,7 @@ def _rows(keys: AuthorizedKeys) -> list[dict[str, Any]]:
     "authorized_keys files of every account, by sshd -T",
     sections=(KEYS,),
     row=_rows,
+    items=lambda keys: [entry.details for entry in keys.entries],
     api=("keys",),  # the record names the account's key beside each row
 )
 def droplet_authorized_keys(observation: Observation) -> AuthorizedKeys:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.model import AccountKey
+from pytest_droplet.model import AccountKey, Item
 
 Form = Callable[[bytes], bytes | None]
 
@@ -67,6 +67,11 @@ class KeyOfAccount:
     bits: int | None
     sha256: str
     md5: str
+
+    @property
+    def details(self) -> Item:
+        """The key's id, name and fingerprints."""
+        return {"id": self.id, "name": self.name, "fingerprint": self.sha256, "md5": self.md5}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.tls.trust import UnreadableCertificateError, name_of, parse_certificate
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
 # Of a certificate file its first certificate leaves the host, of a key file only its place,
@@ -46,6 +46,16 @@ class File:
     mode: int
     owner: str
     group: str
+
+    @property
+    def details(self) -> Item:
+        """Path, octal mode, owner and group."""
+        return {
+            "path": self.path,
+            "mode": f"{self.mode:04o}",
+            "owner": self.owner,
+            "group": self.group,
+        }
 
     def __str__(self) -> str:
         return f"{self.path} {self.mode:04o} {self.owner}:{self.group}"

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from pytest_droplet.facts import Observation, fact
@@ -20,7 +21,7 @@ from pytest_droplet.facts.tls.apache import APACHE, parse_apache
 from pytest_droplet.facts.tls.nginx import NGINX, parse_nginx
 from pytest_droplet.facts.tls.trust import UnreadableCertificateError, name_of, parse_certificate
 from pytest_droplet.facts.tls.virtual_hosts import NotInstalled, VirtualHost, name_to_ask
-from pytest_droplet.model import HostReading, NotObservedError, Probe, SectionOutput
+from pytest_droplet.model import HostReading, Item, NotObservedError, Probe, SectionOutput
 from pytest_droplet.text import one_line
 
 PORT = 443
@@ -299,6 +300,18 @@ def described(certificate: x509.Certificate, at: datetime | None = None) -> str:
         left = f", expired {left_of(at - end)} ago"
     issuer = one_line(_common_name(certificate), 60)
     return f"{name_of(certificate)} by {issuer} until {end:%Y-%m-%d}{left}"
+
+
+def certificate_item(certificate: x509.Certificate, name: str = "") -> Item:
+    """Return a certificate as an item of a finding; ``name`` was asked for (empty: none was)."""
+    return {
+        "name": name,
+        "subject": name_of(certificate),
+        "issuer": one_line(_common_name(certificate), 80),
+        "not_before": f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "not_after": f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(),
+    }
 
 
 def left_of(time: timedelta) -> str:
