@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_origin
 
 from pytest_droplet.model import (
     API_LISTS,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pytest_droplet.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 Taken = Literal["value", "reading", "given", "observation"]
 """What a fact gets for a parameter: a fact's value, its Reading, what is given, what it sees."""
 
@@ -102,6 +103,7 @@ class Observation:
         self.now = seen.now
         self._fact = wanted
         self._host = seen.host
+        self._parsed = seen.parsed
 
     @property
     def host(self) -> HostReading:
@@ -121,6 +123,25 @@ class Observation:
                 f"{self._fact.name} reads the section {name!r}: declare it with sections="
             )
         return self._host.section(name, complete=complete)
+
+    def parsed(self, name: str, parse: Callable[[SectionOutput], T]) -> T:
+        """Return what a parser makes of a declared section: once a host, whichever facts ask.
+
+        Raises:
+            NotObservedError: The section was not read, or its parser does not understand it.
+        """
+        output = self.section(name)
+        known = self._parsed.get((name, parse))
+        if known is None:
+            try:
+                known = parse(output), None
+            except NotObservedError as exc:
+                known = None, str(exc)
+            self._parsed[name, parse] = known
+        value, missing = known
+        if missing is not None:
+            raise NotObservedError(missing)
+        return cast("T", value)
 
     def probe(self, name: str) -> Any:
         """Return a declared probe's result; see :meth:`HostReading.probe`."""
@@ -155,6 +176,7 @@ class DropletFacts:
         self.verdicts: dict[str, Verdict] = {}
         self.evidence: dict[str, Evidence] = {}
         self.told: set[str] = set()
+        self.parsed: dict[tuple[str, Callable[..., Any]], tuple[Any, str | None]] = {}
         self._readings: dict[str, Reading[Any]] = {}
 
     def reading(self, name: str) -> Reading[Any]:

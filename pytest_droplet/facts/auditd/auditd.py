@@ -251,7 +251,7 @@ def droplet_audit_status(observation: Observation, droplet_kernel: Reading[Kerne
     Raises:
         NotObservedError: auditctl is absent, or the kernel refuses: in a container it does.
     """
-    said, _ = _auditctl(observation.section(AUDIT.name))
+    said, _ = observation.parsed(AUDIT.name, _auditctl)
     try:
         booted_at = droplet_kernel.get().booted_at
     except NotObservedError:
@@ -266,7 +266,7 @@ def droplet_audit_status(observation: Observation, droplet_kernel: Reading[Kerne
 )
 def droplet_audit_loaded(observation: Observation) -> LoadedRules:
     """Return the rules that are loaded."""
-    _, said = _auditctl(observation.section(AUDIT.name))
+    _, said = observation.parsed(AUDIT.name, _auditctl)
     return parse_loaded(said)
 
 

@@ -152,7 +152,7 @@ def pending_updates(observation: Observation) -> PendingUpdates:
 
 def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
     """Return the age of apt's indexes and the suites that security updates come from."""
-    found = _indexes(observation)
+    found = observation.parsed(APT_INDEX.name, _indexes)
     newest = max(found.stamps, default=None)
     sources = security_sources(observation, os)
     extended = _pairs(observation, {f"{os.codename}-infra-security"})
@@ -244,9 +244,9 @@ def _pairs(
     observation: Observation, suites: Collection[str]
 ) -> list[tuple[AptSource, AptIndex | None]]:
     """Return the enabled sources of these suites or codenames, each with its index."""
-    text = observation.section(APT_SOURCES.name).stdout
-    indexes = _indexes(observation).indexes
-    pairs = [(s, _index_of(s, indexes)) for s in dict.fromkeys(parse_sources(text))]
+    sources = observation.parsed(APT_SOURCES.name, _sources)
+    indexes = observation.parsed(APT_INDEX.name, _indexes).indexes
+    pairs = [(source, _index_of(source, indexes)) for source in sources]
     return [(s, i) for s, i in pairs if s.suite in suites or (i and i.codename in suites)]
 
 
@@ -256,8 +256,12 @@ def _package_source(source: AptSource, index: AptIndex | None) -> PackageSource:
     return PackageSource(source.suite, dated=index.dated, valid_until=index.valid_until)
 
 
-def _indexes(observation: Observation) -> AptIndexes:
-    return parse_indexes(whole(observation.section(APT_INDEX.name)).stdout)
+def _sources(output: SectionOutput) -> tuple[AptSource, ...]:
+    return tuple(dict.fromkeys(parse_sources(output.stdout)))
+
+
+def _indexes(output: SectionOutput) -> AptIndexes:
+    return parse_indexes(whole(output).stdout)
 
 
 def parse_updates(output: SectionOutput) -> PendingUpdates:

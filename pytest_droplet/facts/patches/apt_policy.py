@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.deb822 import stanzas
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
 NO_WRITES = (
@@ -197,11 +197,14 @@ def apt_policy(observation: Observation) -> AptPolicy:
     Raises:
         NotObservedError: A file of pins, or what apt makes of it, could not be read.
     """
-    output = observation.section(APT_POLICY.name)
+    return observation.parsed(APT_POLICY.name, _policy)
+
+
+def _policy(output: SectionOutput) -> AptPolicy:
     try:
         return parse_policy(whole(output).stdout)
     except NotObservedError as error:
-        files = [f for f in pin_files(observation) if f not in str(error)]
+        files = [f for f in _pin_files(output.stdout) if f not in str(error)]
         told = f"; pins are in {', '.join(files)}" if files else ""
         raise NotObservedError(one_line(f"{error}{told}")) from error
 

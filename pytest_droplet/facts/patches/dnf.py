@@ -132,7 +132,7 @@ def base_repositories(os: OsRelease) -> tuple[str, ...]:
 def pending_updates(observation: Observation, os: OsRelease) -> PendingUpdates:
     """Return the updates that dnf would install, and the security updates that it leaves out."""
     pending = parse_updates(observation.section(DNF.name))
-    metadata = _metadata(observation)
+    metadata = observation.parsed(DNF_INDEX.name, _metadata)
     pending = replace(pending, hidden=next(iter(metadata.doubts), ""))
     base = [
         r
@@ -149,7 +149,7 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
 
     The age is that of the base repository that was looked at the longest ago.
     """
-    metadata = _metadata(observation)
+    metadata = observation.parsed(DNF_INDEX.name, _metadata)
     serving = {
         need: [r for r in metadata.repositories.values() if r.serves(need)]
         for need in base_repositories(os)
@@ -177,8 +177,7 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
     )
 
 
-def _metadata(observation: Observation) -> Metadata:
-    output = observation.section(DNF_INDEX.name)
+def _metadata(output: SectionOutput) -> Metadata:
     if any(line == "!! unreadable" for line in output.stdout.splitlines()):
         raise NotObservedError(f"a file could not be read: {one_line(output.stderr)}")
     return parse_metadata(output.stdout)

@@ -9,7 +9,7 @@ from pytest_droplet.connection.probe import SSH_AUTH
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.ssh.sshd import SSHD, SshAccount, Sshd, parse_sshd, processes_in
-from pytest_droplet.model import NotObservedError, Reading
+from pytest_droplet.model import NotObservedError, Reading, SectionOutput
 from pytest_droplet.text import one_line
 
 _UNITS = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
@@ -59,7 +59,7 @@ def droplet_sshd(observation: Observation, droplet_units: Reading[Units]) -> Ssh
             return Sshd(running=False)
     if output.rc == 127:
         raise NotObservedError("sshd is not in PATH")
-    return parse_sshd(output.stdout)
+    return observation.parsed(SSHD.name, _parse)
 
 
 @fact(
@@ -69,10 +69,14 @@ def droplet_sshd(observation: Observation, droplet_units: Reading[Units]) -> Ssh
 )
 def droplet_ssh_accounts(observation: Observation) -> SshAccounts:
     """Return the accounts that may log in over SSH, with the class of their password."""
-    sshd = parse_sshd(observation.section(SSHD.name).stdout)
+    sshd = observation.parsed(SSHD.name, _parse)
     if not sshd.accounts:
         raise NotObservedError("the host's answer names no account")
     return SshAccounts(sshd.accounts)
+
+
+def _parse(output: SectionOutput) -> Sshd:
+    return parse_sshd(output.stdout)
 
 
 @fact("ssh -o PreferredAuthentications=none", probes=(SSH_AUTH,))
