@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_droplet.catalogue import ACCOUNT, Check, shipped
-from pytest_droplet.facts import GIVEN, Account, DropletFacts, all_facts
+from pytest_droplet.facts import GIVEN, Account, DropletFacts, Fact, all_facts
 from pytest_droplet.model import (
     Evidence,
     FindingError,
@@ -122,12 +122,7 @@ def shown_traceback(text: str) -> str:
 
 def shown_items(items: Sequence[Item]) -> list[Item]:
     """Return items as JSON without secrets: the first ``DETAILS_LIMIT``, with bounded texts."""
-    return [_item(item) for item in items[:DETAILS_LIMIT]]
-
-
-def _item(item: Item) -> Item:
-    shown: Item = _json(redact_json(item), _DETAILS_DEPTH)
-    return shown
+    return [_json(redact_json(item), _DETAILS_DEPTH) for item in items[:DETAILS_LIMIT]]
 
 
 def _json(value: Any, depth: int) -> Any:
@@ -138,11 +133,9 @@ def _json(value: Any, depth: int) -> Any:
         return {cut(str(k), 100): _json(v, depth - 1) for k, v in value.items()}
     if depth and isinstance(value, list | tuple):
         return [_json(v, depth - 1) for v in value]
-    if isinstance(value, date):
-        return value.isoformat()
     if isinstance(value, float) and math.isfinite(value):
         return value
-    return cut(printable(redact(str(value)), keep="\t\n"), _DETAILS_TEXT_LIMIT)
+    return cut(printable(redact(_plain(value)), keep="\t\n"), _DETAILS_TEXT_LIMIT)
 
 
 class MissingFact:
@@ -285,23 +278,37 @@ def whole_evidence(facts: DropletFacts, names: Iterable[str]) -> Iterator[Eviden
         if shown.fact in facts.told:
             continue
         facts.told.add(shown.fact)
-        reading, items = facts.reading(shown.fact), all_facts()[shown.fact].items
-        if items is None or reading.missing is not None:
-            text = redact(_text(reading))
-            whole: Any = text[:WHOLE_LIMIT]
-            left_out = len(text) - len(whole)
-            if text == shown.value:
-                continue
-        else:
-            found = [_item(item) for item in items(reading.value)]
-            whole = found[: _fitting(found)]
-            left_out = len(found) - len(whole)
-        yield evidence_line(facts.droplet.id, shown, whole, left_out)
+        reading = facts.reading(shown.fact)
+        items = _items(all_facts()[shown.fact], reading)
+        if items is not None:
+            kept = _fitting(items)
+            yield evidence_line(facts.droplet.id, shown, items[:kept], len(items) - kept)
+        elif (text := redact(_text(reading))) != shown.value:
+            kept = min(len(text), WHOLE_LIMIT)
+            yield evidence_line(facts.droplet.id, shown, text[:kept], len(text) - kept)
+
+
+def _items(fact: Fact, reading: Reading[Any]) -> list[dict[str, Any]] | None:
+    """Return what a fact lists, as JSON without secrets; None: it lists nothing, or cannot."""
+    if fact.items is None or reading.missing is not None:
+        return None
+    try:
+        text = json.dumps(list(fact.items(reading.value)), default=_plain)
+        found: list[dict[str, Any]] = json.loads(text)
+    except Exception:  # noqa: BLE001 a user's function must not end the audit
+        return None
+    return found if redact(text) == text else redact_json(found)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _fitting(items: Sequence[Item]) -> int:
     """Return how many of the items fit into a line of evidence."""
-    sizes = itertools.accumulate(len(json.dumps(item)) + 1 for item in items)
+    if len(json.dumps(items)) <= WHOLE_LIMIT:
+        return len(items)
+    sizes = itertools.accumulate(len(json.dumps(item)) + 2 for item in items)
     return sum(size <= WHOLE_LIMIT for size in sizes)
 
 

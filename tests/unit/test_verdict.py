@@ -485,7 +485,7 @@ def test_a_list_is_evidence_as_a_whole_and_once() -> None:
 @pytest.mark.parametrize("more", [0, 1, 50])
 def test_a_line_of_evidence_says_what_it_left_out(more: int) -> None:
     """It is bounded, and its items are whole."""
-    fitting = WHOLE_LIMIT // len('{"number": "x"},')
+    fitting = WHOLE_LIMIT // len('{"number": "x"}, ')
     seen = observation(a=" ".join(["x"] * (fitting + more)))
     (line,) = whole_evidence(seen, ["droplet_a"])
     assert line["value"] == [{"number": "x"}] * fitting
