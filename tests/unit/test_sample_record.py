@@ -13,7 +13,10 @@ import pytest
 
 from tests.support import sample_record as sample
 
-OPTIONAL = {"title", "remediation", "source_line", "traceback", "baseline", "details", "left_out"}
+OPTIONAL = {
+    *("title", "remediation", "source_line", "traceback", "baseline"),
+    *("details", "left_out", "unreached"),
+}
 Lines = list[dict[str, Any]]
 
 

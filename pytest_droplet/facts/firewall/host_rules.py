@@ -7,7 +7,7 @@ its tables are read with iptables-nft-save instead.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.iptables import parse_saves
@@ -50,7 +50,7 @@ _PART = re.compile(r"^== (nft|legacy)(6?)\n(.*?)^rc=([0-9]{1,3})\n", re.MULTILIN
 class HostRules:
     """The chains that packets pass which come in."""
 
-    hooks: tuple[Hook, ...] = ()
+    hooks: tuple[Hook, ...] = field(default=(), repr=False)
 
     @property
     def input_filters(self) -> tuple[Hook, ...]:
