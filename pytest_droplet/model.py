@@ -36,6 +36,10 @@ class NotObservedError(Exception):
     """A fact that a check needs was not observed: the verdict is ``unknown``, never a pass."""
 
 
+class NotReachedError(NotObservedError):
+    """It was not observed for the host was not reached; no other reason is known."""
+
+
 def not_applicable(reason: str) -> NoReturn:
     """End a check whose subject does not exist, with the reason (``pytest.skip``)."""
     pytest.skip(reason)
@@ -243,13 +247,15 @@ class Reading(Generic[T]):
     """One observation: its value, or the reason why there is none.
 
     ``source`` is what a person would type to see the same (a command, ``GET /v2/...``);
-    ``missing`` is None exactly when ``value`` was observed.
+    ``missing`` is None exactly when ``value`` was observed; ``unreached`` says that it is missing
+    for the host was not reached, and not for a reason of its own.
     """
 
     source: str
     observed_at: datetime
     value: T | None = None
     missing: str | None = None
+    unreached: bool = False
 
     def get(self) -> T:
         """Return the value.
@@ -258,8 +264,12 @@ class Reading(Generic[T]):
             NotObservedError: There is none; the text has the source and the reason.
         """
         if self.missing is not None:
-            raise NotObservedError(f"{self.source}: {self.missing}")
+            raise self.error(f"{self.source}: {self.missing}")
         return self.value  # type: ignore[return-value]
+
+    def error(self, text: str) -> NotObservedError:
+        """Return the error that tells why there is no value."""
+        return NotReachedError(text) if self.unreached else NotObservedError(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,7 +409,7 @@ class HostReading:
             NotObservedError: It was not read, not to its end, or (with ``complete``) truncated.
         """
         if self.state != "reached":
-            raise NotObservedError(self.reason or self.state)
+            raise self.error(self.reason or self.state)
         output = self.sections.get(name)
         if output is None:
             raise NotObservedError(f"{name}: the host's answer has no such section")
@@ -420,8 +430,12 @@ class HostReading:
         if name in self.probe_errors:
             raise NotObservedError(self.probe_errors[name])
         if name not in self.probes:
-            raise NotObservedError(self.reason or "not probed")
+            raise self.error(self.reason or "not probed")
         return self.probes[name]
+
+    def error(self, text: str) -> NotObservedError:
+        """Return the error of what was not read of this host."""
+        return NotReachedError(text) if self.state == "unreachable" else NotObservedError(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,7 +453,8 @@ class Verdict:
     """The judgement of one check on one Droplet (``droplet_id`` None: on the account).
 
     ``waiver`` is the waiver that accepts the finding, or has expired; ``below`` why a finding
-    does not fail the run. Both come from the gate.
+    does not fail the run. Both come from the gate. ``unreached`` says of an unknown that the host
+    was not reached, and that nothing else is known to be missing.
     """
 
     check: str
@@ -453,3 +468,4 @@ class Verdict:
     traceback: str | None = None
     waiver: Mapping[str, Any] | None = None
     below: str | None = None
+    unreached: bool = False

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_droplet.catalogue import CheckDoc, checks_of
 from pytest_droplet.collection import CheckItem, asks_for_droplets, audit_key, droplet_of
-from pytest_droplet.model import Droplet, NotObservedError, Verdict
+from pytest_droplet.model import Droplet, NotObservedError, NotReachedError, Verdict
 from pytest_droplet.report.record import result_line
 from pytest_droplet.results import accepted_for, carry, properties_of
 from pytest_droplet.tables import VERDICTS
@@ -28,6 +28,7 @@ class _Part:
         trace: The traceback of a failure, as pytest shows it.
         raised: The exception that ended it.
         where: Message and parameters of a subtest; they are known after the outcome.
+        unreached: Whether it is unknown for the host was not reached.
     """
 
     outcome: Outcome
@@ -35,6 +36,7 @@ class _Part:
     trace: str = ""
     raised: BaseException | None = None
     where: str = ""
+    unreached: bool = False
 
 
 @dataclass
@@ -137,7 +139,9 @@ def at_report(config: pytest.Config, report: pytest.TestReport) -> None:
 def _part(call: pytest.CallInfo[None], report: pytest.TestReport) -> _Part:
     raised = call.excinfo.value if call.excinfo else None
     if isinstance(raised, NotObservedError):
-        return _Part("unknown", str(raised).partition("\n")[0], raised=raised)
+        unreached = isinstance(raised, NotReachedError)
+        message = str(raised).partition("\n")[0]
+        return _Part("unknown", message, raised=raised, unreached=unreached)
     if report.failed:
         outcome: Outcome = "fail" if call.when == "call" else "error"
         return _Part(outcome, _message(report), report.longreprtext, raised)
@@ -165,7 +169,12 @@ def _deciding(
         if found:
             texts = [*(p.message for p in also), _counted(found, subtests, words)]
             traces = [p.trace for p in also] + [f"{s.where}\n{s.trace}" for s in found]
-            yield _Part(found[0].outcome, "; ".join(texts), "\n".join(traces).strip())
+            yield _Part(
+                found[0].outcome,
+                "; ".join(texts),
+                "\n".join(traces).strip(),
+                unreached=all(part.unreached for part in (*also, *found)),
+            )
         else:
             yield from also
     passed = (own.outcome, call.when) == ("pass", "call")
@@ -204,6 +213,7 @@ def _settled(item: pytest.Item, part: _Part, duration_s: float) -> Verdict:
         evidence=fact_evidence(audit.observation(droplet.id), names) if droplet else (),
         duration_s=duration_s,
         trace=part.trace or None,
+        unreached=part.unreached,
     )
     return audit.gate.settle(verdict, droplet)
 

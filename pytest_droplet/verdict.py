@@ -12,7 +12,7 @@ import pytest
 
 from pytest_droplet.catalogue import ACCOUNT, Check, shipped
 from pytest_droplet.facts import GIVEN, Account, DropletFacts, all_facts
-from pytest_droplet.model import Evidence, NotObservedError, Reading, Verdict
+from pytest_droplet.model import Evidence, NotObservedError, NotReachedError, Reading, Verdict
 from pytest_droplet.redact import redact
 from pytest_droplet.text import cut
 from pytest_droplet.words import Outcome, Severity
@@ -33,6 +33,7 @@ def make_verdict(
     caused_by: str | None = None,
     duration_s: float = 0.0,
     trace: str | None = None,
+    unreached: bool = False,
 ) -> Verdict:
     """Make a verdict: nothing else in the package does, so that none is shown with a secret.
 
@@ -49,6 +50,7 @@ def make_verdict(
         caused_by: Id of the check that is the cause.
         duration_s: Seconds that it took to judge.
         trace: The traceback, where the check broke or an ordinary test failed.
+        unreached: Whether it is unknown for the host was not reached.
     """
     return Verdict(
         check=check,
@@ -60,6 +62,7 @@ def make_verdict(
         caused_by=caused_by,
         duration_s=duration_s,
         traceback=None if trace is None else shown_traceback(trace),
+        unreached=unreached,
     )
 
 
@@ -129,7 +132,7 @@ def _judge(check: Check, facts: DropletFacts) -> Verdict:
         )
 
     if (reason := _out_of_reach(check, facts)) is not None:
-        return verdict(*reason)
+        return verdict(*reason, unreached=reason[0] == "unknown")
     for needed in check.depends_on:
         cause = judge(shipped()[needed.format(**check.arguments)], facts)
         if cause.outcome == "fail":
@@ -139,13 +142,15 @@ def _judge(check: Check, facts: DropletFacts) -> Verdict:
         if cause.outcome == "notapplicable":
             return verdict("notapplicable", cause.message)
         if cause.outcome in {"unknown", "error"}:
-            return verdict("unknown", f"{cause.check} is {cause.outcome}: {cause.message}")
-    outcome, message, trace = _call(check, arguments_of(check, facts))
+            text = f"{cause.check} is {cause.outcome}: {cause.message}"
+            return verdict("unknown", text, unreached=cause.unreached)
+    outcome, message, told = _call(check, arguments_of(check, facts))
     if outcome == "pass":
         for reading in readings.values():
             if reading.missing is not None:
-                return verdict("unknown", f"{reading.source}: {reading.missing}")
-    return verdict(outcome, message, trace=trace)
+                text = f"{reading.source}: {reading.missing}"
+                return verdict("unknown", text, unreached=reading.unreached)
+    return verdict(outcome, message, **told)
 
 
 def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def arguments_of(check: Check, facts: DropletFacts) -> dict[str, Any]:
 def judge_account(check: Check, account: Account) -> Verdict:
     """Judge a check of the account as a whole."""
     began = time.perf_counter()
-    outcome, message, trace = _call(check, arguments_of_account(check, account))
+    outcome, message, told = _call(check, arguments_of_account(check, account))
     evidence = (
         Evidence(
             ACCOUNT,
@@ -181,7 +186,7 @@ def judge_account(check: Check, account: Account) -> Verdict:
         message,
         evidence=evidence,
         duration_s=time.perf_counter() - began,
-        trace=trace,
+        **told,
     )
 
 
@@ -217,20 +222,21 @@ def _out_of_reach(check: Check, facts: DropletFacts) -> tuple[Outcome, str] | No
     return "notapplicable", host.reason
 
 
-def _call(check: Check, arguments: Mapping[str, Any]) -> tuple[Outcome, str, str | None]:
+def _call(check: Check, arguments: Mapping[str, Any]) -> tuple[Outcome, str, dict[str, Any]]:
+    """Call a check's function; return the outcome, the message, and what else is known of it."""
     try:
         check.function(**arguments)
     except AssertionError as exc:
-        return "fail", _first_claim(exc), None
+        return "fail", _first_claim(exc), {}
     except pytest.fail.Exception as exc:
-        return "fail", str(exc.msg), None
+        return "fail", str(exc.msg), {}
     except NotObservedError as exc:
-        return "unknown", str(exc), None
+        return "unknown", str(exc), {"unreached": isinstance(exc, NotReachedError)}
     except pytest.skip.Exception as exc:
-        return "notapplicable", str(exc.msg), None
+        return "notapplicable", str(exc.msg), {}
     except Exception as exc:  # noqa: BLE001 a broken check must not end the audit
-        return "error", f"{type(exc).__name__}: {exc}", traceback.format_exc()
-    return "pass", "", None
+        return "error", f"{type(exc).__name__}: {exc}", {"trace": traceback.format_exc()}
+    return "pass", "", {}
 
 
 def _first_claim(exc: AssertionError) -> str:

@@ -182,7 +182,7 @@ class DropletBackend(BaseBackend):  # type: ignore[misc]
         current, droplet = _current(), self.droplet
         reading = current.runner.get(droplet.id)
         if reading.state != "reached":
-            raise NotObservedError(reading.reason or f"{droplet.name} is {reading.state}")
+            raise reading.error(reading.reason or f"{droplet.name} is {reading.state}")
         text = self.get_command(command, *args)
         result = _memo(current, droplet.id).get(text)
         if result is None:

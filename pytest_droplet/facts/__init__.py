@@ -26,6 +26,7 @@ from pytest_droplet.model import (
     HostReading,
     Inventory,
     NotObservedError,
+    NotReachedError,
     Probe,
     Reading,
     Section,
@@ -179,7 +180,8 @@ class DropletFacts:
         try:
             return Reading(wanted.source, when, value=wanted.read(**self.arguments(wanted)))
         except (NotObservedError, UndeclaredError) as exc:
-            return Reading(wanted.source, when, missing=redact(str(exc)))
+            unreached = isinstance(exc, NotReachedError)
+            return Reading(wanted.source, when, None, redact(str(exc)), unreached)
         except Exception as exc:  # noqa: BLE001 hostile input: whatever a parser raises is "unread"
             reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
             return Reading(wanted.source, when, missing=redact(reason)[:300])
@@ -196,7 +198,7 @@ class DropletFacts:
                 case "value":
                     reading = self.reading(name)
                     if reading.missing is not None:
-                        raise NotObservedError(reading.missing)
+                        raise reading.error(reading.missing)
                     arguments[name] = reading.value
                 case "reading":
                     arguments[name] = self.reading(name)

@@ -100,11 +100,8 @@ class Document:
         return [line for line in self.droplets.values() if line["coverage"] == "unreachable"]
 
     def told_apart(self, line: Line) -> bool:
-        """Whether a result needs words of its own: it is not unknown for nobody answered."""
-        if line["verdict"] != "unknown" or line["droplet_id"] is None:
-            return True
-        droplet = self.droplets.get(line["droplet_id"])
-        return droplet is None or droplet["coverage"] != "unreachable"
+        """Whether a result needs words of its own: the line of its Droplet does not say it all."""
+        return not line.get("unreached") or line["droplet_id"] not in self.droplets
 
     @cached_property
     def changes(self) -> Mapping[object, str]:

@@ -90,6 +90,7 @@ class PageData:
         details = {
             "caused_by": line.get("caused_by"),
             "waiver": line.get("waiver"),
+            "unreached": line.get("unreached"),
             "below": verdict == "f" and line.get("gated") is False,
             "nodeid": nodeid if verdict in OPEN_LETTERS else None,
         }

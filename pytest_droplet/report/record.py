@@ -186,7 +186,8 @@ def result_line(
     """Return the line of one verdict.
 
     Where the check is the user's own it has its page, and the line (from 1) in the file of the
-    node id that its function begins at.
+    node id that its function begins at. ``unreached`` stands with an unknown whose one reason is
+    that the host was not reached.
     """
     line: Line = {
         "type": "result",
@@ -210,6 +211,8 @@ def result_line(
         line["source_line"] = source_line
     if verdict.traceback is not None:
         line["traceback"] = verdict.traceback
+    if verdict.outcome == "unknown" and verdict.unreached:
+        line["unreached"] = True
     return line
 
 

@@ -160,10 +160,7 @@ def _unknown(summary: Summary, width: int) -> Iterator[Text]:
     """Yield each reason once, with the checks and the Droplets that it keeps in the dark."""
     checks_of: dict[tuple[str, int | None], list[str]] = {}
     for line in summary.findings:
-        droplet = summary.droplets.get(line["droplet_id"] or 0)
-        if line["verdict"] == "unknown" and (
-            droplet is None or droplet["coverage"] != "unreachable"
-        ):
+        if line["verdict"] == "unknown" and not _is_unreached(summary, line):
             key = _one_line(line["message"]), line["droplet_id"]
             checks_of.setdefault(key, []).append(line["check"])
     droplets_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
@@ -175,8 +172,13 @@ def _unknown(summary: Summary, width: int) -> Iterator[Text]:
         yield Text(_cut(f"  {_listed(sorted(droplets))}", width))
 
 
+def _is_unreached(summary: Summary, line: Line) -> bool:
+    """Whether the line of an unreachable Droplet says why a result is unknown."""
+    return bool(line.get("unreached")) and line["droplet_id"] in summary.droplets
+
+
 def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
-    unknown = Counter(f["droplet_id"] for f in summary.findings if f["verdict"] == "unknown")
+    unknown = Counter(f["droplet_id"] for f in summary.findings if _is_unreached(summary, f))
     lost = [line for line in _unreachable(summary) if not _is_left_out(summary, line)]
     listed = len(lost) if look.verbosity > 0 else _LISTED_DROPLETS
     for line in lost[:listed]:

@@ -67,6 +67,77 @@ def test_the_terminal_shows_one_line_a_finding_and_no_traceback(audit: pytest.Py
     assert "test_site.py:" not in text
 
 
+NOT_ASKED = """
+import pytest
+from pytest_droplet import NotObservedError, check
+
+
+@check("site.list", severity="low")
+def test_list(droplet):
+    \"\"\"The list is whole.
+
+    Rationale:
+        None.
+
+    Remediation:
+        None.
+    \"\"\"
+    if droplet.name == "web-2":
+        raise NotObservedError("the list was not asked for")
+
+
+def test_by_fixtures(droplet_os_release, droplet):
+    assert droplet_os_release
+
+
+def test_subtests(subtests, request, droplet):
+    for name in ("droplet_kernel", "droplet_units"):
+        with subtests.test(name):
+            request.getfixturevalue(name)
+
+
+def test_host(host, droplet):
+    assert host.run("true").rc == 0
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_each_unknown_of_an_unreachable_droplet_has_its_reason(
+    audit: pytest.Pytester, workers: Any
+) -> None:
+    """What the connection explains is one line; what it does not has words of its own (R6)."""
+    audit.makepyfile(test_site=NOT_ASKED)
+    formats = ("github:out.txt", "markdown:out.md", "sarif:out.sarif", "jsonl:out.jsonl")
+    result = run(audit, *workers, "-k", "web-2", *(f"--droplets-report={f}" for f in formats))
+
+    lost = {
+        line["check"].partition("::")[2] or line["check"]: line.get("unreached", False)
+        for line in lines(audit.path / "out.jsonl")
+        if line["type"] == "result"
+    }
+    assert lost == {
+        "site.list": False,
+        "test_by_fixtures": True,
+        "test_subtests": True,
+        "test_host": True,
+    }
+    result.stdout.fnmatch_lines(
+        [
+            "UNKNOWN site.list: the list was not asked for",
+            "  web-2-13",
+            "UNREACHABLE web-2: no answer on * (3 checks unknown)",
+        ]
+    )
+    for name in ("out.txt", "out.md"):
+        told = (audit.path / name).read_text()
+        assert "the list was not asked for" in told, name
+        assert "test_by_fixtures" not in told, name
+    [sarif] = json.loads((audit.path / "out.sarif").read_text())["runs"]
+    notes = sarif["invocations"][0]["toolExecutionNotifications"]
+    assert [note["descriptor"]["id"] for note in notes] == ["unreachable", "unknown"]
+    assert "the list was not asked for" in notes[1]["message"]["text"]
+
+
 def test_k_and_m_choose_checks(audit: pytest.Pytester) -> None:
     """By a part of the id, by the exact id, by family and by severity."""
     run(audit, "-k", "site.name").assert_outcomes(passed=4, deselected=4)

@@ -460,6 +460,10 @@ def _verdict(check: _Check, host: Record, failed: set[str], unlucky: bool) -> st
     return "pass"
 
 
+def _is_lost(host: Record | None) -> bool:
+    return host is not None and host["coverage"] == "unreachable"
+
+
 def _judged(
     check: _Check, host: Record | None, verdict: str, failed: Iterable[str] = ()
 ) -> Record:
@@ -478,6 +482,7 @@ def _judged(
         severity=check.severity,
         message=message,
         caused_by=caused_by,
+        **({"unreached": True} if verdict == "unknown" and _is_lost(host) else {}),
         evidence=[
             {"fact": check.fact, "source": check.source, "observed_at": STARTED,
              "value": f"{value}{place}"},

@@ -49,12 +49,15 @@ def test_the_worst_comes_first() -> None:
 
 
 def test_what_an_unreachable_droplet_leaves_unknown_is_told_once() -> None:
-    """But a check that broke there, or failed by the API's view, has words of its own."""
+    """But a check that broke there, or failed, or lacks something else has words of its own."""
     lines = [sample.droplet(0, coverage="unreachable"), sample.droplet(1)]
     document = Document.from_lines(lines)
     unreachable, reached = (line["id"] for line in lines)
-    assert not document.told_apart(sample.result("a.b", unreachable, "unknown"))
+    lost = sample.result("a.b", unreachable, "unknown", unreached=True)
+    assert not document.told_apart(lost)
+    assert document.told_apart(sample.result("a.b", unreachable, "unknown", message="not asked"))
     assert document.told_apart(sample.result("a.b", unreachable, "error"))
     assert document.told_apart(sample.result("a.b", unreachable, "fail"))
     assert document.told_apart(sample.result("a.b", reached, "unknown"))
     assert document.told_apart(sample.result("a.b", None, "unknown"))
+    assert Document.from_lines([]).told_apart(lost)

@@ -43,7 +43,7 @@ def test_a_check_is_one_annotation() -> None:
 def test_unreachable_droplets_are_one_warning() -> None:
     """With the first few reasons."""
     lines = [sample.droplet(n, coverage="unreachable", reason=f"no {n}") for n in range(7)]
-    results = [sample.result("a.b", line["id"], "unknown") for line in lines]
+    results = [sample.result("a.b", line["id"], "unknown", unreached=True) for line in lines]
     found = parsed([*lines, *results])
     assert found == [("warning", "no 0%0Ano 1%0Ano 2%0Ano 3%0Ano 4%0Aand 2 more")]
 

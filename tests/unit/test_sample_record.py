@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import sample_record as sample
 
-OPTIONAL = {"title", "remediation", "source_line", "traceback", "baseline"}
+OPTIONAL = {"title", "remediation", "source_line", "traceback", "unreached", "baseline"}
 Lines = list[dict[str, Any]]
 
 

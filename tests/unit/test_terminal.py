@@ -79,7 +79,10 @@ def test_findings_are_grouped_by_check_worst_first() -> None:
 def test_an_unreachable_droplet_is_one_line() -> None:
     """However many checks it has, it costs one line, and the coverage says what is missing."""
     shown = text(
-        [result(f"x.{i}", 2, "unknown", message="web-2: no answer") for i in range(40)],
+        [
+            result(f"x.{i}", 2, "unknown", message="web-2: no answer", unreached=True)
+            for i in range(40)
+        ],
         droplet(1),
         droplet(2, "unreachable"),
     )
@@ -88,6 +91,28 @@ def test_an_unreachable_droplet_is_one_line() -> None:
         "coverage: 1 of 2 Droplets reached: 50 % (at least 100 % is asked for)",
         "0 findings; 40 unknown, 3 passed",
     ]
+
+
+def test_an_unknown_of_an_unreachable_droplet_has_its_own_reason() -> None:
+    """What was not asked of the API is not put down to the connection."""
+    shown = text(
+        [
+            result("ssh.a", 2, "unknown", message="web-2: no answer", unreached=True),
+            result("backups.a", 2, "unknown", message="GET /v2/snapshots: not asked"),
+        ],
+        droplet(2, "unreachable"),
+    )
+    assert shown.splitlines()[:3] == [
+        "UNKNOWN backups.a: GET /v2/snapshots: not asked",
+        "  web-2-2",
+        "UNREACHABLE web-2: no answer (1 check unknown)",
+    ]
+
+
+def test_an_unknown_of_a_droplet_without_a_line_is_told() -> None:
+    """In a record that was cut nothing else says that the Droplet was not reached."""
+    shown = text([result("ssh.a", 2, "unknown", message="web-2: no answer", unreached=True)])
+    assert "UNKNOWN ssh.a: web-2: no answer\n  2" in shown
 
 
 def test_what_one_cause_hides_is_said_once() -> None:

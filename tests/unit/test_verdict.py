@@ -148,6 +148,59 @@ def test_a_host_that_was_not_read(state: HostState, outcome: str) -> None:
 
     verdict = judge(checked(passes), observation(state))
     assert (verdict.outcome, verdict.message) == (outcome, f"web-1 is {state}")
+    assert verdict.unreached is (outcome == "unknown")
+
+
+def lacks(name: str) -> Callable[[Observation], Any]:
+    """A reader of a fact of the API's view alone, which was not asked for."""
+
+    def read(_: Observation) -> Any:
+        raise NotObservedError(f"{name} was not asked")
+
+    return read
+
+
+@pytest.mark.parametrize("state", ["reached", "unreachable"])
+def test_what_else_is_missing_is_not_put_down_to_the_connection(
+    monkeypatch: pytest.MonkeyPatch, state: HostState
+) -> None:
+    """A verdict says by data whether it is unknown for the host was not reached (R6).
+
+    It is where a fact of the host was what lacked: asked for, taken by another fact, or of the
+    check that this one follows. It is not where the API's list lacked, reached or not.
+    """
+    known = dict(facts.all_facts())
+    known["droplet_list"] = Fact(
+        "droplet_list", "GET /v2", lacks("list"), "", parameters={"o": "observation"}
+    )
+    known["droplet_taker"] = Fact(
+        "droplet_taker", "GET /v2; a", lambda **_: "", "", parameters={"droplet_a": "value"}
+    )
+    monkeypatch.setattr(facts, "_facts", known)
+
+    def asks_the_list(droplet_list: str) -> None:
+        assert droplet_list
+
+    def asks_the_host(droplet_taker: str, droplet: Droplet) -> None:
+        assert droplet_taker, droplet.name
+
+    def asks_for_no_use(droplet_a: str) -> None:
+        """Assert nothing."""
+
+    seen = observation(state)
+    lost = state == "unreachable"
+    followed = {"toy.host": checks_of(check("toy.host")(asks_the_host))[0]}
+    monkeypatch.setattr("pytest_droplet.verdict.shipped", lambda: followed)
+    for function, options, unreached in (
+        (asks_the_list, {}, False),
+        (asks_the_list, {"depends_on": ["toy.host"]}, lost),
+        (asks_the_host, {}, lost),
+        (asks_the_host, {"without_host": True}, lost),
+        (asks_for_no_use, {"without_host": True}, lost),
+    ):
+        seen.verdicts.clear()
+        verdict = judge(checked(function, **options), seen)
+        assert (verdict.outcome, verdict.unreached) == ("unknown", unreached), function
 
 
 def test_a_check_that_breaks_is_an_error_with_its_traceback() -> None:

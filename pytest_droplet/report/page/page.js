@@ -120,8 +120,7 @@ for (const row of rows) {
 const at = (droplet, check) => cellOf.get(droplet * checks.length + check);
 const causeOf = (row) => (more[row] && more[row].caused_by
   ? at(data.droplet[row], checkNumber.get(more[row].caused_by)) : undefined);
-const lostOf = (row) => data.verdict[row] === 'u' && dropletOf(row).coverage === 'unreachable'
-  && dropletOf(row).reason && messageOf(row).includes(dropletOf(row).reason);
+const lostOf = (row) => Boolean(more[row] && more[row].unreached && dropletOf(row).reason);
 const families = [...new Set(checks.map((check) => check.family))];
 const checkOrder = [...checks.keys()]
   .sort((a, b) => families.indexOf(checks[a].family) - families.indexOf(checks[b].family) || a - b);
