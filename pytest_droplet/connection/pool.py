@@ -14,7 +14,7 @@ import resource
 import socket
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -230,14 +230,6 @@ class Pool:
                     held_up = (e for e in tuple(self._waiting) if e.target.droplet_id in ids)
                     self._call(self._on_urgent, tuple(held_up)[: self.options.connections])
                 self._condition.wait()
-
-    def arrivals(self) -> Iterator[int]:
-        """Yield the id of every started host, in the order in which they were read."""
-        left = set(self._entries)
-        while left:
-            droplet_id = self.next_arrived(left)
-            left.discard(droplet_id)
-            yield droplet_id
 
     def run(
         self, droplet_id: int, command: str, timeout: float | None = None

@@ -95,11 +95,6 @@ def deactivate() -> None:
                 del cache[key]
 
 
-def remember(droplet_id: int, results: Mapping[str, Result]) -> None:
-    """Add results to a Droplet's memo: these command lines are not run again."""
-    _memo(_current(), droplet_id).update(results)
-
-
 def forget(droplet_id: int) -> None:
     """Drop a Droplet's memo."""
     if _active is not None:

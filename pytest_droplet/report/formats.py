@@ -13,7 +13,6 @@ from pytest_droplet.report.document import Document
 from pytest_droplet.report.github import STDOUT
 
 Asked = Sequence[tuple[str, Path]]
-JOB_SUMMARY = "markdown:auto"
 _FOLDERS = frozenset({"hdf"})
 
 

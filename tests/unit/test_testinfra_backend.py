@@ -127,15 +127,19 @@ def test_what_root_read_is_root_only() -> None:
     assert pool.asked == ["cat /os"]
 
 
-def test_a_result_can_be_remembered_and_forgotten() -> None:
-    pool = FakePool(reading())
-    backend.activate(pool, [WEB])
+def test_what_a_host_said_is_remembered_until_the_droplet_is_forgotten() -> None:
+    """The reading is looked through once, and again where the Droplet was forgotten."""
+    pool = FakePool(reading(sections={"os": SectionOutput("os", "Debian\n", "", 0)}))
+    backend.activate(pool, [WEB], [Section("os", "cat /os")])
     seen = testinfra.get_host("droplet://7")
-    backend.remember(7, {"uname -s": (0, b"Linux\n", b"")})
-    assert seen.run("uname -s").stdout == "Linux\n"
+    assert seen.run("cat /os").stdout == "Debian\n"
+
+    pool.reading = reading()
+    assert seen.run("cat /os").stdout == "Debian\n"
+    assert pool.asked == []
     backend.forget(7)
-    assert seen.run("uname -s").stdout == ""
-    assert pool.asked == ["uname -s"]
+    assert seen.run("cat /os").stdout == ""
+    assert pool.asked == ["cat /os"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,6 @@ CALLED: Mapping[str, tuple[str, ...]] = {
     "user-emulation": ("execve",),
     "modules": ("init_module", "finit_module", "delete_module"),
 }
-GROUPS = frozenset({*WATCHED, *EXECUTED, *CALLED, "actions"})
 _OF_USERS = frozenset({"perm-mod", "access", "mounts", "delete", "user-emulation", "modules"})
 _PATHS = " ".join(p for paths in (*WATCHED.values(), *EXECUTED.values()) for p in paths)
 AUDIT_COVER = Section(

@@ -28,32 +28,6 @@ STATEMENTS: Mapping[str, Use] = {
     **dict.fromkeys(("fwd", "queue", "synproxy", "tproxy", "flow", "xt"), "unknown"),
     **dict.fromkeys(("ct expectation", "reset", "tunnel", "objref"), "unknown"),
 }
-EXPRESSIONS: Mapping[str, bool] = {
-    **dict.fromkeys(("payload", "meta", "ct", "fib", "concat", "&", "|"), True),
-    **dict.fromkeys(("set", "range", "prefix", "elem", "map"), True),
-    **dict.fromkeys(("^", "<<", ">>", "exthdr", "tcp option", "ip option"), False),
-    **dict.fromkeys(("sctp chunk", "dccp option", "rt", "numgen", "jhash", "symhash"), False),
-    **dict.fromkeys(("socket", "osf", "ipsec", "tunnel"), False),
-}
-"""Kinds of values; False: what is compared with one may hold or not."""
-
-META_KEYS: Mapping[str, bool] = {
-    **dict.fromkeys(("iif", "iifname", "oif", "oifname", "l4proto", "nfproto", "protocol"), True),
-    **dict.fromkeys(("mark", "pkttype"), True),
-    **dict.fromkeys(("length", "priority", "random", "skuid", "skgid", "nftrace"), False),
-    **dict.fromkeys(("rtclassid", "ibriport", "obriport", "ibridgename", "obridgename"), False),
-    **dict.fromkeys(("ibrname", "obrname", "cpu", "iifgroup", "oifgroup", "cgroup"), False),
-    **dict.fromkeys(("iiftype", "oiftype", "iifkind", "oifkind", "secpath", "ipsec"), False),
-    **dict.fromkeys(("secmark", "sdif", "sdifname", "time", "day", "hour", "ibrpvid"), False),
-    **dict.fromkeys(("ibrvproto", "broute", "ibrhwaddr"), False),
-}
-CT_KEYS: Mapping[str, bool] = {
-    **dict.fromkeys(("state", "status", "mark", "direction", "proto-dst", "daddr"), True),
-    **dict.fromkeys(("ip daddr", "ip6 daddr"), True),
-    **dict.fromkeys(("expiration", "helper", "label", "l3proto", "protocol", "bytes"), False),
-    **dict.fromkeys(("packets", "avgpkt", "zone", "id", "secmark", "event"), False),
-    **dict.fromkeys(("saddr", "ip saddr", "ip6 saddr", "proto-src"), False),
-}
 FAMILIES: Mapping[str, frozenset[int]] = {
     "ip": frozenset({4}),
     "ip6": frozenset({6}),

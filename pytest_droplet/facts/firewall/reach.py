@@ -95,13 +95,8 @@ class Addresses:
             by_version[network.version].append(ends)
         return cls(Ranges.of(by_version[4]), Ranges.of(by_version[6]))
 
-    @property
-    def are_world(self) -> bool:
-        """Whether they are half of IPv4 or half of the IPv6 internet, in however many parts."""
-        return self.have_world(4) or self.have_world(6)
-
     def have_world(self, version: Literal[4, 6]) -> bool:
-        """Whether half of the internet of one IP version is among them."""
+        """Whether half of the internet of one IP version is among them, in however many parts."""
         if version == 4:
             return self.four.size >= _HALF_OF_IPV4
         return (self.six & _IPV6_INTERNET).size >= _HALF_OF_IPV6_INTERNET
