@@ -1,0 +1,58 @@
+"""Every module has a place in the import contract."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest_droplet
+
+PACKAGE = Path(pytest_droplet.__file__).parent
+WITHOUT = {"pytest_droplet.api", "pytest_droplet.connection"}
+"""Folders whose modules are not in order yet."""
+
+
+def contracts() -> list[dict[str, Any]]:
+    """Return the contracts of the linter of imports."""
+    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
+    return found
+
+
+def folders() -> set[str]:
+    """Return the packages of the plugin that have modules of their own."""
+    return {
+        ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+
+
+def test_every_folder_has_a_contract_that_names_all_its_modules() -> None:
+    """The linter fails for a module without a layer, as each contract is exhaustive."""
+    whole = {name for c in contracts() if c.get("exhaustive") for name in c["containers"]}
+
+    assert "pytest_droplet" in whole
+    assert folders() - whole <= WITHOUT
+
+
+def test_nothing_but_the_record_is_left_out_of_a_contract() -> None:
+    """No import runs up: an exception would be one more door for the next."""
+    exceptions = {text for c in contracts() for text in c.get("ignore_imports", ())}
+
+    assert exceptions <= {"pytest_droplet.* -> pytest_droplet.report.record"}
+    assert not any(c.get("exhaustive_ignores") for c in contracts())
+
+
+def test_a_layer_names_a_module_that_exists() -> None:
+    """A layer in parentheses may be absent for the linter, so that a slip of the pen would pass."""
+    missing = []
+    for contract in contracts():
+        for container in contract["containers"]:
+            folder = PACKAGE.parent.joinpath(*container.split("."))
+            for name in " ".join(contract["layers"]).replace("|", " ").split():
+                module = folder / name.strip("()")
+                if not module.is_dir() and not module.with_suffix(".py").is_file():
+                    missing.append(f"{container}.{name}")
+    assert [name for name in missing if not name.endswith("(record)")] == []
