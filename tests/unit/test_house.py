@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import pytest_droplet
 
@@ -56,3 +59,26 @@ def test_a_layer_names_a_module_that_exists() -> None:
                 if not module.is_dir() and not module.with_suffix(".py").is_file():
                     missing.append(f"{container}.{name}")
     assert [name for name in missing if not name.endswith("(record)")] == []
+
+
+@pytest.mark.parametrize("folder", ["", "report"])
+def test_the_page_of_the_architecture_names_every_module(folder: str) -> None:
+    """Who looks for a place finds what each module of the two uppermost folders is for."""
+    page = (PACKAGE.parent / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    named = {name.rpartition(".")[2] for name in re.findall(r"`([a-z_.]+)`", page)}
+    modules = {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__"}
+
+    assert modules - named == set()
+
+
+def test_where_to_change_what_names_files_that_exist() -> None:
+    """The table for newcomers has ten rows, and each path of it is there."""
+    page = (PACKAGE.parent / "docs/contributing.md").read_text(encoding="utf-8")
+    table = page.partition("## Where to change what")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| a") or "| the" in line]
+    paths = [p for p in re.findall(r"`([\w/.-]+)`", table) if "/" in p or p.endswith(".py")]
+    real = [p for p in paths if not any(part in p for part in ("FAMILY", "/ID/"))]
+
+    assert len(rows) == 10
+    roots = (PACKAGE, PACKAGE.parent)
+    assert [p for p in real if not any((root / p).exists() for root in roots)] == []
