@@ -99,6 +99,18 @@ def test_every_verdict_has_a_row() -> None:
         assert len(set(values)) == len(values), column
 
 
+def test_every_verdict_is_in_the_schema_the_style_and_the_reference() -> None:
+    """What cannot read the table, as it is no code of ours, has the same verdicts."""
+    package = files("pytest_droplet")
+    schema = json.loads((package / "data/record.schema.json").read_text("utf-8"))
+    style = (package / "report/page/page.css").read_text("utf-8")
+    reference = (PACKAGE.parent / "docs/reference/verdicts.md").read_text("utf-8")
+
+    assert set(schema["$defs"]["verdict"]["enum"]) == set(VERDICTS)
+    assert [name for name in VERDICTS if f".t-{name}" not in style] == []
+    assert [name for name in VERDICTS if f"`{name}`" not in reference] == []
+
+
 def test_nothing_that_is_not_met_or_not_told_is_shown_as_passed() -> None:
     """Unknown is never green: pytest passes what is met, and nothing else."""
     assert {k.name for k in VERDICTS.values() if k.outcome == "passed"} == {"pass"}
