@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
 import sys
@@ -138,7 +139,10 @@ def test_wraps_is_seen_through(load: Callable[..., ModuleType]) -> None:
 
 @pytest.mark.parametrize("number", range(len(shipped())))
 def test_every_shipped_module_is_looked_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check is refused when its module's code is the one that Python makes with ``-O``."""
+    """The check is refused when its module's code is the one that Python makes with ``-O``.
+
+    A module that fails by ``fail()`` alone does so with ``-O``, too.
+    """
     check = list(shipped().values())[number]
     path = check.function.__code__.co_filename
     off = ModuleType(check.function.__module__)
@@ -146,7 +150,10 @@ def test_every_shipped_module_is_looked_at(number: int, monkeypatch: pytest.Monk
     exec(compile(Path(path).read_bytes(), path, "exec", optimize=1, dont_inherit=True), vars(off))
     function: FunctionType = vars(off)[check.function.__name__]
     assert asserts.off_in([check.function]) is None
-    assert asserts.off_in([function]) is not None
+    has_assert = any(
+        isinstance(n, ast.Assert) for n in ast.walk(ast.parse(Path(path).read_text()))
+    )
+    assert (asserts.off_in([function]) is not None) is has_assert
 
 
 def test_a_shipped_assert_really_raises(monkeypatch: pytest.MonkeyPatch) -> None:

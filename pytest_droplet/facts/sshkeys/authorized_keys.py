@@ -140,7 +140,7 @@ class AuthorizedKey:
             "users": list(self.users),
             "file": self.path,
             "line": self.line,
-            "type": self.key.type,
+            "key_type": self.key.type,
             "bits": self.key.bits,
             "fingerprint": self.key.sha256,
             "md5": self.key.md5,
