@@ -18,6 +18,8 @@ PARTS = {
 }
 
 
+SLOW = "takes long: CI runs it, and `pytest -m slow`, or its own file by name"
+
 # What the environment variable HYPOTHESIS_PROFILE chooses. By default everybody, CI too, tries the
 # same examples, so that nobody's run fails by chance; the other looks for new ones.
 PROFILES = {
@@ -31,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     README's demo runs in a checkout without these tools, and pytest loads this file there too.
     """
+    config.addinivalue_line("markers", f"slow: {SLOW}")
     if config.pluginmanager.hasplugin("hypothesispytest"):
         import hypothesis  # noqa: PLC0415 - not everybody who comes here has it
 
@@ -47,6 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
                 f"HYPOTHESIS_PROFILE={chosen}: choose one of {', '.join(PROFILES)}"
             )
         hypothesis.settings.load_profile(chosen)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip slow tests, unless somebody means them."""
+    if os.environ.get("CI") or config.option.markexpr:
+        return
+    named = {str(config.invocation_params.dir / a.partition("::")[0]) for a in config.args}
+    for item in items:
+        if item.get_closest_marker("slow") and str(item.path) not in named:
+            item.add_marker(pytest.mark.skip(reason=SLOW))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,6 +19,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_a_fact_is_the_same_with_all_sections_and_with_those_that_it_needs(case: Case) -> None:
     """Every fact has the same value, or is missing for the same reason: as in a run of its own."""
     seen = case.observation()

@@ -128,7 +128,11 @@ class TestRequests:
 
     @pytest.mark.parametrize(
         ("count", "profiles", "most"),
-        [(1000, {"droplet"}, 35), (1000, PROFILES, 70), (10_000, {"droplet"}, 310)],
+        [
+            (1000, {"droplet"}, 35),
+            (1000, PROFILES, 70),
+            pytest.param(10_000, {"droplet"}, 310, marks=pytest.mark.slow),
+        ],
     )
     def test_the_budget_of_requests(
         self, cloud: Cloud, count: int, profiles: Iterable[str], most: int

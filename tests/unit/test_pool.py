@@ -111,6 +111,7 @@ def test_hosts_are_dialled_before_it_is_known_what_to_read(
     assert pool.get(7).section("os").stdout == "Debian\n"
 
 
+@pytest.mark.slow
 def test_two_hundred_hosts_are_read_at_once(farm: Servers, open_pool: MakePool) -> None:
     """Each host's answer is its own; one that is stuck and one that is dead delay nobody."""
     stuck: list[bool] = [True]

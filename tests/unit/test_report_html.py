@@ -113,6 +113,7 @@ def shape(word: str) -> tuple[list[str], list[str]]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(), max_size=60))
+@pytest.mark.slow
 def test_any_text_leaves_the_page_as_it_is(text: str) -> None:
     """The same tags and attribute names come out whatever a name, message or reason holds."""
     assert shape(text) == shape("web-1")
@@ -126,6 +127,7 @@ def test_a_long_text_is_cut(tmp_path: Path) -> None:
     assert "196,000 more characters in the record" in data_of(text)["strings"][1]
 
 
+@pytest.mark.slow
 def test_a_large_fleet_fits(tmp_path: Path) -> None:
     """1,000 Droplets with 42 checks and their evidence take at most 6 MB."""
     text = draw(tmp_path, sample.fleet(1000, 45))
@@ -362,6 +364,7 @@ def test_three_verdicts(browser: Browser, tmp_path: Path) -> None:
         assert page.errors() == []
 
 
+@pytest.mark.slow
 def test_fifty_thousand_verdicts(browser: Browser, tmp_path: Path) -> None:
     """50,000 verdicts are drawn, filtered and searched; only what is looked at is in the page."""
     write_html(sample.fleet(1000, 54), tmp_path / "large.html")

@@ -108,6 +108,7 @@ def large() -> Document:
 
 
 @pytest.mark.parametrize("used", [0, 500_000, LIMIT_BYTES - 3_000, LIMIT_BYTES, LIMIT_BYTES * 2])
+@pytest.mark.slow
 def test_a_job_summary_is_never_made_too_long(tmp_path: Path, large: Document, used: int) -> None:
     """What other steps wrote stays, and counts."""
     file = tmp_path / "summary"

@@ -159,6 +159,7 @@ def test_no_file_is_larger_than_github_takes(
     assert ghas_errors(tmp_path / "out.sarif") == []
 
 
+@pytest.mark.slow
 def test_a_huge_fleet_keeps_all_limits_of_github(tmp_path: Path) -> None:
     """25,000 results in one run, 25,000 rules, 20 tags a rule, 1,000 locations a result."""
     lines = [sample.header(), *(sample.droplet(n) for n in range(2_000))]
