@@ -91,7 +91,7 @@ def test_the_rules_that_open_together_are_named() -> None:
     """All of them, and no rule of other ports or that denies."""
     halves = allow("tcp", "1-9999", *WORLD), allow("tcp", "10000-65535", *WORLD)
     found = cloud(halves[0], deny("tcp", "22", *WORLD), more=halves[1:]).open_to_the_world("tcp")
-    assert found == [
+    assert list(map(str, found)) == [
         "tcp 1-9999 from 0.0.0.0/0, ::/0 (web-a)",
         "tcp 10000-65535 from 0.0.0.0/0, ::/0 (web-b)",
     ]

@@ -18,7 +18,6 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ import pytest_droplet
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.checks import tls as tls_checks
 from pytest_droplet.connection import transport
+from pytest_droplet.facts.os.lifecycle import ReleaseSupport
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.options import OPTIONS
 from pytest_droplet.report.markdown import LIMIT_BYTES
@@ -248,10 +248,9 @@ def release_with_dates(
     *, of: timedelta, end: timedelta, check: str = "os.release-supported"
 ) -> str:
     """A release that ends some days from now, by a table of some days ago."""
-    support = SimpleNamespace(
+    support = ReleaseSupport(
         name="Any 1",
         phase="support",
-        remark="",
         until=(NOW + end).date(),
         as_of=(NOW - of).date(),
     )
@@ -906,6 +905,12 @@ HELD_ELSEWHERE = {
     ),
     ("reference/options.md", "older than half a year"): (
         "tests/plugin/test_eol_refresh.py::test_dates_of_old_are_pointed_out"
+    ),
+    ("reference/record.md", "a text of at most 400 characters"): (
+        "tests/unit/test_verdict.py::test_a_text_is_evidence_where_a_result_shows_a_part"
+    ),
+    ("reference/record.md", "64 KB do not hold it"): (
+        "tests/unit/test_verdict.py::test_a_line_of_evidence_says_what_it_left_out"
     ),
     ("reference/verdicts.md", "1,999 of 2,000 are 99.9 %"): (
         "tests/unit/test_coverage.py::test_every_output_shows_the_same_percentage"
