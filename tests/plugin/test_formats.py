@@ -103,7 +103,7 @@ def test_the_record_of_a_run_follows_its_schema(audit: pytest.Pytester) -> None:
     )
     run(audit, *asked("jsonl"), "--droplets-profile=all")
     lines = validate(audit.path / "out.jsonl")
-    assert types(lines) == ["header", "droplet", "result", "summary"]
+    assert types(lines) == ["header", "droplet", "result", "evidence", "summary"]
     verdicts = {line["verdict"] for line in lines if line["type"] == "result"}
     assert verdicts == {"pass", "fail", "unknown", "error", "notapplicable"}
     assert lines[0]["account"]["droplets"] == [11, 12, 13, 14]

@@ -18,7 +18,6 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ import pytest_droplet
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.checks import tls as tls_checks
 from pytest_droplet.connection import transport
+from pytest_droplet.facts.os.lifecycle import ReleaseSupport
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.options import OPTIONS
 from pytest_droplet.report.markdown import LIMIT_BYTES
@@ -248,13 +248,11 @@ def release_with_dates(
     *, of: timedelta, end: timedelta, check: str = "os.release-supported"
 ) -> str:
     """A release that ends some days from now, by a table of some days ago."""
-    support = SimpleNamespace(
+    support = ReleaseSupport(
         name="Any 1",
         phase="support",
-        remark="",
         until=(NOW + end).date(),
         as_of=(NOW - of).date(),
-        details={},
     )
     return called(check, droplet_release_support=support, droplet_now=NOW)
 
