@@ -139,6 +139,7 @@ def test_the_workflow_gives_no_more_rights_than_it_uses() -> None:
 
 
 @of("github-actions")
+@pytest.mark.slow
 def test_the_jobs_of_github_run(machine: Machine, tmp_path: Path) -> None:
     """Eight parts, joined: page, record, SARIF, summary and annotations, and a red end.
 
@@ -201,6 +202,7 @@ def test_the_branch_of_pages_has_one_commit(machine: Machine, tmp_path: Path) ->
 
 
 @of("gitlab-ci")
+@pytest.mark.slow
 def test_the_jobs_of_gitlab_run(machine: Machine, tmp_path: Path) -> None:
     """Four parts, joined: JUnit files, record and page, and a red end."""
     jobs = pipeline()

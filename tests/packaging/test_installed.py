@@ -44,6 +44,7 @@ def environment(dist: Dist, tmp_path_factory: pytest.TempPathFactory) -> Environ
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+@pytest.mark.slow
 def test_the_installed_wheel_alone_runs_the_demo(dist: Dist, tmp_path: Path, version: str) -> None:
     """README's first command, with no tree, no account and no network: findings, and a page."""
     made = new_environment(interpreter(version), tmp_path / "venv")
@@ -59,6 +60,7 @@ def test_the_installed_wheel_alone_runs_the_demo(dist: Dist, tmp_path: Path, ver
     assert "</html>" in page
 
 
+@pytest.mark.slow
 def test_neighbours_do_not_change_a_verdict(environment: Environment, tmp_path: Path) -> None:
     """With coverage, in random order, with reruns and in two processes: the same verdicts."""
     plain = environment.pytest(tmp_path, *DEMO, "-p", "no:randomly")
@@ -76,6 +78,7 @@ def summary(done: subprocess.CompletedProcess[str]) -> str:
     return str(line)
 
 
+@pytest.mark.slow
 def test_pytest_ansible_is_told_apart(environment: Environment, tmp_path: Path) -> None:
     """Its options clash with testinfra's: one line says so, and what it says to do works."""
     environment.install("pytest-ansible")
@@ -93,6 +96,7 @@ def test_pytest_ansible_is_told_apart(environment: Environment, tmp_path: Path) 
     assert advised.returncode == pytest.ExitCode.TESTS_FAILED, advised.stdout + advised.stderr
 
 
+@pytest.mark.slow
 def test_readme_sets_up_a_contributor(tree: Path, tmp_path: Path) -> None:
     """README's line for contributors installs what the tests need, and they start."""
     copy = shutil.copytree(tree, tmp_path / "tree")

@@ -184,6 +184,7 @@ def test_the_gate_of_the_merge_decides(audit: pytest.Pytester, shards: tuple[Pat
     assert len(lines(audit.path / "out.jsonl", "summary")[0]["baseline"]["still"]) == 1
 
 
+@pytest.mark.slow
 def test_one_missing_of_two_thousand_is_not_everybody(
     pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:

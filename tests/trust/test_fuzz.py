@@ -167,6 +167,7 @@ def _processor_s(name: str, raw: bytes) -> float:
 
 
 @pytest.mark.parametrize("name", groups())
+@pytest.mark.slow
 def test_the_work_grows_no_faster_than_the_answer(name: str) -> None:
     """An answer that is four times as long, by any of its lines, is not sixteen times the work.
 
