@@ -90,9 +90,14 @@ class Audit:
 
     def __post_init__(self) -> None:
         self.droplets = self.inventory.selection
-        self.gate = replace(self.gate, account_id=self.inventory.account_id)
+        self.take_lists(self.inventory)
         self._by_id = {d.id: d for d in self.droplets}
         self._due = {d.id for d in self.droplets if self._not_due(d) is None}
+
+    def take_lists(self, inventory: Inventory) -> None:
+        """Take the inventory of this run with the lists that were read since."""
+        self.inventory = inventory
+        self.gate = replace(self.gate, account_id=inventory.account_id)
 
     def droplet(self, droplet_id: int) -> Droplet:
         """Return a selected Droplet (KeyError: not selected)."""
@@ -128,6 +133,8 @@ class Audit:
         self.needs_rows = bool(rows)
         names = (*facts, *rows, *needed_facts(chosen))
         self.lists = needed_lists(chosen, names)
+        if self.options.keeps_findings and any(c.of_account for c in chosen):
+            self.lists |= {"account_id"}
         if not any(map(_is_of_host, names)) and not host:
             self.reads_hosts = False
             self._due.clear()

@@ -13,6 +13,7 @@ from pytest_droplet.record import (
     DropletLine,
     FixedEntry,
     ResultLine,
+    account_id_of,
     fingerprint,
     not_a_record,
     read_record,
@@ -29,6 +30,7 @@ class Baseline:
         waived: Fingerprints of those that were waived.
         droplets: Names of its Droplets, by id.
         ephemeral: Ids of those that a pool or a cluster had made.
+        account_id: Id of the account that it is about; empty: it does not tell.
     """
 
     judged_at: datetime
@@ -36,6 +38,7 @@ class Baseline:
     waived: frozenset[str] = frozenset()
     droplets: Mapping[int, str] = field(default_factory=dict)
     ephemeral: frozenset[int] = frozenset()
+    account_id: str = ""
 
     def had(self, check: str, droplet_id: int | None, mark: str) -> bool:
         """Whether it had a finding of this fingerprint as failed."""
@@ -44,8 +47,13 @@ class Baseline:
     def _is_in(
         self, marks: AbstractSet[str], check: str, droplet_id: int | None, mark: str
     ) -> bool:
-        """Whether a finding is among these; a record may not have known its account."""
-        return mark in marks or (droplet_id is None and fingerprint(check, None) in marks)
+        """Whether a finding is among these; it or they may not have known the account's id."""
+        if mark in marks or droplet_id is not None:
+            return mark in marks
+        unnamed = fingerprint(check, None)
+        if mark == unnamed:
+            return fingerprint(check, None, self.account_id) in marks
+        return unnamed in marks
 
     def compare(
         self,
@@ -109,11 +117,13 @@ def load_baseline(path: Path) -> Baseline:
     waived: set[str] = set()
     droplets: dict[int, str] = {}
     ephemeral: set[int] = set()
+    account_id = ""
     try:
         for line in read_record(path):
             match line["type"]:
                 case "header":
                     judged_at = datetime.fromisoformat(line["judged_at"])
+                    account_id = account_id_of(line)
                 case "droplet":
                     droplets[line["id"]] = line["name"]
                     ephemeral.update([line["id"]] if line.get("ephemeral") else ())
@@ -124,5 +134,10 @@ def load_baseline(path: Path) -> Baseline:
     except (KeyError, TypeError, ValueError) as exc:
         raise not_a_record(path, exc) from None
     return Baseline(
-        judged_at, frozenset(findings), frozenset(waived), droplets, frozenset(ephemeral)
+        judged_at,
+        frozenset(findings),
+        frozenset(waived),
+        droplets,
+        frozenset(ephemeral),
+        account_id,
     )

@@ -233,7 +233,7 @@ def complete(config: pytest.Config, audit: Audit) -> None:
     reader, inventory = config.stash.get(_reader_key, None), audit.inventory
     if reader is not None and isinstance(inventory, WiderInventory):
         with progress.of_requests(config, reader):
-            audit.inventory = read_lists(reader, inventory, audit.lists)
+            audit.take_lists(read_lists(reader, inventory, audit.lists))
 
 
 def _reader(recording: Recording | None, options: AuditConfig) -> Reader:

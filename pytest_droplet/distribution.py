@@ -103,7 +103,7 @@ def needs_of_workers(folder: str, workers: Iterable[str]) -> frozenset[ApiList]:
         try:
             wanted.update(json.loads((Path(folder) / f"{worker}.needs").read_bytes()))
         except OSError:
-            wanted.update(name for name in API_LISTS if name != "firewalls_again")
+            wanted.update({*API_LISTS, "account_id"} - {"firewalls_again"})
     return frozenset(wanted)
 
 
@@ -122,7 +122,7 @@ def take_lists(config: pytest.Config, audit: Audit) -> None:
     mine = audit.inventory
     with contextlib.suppress(FileNotFoundError):
         lists = pickle.loads((Path(handed[_FOLDER]) / _ANSWERS).read_bytes())  # noqa: S301 ours
-        audit.inventory = replace(lists, droplets=mine.droplets, selected=mine.selected)
+        audit.take_lists(replace(lists, droplets=mine.droplets, selected=mine.selected))
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -24,12 +24,14 @@ ApiList = Literal[
     "backups",
     "enabled_at",
     "volume_snapshots",
+    "account_id",
 ]
-"""Lists of the API that are asked for only where a selected check, test or report needs them.
+"""What is asked of the API only where a selected check, test or report needs it.
 
 Each is the field of the inventory that it fills; ``firewalls`` fills ``attached`` too.
 """
-API_LISTS: tuple[ApiList, ...] = get_args(ApiList)
+API_LISTS: tuple[ApiList, ...] = tuple(n for n in get_args(ApiList) if n != "account_id")
+"""Those that facts and checks may name: all but the account's id, which findings alone carry."""
 
 
 class NotObservedError(Exception):

@@ -208,6 +208,11 @@ class AuditConfig:
     sources: Mapping[str, str]
 
     @property
+    def keeps_findings(self) -> bool:
+        """Whether findings outlive the run, or are held against those of an earlier one."""
+        return bool(self.reports or self.html or self.record or self.baseline)
+
+    @property
     def shown(self) -> dict[str, str | int]:
         """Options that matter to a reader of the report; never a secret."""
         return ({} if self.shard is None else {"shard": "{}/{}".format(*self.shard)}) | {

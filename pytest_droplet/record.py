@@ -680,6 +680,12 @@ def not_a_record(path: Path, exc: Exception) -> RecordError:
     return RecordError(f"{path}: not a record of pytest-droplet ({what})")
 
 
+def account_id_of(header: HeaderLine) -> str:
+    """Return the id of the account that a record is about; empty: it does not tell."""
+    account = header.get("account")
+    return account.get("id", "") if account else ""
+
+
 def fingerprint(check: str, droplet_id: int | None, account_id: str = "") -> str:
     """Return what identifies a finding from run to run: 16 hex digits of check and Droplet.
 

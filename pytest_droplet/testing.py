@@ -44,6 +44,7 @@ _DROPLET_FIELDS = {
 _FIREWALL_FIELDS = {"droplet_ids": "droplet:read", "tags": "tag:read"}
 _SNAPSHOT_FIELDS = {"tags": "tag:read"}
 _RESERVED_FIELDS = {"droplet": "droplet:read", "project_id": "project:read"}
+_ACCOUNT_FIELDS = {"droplet_limit": "droplet:read", "floating_ip_limit": "reserved_ip:read"}
 _FIELDS = {
     "droplets": _DROPLET_FIELDS,
     "firewalls": _FIREWALL_FIELDS,
@@ -70,7 +71,7 @@ class Fault:
 class Cloud:
     """An account in memory.
 
-    The lists hold raw API objects and may be changed at any time, also from ``on_request``,
+    ``account`` and the lists hold raw API objects and may be changed at any time, also from ``on_request``,
     which is called before each answer with its path and query.
 
     Args:
@@ -85,6 +86,7 @@ class Cloud:
         hidden: Literal["absent", "null", "empty"] = "absent",
     ) -> None:
         self.now = now or datetime.now(UTC)
+        self.account = _account()
         self.hidden = hidden
         self.droplets: list[dict[str, Any]] = []
         self.firewalls: list[dict[str, Any]] = []
@@ -522,6 +524,8 @@ class Cloud:
         key, scope = known
         if scope not in scopes:
             return 403, error_body(403)
+        if key == "account":
+            return 200, {key: self._strip(self.account, _ACCOUNT_FIELDS, scopes)}
         if len(parts) == 4 and parts[1:3] != ["droplets", "backups"]:
             exists = parts[2] in self.resources or any(
                 str(d["id"]) == parts[2] for d in self.droplets
@@ -672,6 +676,20 @@ def _inbound_rule(protocol: str, ports: str, sources: Sequence[str]) -> dict[str
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _account() -> dict[str, Any]:
+    return {
+        "droplet_limit": 25,
+        "floating_ip_limit": 5,
+        "email": "audit@example.com",
+        "name": "Audit",
+        "uuid": "b6fc48dbf6d9906cace5f3c78dc9851d957381ef",
+        "email_verified": True,
+        "status": "active",
+        "status_message": "",
+        "team": {"uuid": "5df3e3004a17e242b7c20ca6c9fc25b701a47ece", "name": "Shop"},
+    }
 
 
 def _image(slug: str, distribution: str | None) -> dict[str, Any]:

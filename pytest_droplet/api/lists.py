@@ -16,6 +16,7 @@ from pytest_droplet.api.inventory import IMAGES, WiderInventory
 from pytest_droplet.api.operations import OPERATIONS, PER_PAGE
 from pytest_droplet.api.paging import Reader
 from pytest_droplet.api.parsing import (
+    parse_account_id,
     parse_backup,
     parse_backup_policy,
     parse_enabled,
@@ -97,6 +98,8 @@ class _Lists:
             reading["volume_snapshots"] = start(
                 self._list, "snapshots.list", parse_volume_snapshot, resource_type="volume"
             )
+        if "account_id" in wanted:
+            reading["account_id"] = start(self._account_id)
         found: dict[str, Any] = {}
         if "backups" in wanted:
             kept = [d for d in ours if d.pool is None]
@@ -177,6 +180,13 @@ class _Lists:
                 for key, record in self._client.pages(operation)
             },
         )
+
+    def _account_id(self) -> str:
+        """Return the id of the team or account; empty where the answer does not tell."""
+        try:
+            return parse_account_id(self._client.get("account.get")["account"])
+        except ApiError:
+            return ""
 
     def _attached(
         self, droplets: list[Droplet], firewalls: Reading[tuple[Firewall, ...]]

@@ -37,6 +37,7 @@ class Operation:
 
 
 OPERATIONS: Mapping[str, Operation] = {
+    "account.get": Operation("/v2/account", "account", "account:read", identity=None),
     "droplets.list": Operation("/v2/droplets", "droplets", "droplet:read"),
     "autoscalepools.list": Operation("/v2/droplets/autoscale", "autoscale_pools", "droplet:read"),
     "autoscalepools.list_members": Operation(

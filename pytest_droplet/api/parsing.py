@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pytest_droplet.api.fields import UUID, Row, ip_address
+from pytest_droplet.api.fields import UUID, Row, ip_address, wrong
 from pytest_droplet.model import (
     KUBERNETES,
     AccountKey,
@@ -25,6 +25,7 @@ from pytest_droplet.model import (
 )
 
 _HIDEABLE = ("tags", "vpc_uuid", "image", "backup_ids", "snapshot_ids", "volume_ids", "features")
+_ACCOUNT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _KUBERNETES = re.compile(f"k8s:{UUID.pattern}")
 _PEERS = ("addresses", "tags", "droplet_ids", "load_balancer_uids", "kubernetes_ids")
 _RULE = ("protocol", "ports", "action")
@@ -167,6 +168,21 @@ def _rule(row: Row, peers: str) -> Rule:
         action=row.text("action") if row.has("action") else "allow",
         unclear=tuple(unclear),
     )
+
+
+def parse_account_id(data: Any) -> str:
+    """Return the id of the team that ``GET /v2/account`` names, else that of the account.
+
+    Raises:
+        ApiError: It has none, or one that is no short word of letters, digits and ``-``.
+    """
+    account = Row(data, "GET /v2/account: account")
+    team = account.row("team")
+    owner = team if team.has("uuid") else account
+    account_id = owner.text("uuid")
+    if not _ACCOUNT_ID.fullmatch(account_id):
+        raise wrong(owner.at("uuid"), account_id, "an id")
+    return account_id
 
 
 def parse_key(data: Any) -> AccountKey:

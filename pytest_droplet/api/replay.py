@@ -10,6 +10,7 @@ from pytest_droplet.api.answers import ApiError, NotFoundError
 from pytest_droplet.api.endpoint import DEFAULT_ENDPOINT
 from pytest_droplet.api.operations import OPERATIONS
 from pytest_droplet.api.paging import Reader
+from pytest_droplet.api.parsing import parse_account_id
 from pytest_droplet.text import one_line
 
 
@@ -26,10 +27,13 @@ def _query_text(value: Any) -> str:
 def recorded(answer: Any) -> Any:
     """Return what a recording keeps of what ``on_answer`` got: JSON-able.
 
-    The template of an autoscale pool is left out: its ``user_data`` may hold any secret.
+    The template of an autoscale pool is left out: its ``user_data`` may hold any secret. Of the
+    account only its id is kept: no name and no e-mail address.
     """
     if isinstance(answer, ApiError):
         return {"api_error": str(answer), "status": answer.status}
+    if isinstance(answer, dict) and "account" in answer:
+        return {"account": _id_alone(answer["account"])}
     if isinstance(answer, dict) and isinstance(pools := answer.get("autoscale_pools"), list):
         kept = [
             {k: v for k, v in p.items() if k != "droplet_template"} if isinstance(p, dict) else p
@@ -37,6 +41,13 @@ def recorded(answer: Any) -> Any:
         ]
         return {**answer, "autoscale_pools": kept}
     return answer
+
+
+def _id_alone(account: Any) -> dict[str, str]:
+    try:
+        return {"uuid": parse_account_id(account)}
+    except ApiError:
+        return {}
 
 
 class ReplayClient(Reader):

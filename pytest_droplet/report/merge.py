@@ -8,7 +8,7 @@ the Droplet lines keep; where that cannot be done the worst verdict stays, and s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_droplet.baseline import Baseline
-from pytest_droplet.catalogue import shipped
+from pytest_droplet.catalogue import identity, shipped
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Gate
 from pytest_droplet.record import (
@@ -31,6 +31,8 @@ from pytest_droplet.record import (
     SummaryLine,
     WaiverEntry,
     WaiverState,
+    account_id_of,
+    fingerprint,
     not_a_record,
     parse_line,
     read_record,
@@ -72,7 +74,7 @@ class Part:
     droplets: Mapping[int, DropletLine]
     keys: Sequence[KeyLine]
     of_account: Sequence[ResultLine]
-    fingerprints: frozenset[str]
+    has_results: bool
     summary: SummaryLine
 
     @classmethod
@@ -87,14 +89,14 @@ class Part:
         droplets: dict[int, DropletLine] = {}
         keys: list[KeyLine] = []
         of_account: list[ResultLine] = []
-        fingerprints: set[str] = set()
+        has_results = False
         try:
             for line in read_record(path):
                 match line["type"]:
                     case "result" if _is_of_account(line):
                         of_account.append(_shown(line))
                     case "result":
-                        fingerprints.add(line["fingerprint"])
+                        has_results = True
                     case "droplet":
                         droplets[line["id"]] = line
                     case "key":
@@ -103,7 +105,7 @@ class Part:
                         header = line
                     case "summary":
                         summary = line
-            part = cls(path, header, droplets, keys, of_account, frozenset(fingerprints), summary)
+            part = cls(path, header, droplets, keys, of_account, has_results, summary)
             part.age, part.summary["exit_code"]
         except (KeyError, TypeError, ValueError) as exc:
             raise not_a_record(path, exc) from None
@@ -116,6 +118,11 @@ class Part:
         return datetime.fromisoformat(times[0]), datetime.fromisoformat(times[1])
 
     @property
+    def account_id(self) -> str:
+        """The id of the account; empty where the record does not tell."""
+        return account_id_of(self.header)
+
+    @property
     def account_ids(self) -> frozenset[int]:
         """The ids of all Droplets of the account; none where the record does not tell."""
         account = self.header.get("account")
@@ -125,6 +132,12 @@ class Part:
     def covers_account(self) -> bool:
         """Whether each Droplet of the account was selected."""
         return bool(self.account_ids) and self.account_ids <= self.droplets.keys()
+
+    def mark(self, line: ResultLine, account_id: str) -> str:
+        """Return the fingerprint that a result has in records that know the account by this id."""
+        if line["droplet_id"] is not None or self.account_id == account_id:
+            return line["fingerprint"]
+        return fingerprint(line["check"], None, account_id)
 
     def results(self) -> Iterator[ResultLine | EvidenceLine]:
         """Read the results again, without those of the account, with their evidence."""
@@ -155,7 +168,7 @@ def load(paths: Iterable[Path]) -> list[Part]:
             raise pytest.UsageError(
                 f"{part.path}: the run was stopped, {left} tests did not run; run it again"
             )
-    if not any(part.fingerprints or part.of_account for part in parts):
+    if not any(part.has_results or part.of_account for part in parts):
         raise pytest.UsageError("nothing was judged: the records have no results")
     return parts
 
@@ -223,16 +236,21 @@ def _results(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine | Evidenc
     """
     seen: set[str] = set()
     told: set[tuple[int, str]] = set()
+    ids = {id(part): _account_id(account) for account in _accounts(parts) for part in account}
     for part in parts:
+        marks: set[str] = set()
         for line in part.results():
             if line["type"] == "evidence":
                 fact = line["droplet_id"], line["fact"]
                 if fact not in told:
                     told.add(fact)
                     yield line
-            elif line["fingerprint"] not in seen:
+                continue
+            mark = part.mark(line, ids[id(part)])
+            marks.add(mark)
+            if mark not in seen:
                 yield _gated(line, gate)
-        seen |= part.fingerprints
+        seen |= marks
     for line in _of_account(parts, gate):
         yield _gated(line, gate)
 
@@ -246,19 +264,39 @@ def _gated(line: ResultLine, gate: Gate) -> ResultLine:
 
 def _of_account(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine]:
     found: dict[str, list[ResultLine]] = {}
-    accounts = _accounts(parts)
-    for account in accounts:
-        for check in dict.fromkeys(line["check"] for p in account for line in p.of_account):
-            found.setdefault(check, []).append(_judged(check, account, gate))
+    for account in _accounts(parts):
+        for judges in _by_check(account):
+            line = _judged(judges, gate)
+            found.setdefault(identity(line["check"]), []).append(line)
     for lines in found.values():
         yield lines[0] if len(lines) == 1 else _worst_account(lines)
 
 
+def _by_check(account: Sequence[Part]) -> Iterable[Sequence[tuple[Part, ResultLine]]]:
+    """Return what the records of one account say of each check, by whichever of its ids.
+
+    The newest comes first. A record that does not tell its account has one result a check.
+    """
+    account_id = _account_id(account)
+    found: dict[str, list[tuple[Part, ResultLine]]] = {}
+    for part in account:
+        for line in part.of_account:
+            mark = part.mark(line, account_id) if part.account_ids else identity(line["check"])
+            found.setdefault(mark, []).append((part, line))
+    return found.values()
+
+
+def _account_id(account: Iterable[Part]) -> str:
+    """Return the id of the account that records are about; empty: none of them tells."""
+    return next((part.account_id for part in account if part.account_id), "")
+
+
 def _accounts(parts: Sequence[Part]) -> list[list[Part]]:
-    """Group records by account: those of one have Droplets in common; so do those that do not tell."""
-    groups: list[tuple[frozenset[int], list[Part]]] = []
+    """Group records by account: by its id, or Droplets in common; so are those that do not tell."""
+    groups: list[tuple[frozenset[int | str], list[Part]]] = []
     for part in parts:
-        ids, members = part.account_ids, [part]
+        ids: frozenset[int | str] = part.account_ids | {*filter(None, [part.account_id])}
+        members = [part]
         rest = []
         for known, others in groups:
             if known & ids or (not known and not ids):
@@ -269,11 +307,11 @@ def _accounts(parts: Sequence[Part]) -> list[list[Part]]:
     return [sorted(members, key=lambda p: p.age, reverse=True) for _, members in groups]
 
 
-def _judged(check: str, account: Sequence[Part], gate: Gate) -> ResultLine:
-    """Return the account's verdict of one check, from the records of one account."""
-    judges = [p for p in account if any(line["check"] == check for line in p.of_account)]
-    lines = [line for part in judges for line in part.of_account if line["check"] == check]
-    known, newest = shipped().get(check), judges[0]
+def _judged(found: Sequence[tuple[Part, ResultLine]], gate: Gate) -> ResultLine:
+    """Return the account's verdict of one check, from what the records of one account say."""
+    judges = [part for part, _ in found]
+    lines = [line for _, line in found]
+    known, newest = shipped().get(lines[0]["check"]), judges[0]
     if (
         len(judges) == 1
         or newest.covers_account
@@ -283,8 +321,9 @@ def _judged(check: str, account: Sequence[Part], gate: Gate) -> ResultLine:
     if known is not None and newest.account_ids:
         droplets = {i: line for part in reversed(judges) for i, line in part.droplets.items()}
         seen = account_of(newest.header, droplets.values(), newest.age[0])
+        account_id = _account_id(judges)
+        gate = replace(gate, account_id=account_id)
         verdict = gate.settle(judge_account(known, seen), None)
-        account_id = seen.inventory.account_id
         return result_line(verdict, lines[0]["nodeid"], account_id=account_id)
     worst = min(lines, key=badness)
     note = f"judged in {len(judges)} parts, not on the account as a whole"
@@ -295,7 +334,7 @@ def _judged(check: str, account: Sequence[Part], gate: Gate) -> ResultLine:
 
 def _worst_account(lines: Sequence[ResultLine]) -> ResultLine:
     """Return one line for the verdicts of several accounts: the worst, with all that is not well."""
-    worst = min(lines, key=badness)
+    worst = min(lines, key=lambda line: (badness(line), line["fingerprint"]))
     bad = [line for line in lines if line["verdict"] == worst["verdict"]]
     text = "; ".join(dict.fromkeys(line["message"] for line in bad if line["message"]))
     count = f"{len(bad)} of {len(lines)} accounts: " if text else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ import pytest
 
 from pytest_droplet.__main__ import main
 from pytest_droplet.catalogue import shipped
+from pytest_droplet.record import fingerprint
 from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import TOKEN, FakeApi
 from tests.support.recordings import reached, save
 
 VOLUME = "506f78a4-e098-11e5-ad9f-000f53306ae1"
+OLD = Path(__file__).parents[1] / "unit" / "records" / "without-details.jsonl"
 ALWAYS = {
     *("/v2/droplets", "/v2/droplets/autoscale", "/v2/kubernetes/clusters"),
 }
@@ -115,6 +118,40 @@ def test_only_the_lists_that_are_needed_are_asked_for(
     assert names - {"backups"} == more - ({"images"} if "backups" in names else set())
     counted = Counter((r.path, tuple(r.query.items())) for r in api.requests)
     assert set(counted.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("args", "times"),
+    [
+        ((), 0),
+        (("--droplets-report=jsonl:out.jsonl",), 1),
+        (("--droplets-report=sarif:out.sarif",), 1),
+        (("--html=out.html",), 1),
+        (("--droplets-record=rec",), 1),
+        (("--droplets-baseline=old.jsonl",), 1),
+        (("--droplets-report=jsonl:out.jsonl", "-n2"), 1),
+        (("--droplets-report=jsonl:out.jsonl", "-k", "backups.enabled"), 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_the_account_is_named_where_its_findings_are_kept(
+    project: pytest.Pytester, api: FakeApi, cloud: Cloud, args: tuple[str, ...], times: int
+) -> None:
+    """One request, once a run, where a check of the account is judged and something is kept."""
+    shutil.copy(OLD, project.path / "old.jsonl")
+    run = project.runpytest_subprocess if "-n2" in args else project.runpytest_inprocess
+    choice = ("-k", "account-has-key or backups.enabled", "--pyargs", "pytest_droplet.checks")
+    run("--droplets=all", *choice, *args)
+
+    assert [r.path for r in api.requests].count("/v2/account") == times
+    for kept in (p for p in project.path.rglob("*") if p.is_file()):
+        assert cloud.account["email"] not in kept.read_text("utf-8", "replace"), kept
+    if (project.path / "out.jsonl").is_file():
+        (header,) = record(project.path, "header")
+        assert header["account"].get("id", "") == (cloud.account["team"]["uuid"] if times else "")
+        marks = {r["droplet_id"]: r["fingerprint"] for r in record(project.path, "result")}
+        named = fingerprint("ssh.account-has-key", None, cloud.account["team"]["uuid"])
+        assert marks.get(None, named) == named
 
 
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_droplet.__main__ import main
+from pytest_droplet.record import fingerprint
 from pytest_droplet.testing import Cloud
 from tests.plugin.test_formats import FORMATS, asked, validate
 from tests.support.recordings import reached, save, unreachable
@@ -72,6 +73,7 @@ def two_keys(pytester: pytest.Pytester) -> Callable[..., Path]:
 
     def make(folder: str = "recording", **keys: str | None) -> Path:
         cloud = Cloud()
+        cloud.account["team"]["uuid"] = folder
         cloud.add_key("alice", f"ssh-ed25519 {ALICE} alice@laptop")
         cloud.add_key("bob", f"ssh-ed25519 {BOB} bob@laptop")
         hosts = []
@@ -285,6 +287,90 @@ def test_accounts_are_judged_each_by_itself(
     validate(merged)
     assert messages(merged)[IN_USE].startswith("fail: 1 of 2 accounts: 1 key of the account")
     assert len(lines(merged, "droplet")) == 4
+    marks = [r["fingerprint"] for path in (first, second) for r in lines(path, "result")]
+    assert marks == [fingerprint(IN_USE, None, name) for name in ("recording", "other")]
+    assert [r["fingerprint"] for r in lines(merged, "result")] == marks[1:]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["new-old", "old-new"])
+def test_findings_of_several_accounts_keep_their_fingerprint(
+    pytester: pytest.Pytester, two_keys: Callable[..., Path], order: int
+) -> None:
+    """Where two accounts are equally bad, whichever of them was read last."""
+    two_keys(one=ALICE, two=ALICE)
+    two_keys("other", three=ALICE, four=ALICE)
+    names = ("recording", "other")[::order]
+    parts = [
+        record(pytester, f"{n}.jsonl", "--droplets=all", "-k", IN_USE, folder=n) for n in names
+    ]
+    assert main(["merge", *map(str, parts), "--droplets-report=jsonl:out.jsonl"]) == 1
+    (found,) = lines(pytester.path / "out.jsonl", "result")
+    assert found["fingerprint"] == min(fingerprint(IN_USE, None, name) for name in names)
+    assert found["message"].startswith("2 of 2 accounts: ")
+
+
+def fleet_record(
+    pytester: pytest.Pytester, name: str, account: str, first: int, check: str, *args: str
+) -> Path:
+    """A record of two Droplets of an account, with a check of its own; empty: it has no id."""
+    cloud = Cloud()
+    cloud.account = {"uuid": account}
+    cloud.add_key("ops")
+    droplets = [cloud.add(f"web-{number}", id=number) for number in (first, first + 1)]
+    save(cloud, pytester.path / name, [reached(cloud, droplet) for droplet in droplets])
+    pytester.makeini("[pytest]\n")
+    pytester.makepyfile(
+        test_site=f"""
+        from pytest_droplet import check
+
+        @check({check})
+        def test_fleet(droplet_account):
+            assert not droplet_account.inventory.droplets, "there are some"
+
+        def test_plain(droplet_settings):
+            assert not droplet_settings
+        """
+    )
+    only = ("-k", f"test_site or {HAS_KEY}")
+    return record(pytester, f"{name}.jsonl", "--droplets=all", *only, *args, folder=name)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "change"),
+    [("one", "one", "still"), ("", "one", "still"), ("one", "", "still"), ("two", "one", "new")],
+)
+def test_a_baseline_knows_the_findings_of_its_account(
+    pytester: pytest.Pytester, before: str, now: str, change: str
+) -> None:
+    """Also where one of both runs did not know the account's id; another account's are new."""
+    fleet_record(pytester, "old", before, 1, '"site.fleet"')
+    gate = ("--droplets-baseline=old.jsonl", "--droplets-fail-on=low,new")
+    path = fleet_record(pytester, "new", now, 1, '"site.fleet"', *gate)
+    (summary,) = lines(path, "summary")
+    counted = {kind: len(summary["baseline"][kind]) for kind in ("new", "still", "fixed")}
+    assert counted == {"new": 0, "still": 0, "fixed": 0, change: 2}
+    gated = [r["gated"] for r in lines(path, "result") if r["verdict"] == "fail"]
+    assert gated == [change == "new"] * 2
+
+
+@pytest.mark.parametrize(
+    ("accounts", "firsts"),
+    [(("one", "one"), (1, 91)), (("", "one"), (1, 1)), (("one", ""), (1, 1)), (("", ""), (1, 1))],
+    ids=["other-droplets", "older-has-no-id", "newer-has-no-id", "no-ids"],
+)
+def test_an_account_that_was_read_twice_is_one(
+    pytester: pytest.Pytester, accounts: tuple[str, str], firsts: tuple[int, int]
+) -> None:
+    """One result a check, from the newest record, also where the check was renamed since."""
+    ids = ('"site.fleet"', '"site.fleet-size", formerly=["site.fleet"]')
+    parts = [
+        fleet_record(pytester, name, *more)
+        for name, *more in zip(("old", "new"), accounts, firsts, ids, strict=True)
+    ]
+    assert main(["merge", *map(str, parts), "--droplets-report=jsonl:out.jsonl"]) == 1
+    merged = pytester.path / "out.jsonl"
+    assert verdicts(merged) == verdicts(parts[1])
+    assert len(lines(merged, "result")) == len(lines(parts[1], "result")) == 3
 
 
 def test_what_cannot_be_judged_again_is_never_green(

@@ -23,7 +23,7 @@ def read_account(
     *,
     now: datetime,
     reserved: bool = False,
-    lists: Iterable[ApiList] = API_LISTS,
+    lists: Iterable[ApiList] = (*API_LISTS, "account_id"),
 ) -> WiderInventory:
     """Return what a run knows that needs these lists."""
     chosen = selection or parse_selectors(["all"])

@@ -540,3 +540,55 @@ class TestWhole:
         (web,) = part.selection
         assert part.backups.get()[web.id] == live.backups.get()[web.id]
         assert part.attached[web.id].get() == live.attached[web.id].get()
+
+
+class TestAccountId:
+    """The account's id is asked for where findings carry it, and is never missed."""
+
+    def test_it_is_one_request(self, cloud: Cloud) -> None:
+        """More than without it, and none where nobody needs it."""
+        more = asked(cloud, lists=("account_id",))
+        assert sorted([*asked(cloud, lists=API_LISTS), "/v2/account"]) == sorted(
+            asked(cloud, lists=(*API_LISTS, "account_id"))
+        )
+        assert more.count("/v2/account") == 1
+        assert read(cloud, lists=("account_id",)).account_id == cloud.account["team"]["uuid"]
+        assert read(cloud, lists=API_LISTS).account_id == ""
+
+    @pytest.mark.parametrize("status", [401, 403, 404, 500])
+    def test_without_an_answer_it_is_not_known(self, cloud: Cloud, status: int) -> None:
+        """A narrow token: no failure, and no word about it."""
+        cloud.fail("/v2/account", status, times=9)
+        inventory = read(cloud, lists=("account_id",))
+        assert (inventory.account_id, inventory.notes) == ("", ())
+
+    def test_a_scope_is_missing(self, cloud: Cloud) -> None:
+        """All else is read as before."""
+        cloud.add("web", tags=["web"])
+        cloud.add_key("ops")
+        scopes = SCOPES - {"account:read"}
+        inventory = read(cloud, lists=("keys", "account_id"), scopes=scopes)
+        assert (inventory.account_id, len(inventory.keys.get())) == ("", 1)
+
+    @pytest.mark.parametrize("body", [{"account": "x"}, {"accounts": []}, [], "<html>", None])
+    def test_an_answer_of_another_form_is_none(self, cloud: Cloud, body: Any) -> None:
+        """It is foreign input, as every answer."""
+        cloud.fail("/v2/account", 200, body=body if body is not None else "null")
+        assert read(cloud, lists=("account_id",)).account_id == ""
+
+    def test_a_recording_gives_the_same(self, cloud: Cloud) -> None:
+        """One of before has no such answer: the id is not known then."""
+        answers: dict[str, Any] = {}
+
+        def keep(operation: str, params: Mapping[str, Any], answer: Any) -> None:
+            answers[answer_key(operation, params)] = recorded(answer)
+
+        reader = cloud.client()
+        reader.on_answer = keep
+        lists = ("account_id",)
+        live = read_account(reader, now=NOW, lists=lists)
+        assert live.account_id
+        again = read_account(ReplayClient(json.loads(json.dumps(answers))), now=NOW, lists=lists)
+        assert again.account_id == live.account_id
+        del answers["account.get"]
+        assert read_account(ReplayClient(answers), now=NOW, lists=lists).account_id == ""

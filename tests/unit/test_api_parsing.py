@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_droplet.api.answers import ApiError
 from pytest_droplet.api.parsing import (
+    parse_account_id,
     parse_backup,
     parse_backup_policy,
     parse_droplet,
@@ -379,3 +380,37 @@ class TestParse:
         """JSON may hold one; no encoder takes it."""
         data = json.loads('{"id": 1, "name": "a\\ud800b", "status": "active"}')
         assert parse_droplet(data).name == "a?b"
+
+
+TEAM = "5df3e3004a17e242b7c20ca6c9fc25b701a47ece"
+
+
+@pytest.mark.parametrize(
+    ("account", "account_id"),
+    [
+        ({"uuid": "me", "team": {"uuid": TEAM, "name": "Shop"}}, TEAM),
+        ({"uuid": "me", "team": {"name": "Shop"}}, "me"),
+        ({"uuid": "me", "team": {"uuid": None}}, "me"),
+        ({"uuid": "me", "team": None}, "me"),
+        ({"uuid": "a" * 64}, "a" * 64),
+    ],
+)
+def test_an_account_is_known_by_its_team(account: Any, account_id: str) -> None:
+    """Everybody of a team, and each of their tokens, sees the same Droplets."""
+    assert parse_account_id(account) == account_id
+
+
+@pytest.mark.parametrize("value", ["", "a" * 65, "a b", "a\n", "ü", "me@example.com", 7, ["a"]])
+@pytest.mark.parametrize("place", ["uuid", "team"])
+def test_an_id_of_another_form_is_refused(value: Any, place: str) -> None:
+    """Also that of the team: the account's own would not stand for the same."""
+    account = {"uuid": value} if place == "uuid" else {"uuid": "me", "team": {"uuid": value}}
+    with pytest.raises(ApiError):
+        parse_account_id(account)
+
+
+@pytest.mark.parametrize("account", [None, [], "x", {}, {"team": []}, {"team": {}}])
+def test_an_account_of_another_form_is_refused(account: Any) -> None:
+    """An answer is foreign input."""
+    with pytest.raises(ApiError):
+        parse_account_id(account)

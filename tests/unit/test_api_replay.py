@@ -68,3 +68,17 @@ class TestReplay:
         """A recording is foreign input, too."""
         with pytest.raises(ApiError):
             ReplayClient({"droplets.list?page=1&per_page=200": answer}).pages("droplets.list")
+
+    @pytest.mark.parametrize(
+        ("account", "kept"),
+        [
+            ({"uuid": "me", "team": {"uuid": "us", "name": "Shop"}}, {"uuid": "us"}),
+            ({"uuid": "me", "email": "me@example.com", "name": "Me"}, {"uuid": "me"}),
+            ({"uuid": {"email": "me@example.com"}}, {}),
+            ({"uuid": "me@example.com"}, {}),
+            ("me@example.com", {}),
+        ],
+    )
+    def test_of_the_account_the_id_alone_is_kept(self, account: Any, kept: Any) -> None:
+        """Neither a name nor an e-mail address is in a recording."""
+        assert recorded({"account": account, "me": "me@example.com"}) == {"account": kept}

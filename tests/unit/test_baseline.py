@@ -11,6 +11,7 @@ import pytest
 
 from pytest_droplet.baseline import Baseline, load_baseline
 from pytest_droplet.record import SCHEMA, RecordError
+from pytest_droplet.record import fingerprint as mark
 
 Line = dict[str, Any]
 THEN = datetime(2026, 11, 15, 12, tzinfo=UTC)
@@ -169,3 +170,26 @@ def test_a_record_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     """The path is named."""
     with pytest.raises(RecordError, match=r"none\.jsonl: the record cannot be read"):
         load_baseline(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "known"),
+    [
+        ("one", "one", True),
+        ("", "one", True),
+        ("one", "", True),
+        ("", "", True),
+        ("two", "one", False),
+    ],
+)
+def test_a_finding_of_the_account_is_known_where_the_id_is_not(
+    tmp_path: Path, before: str, now: str, *, known: bool
+) -> None:
+    """A token may lack the scope in one of two runs; another account is another finding."""
+    check = "ssh.account-has-key"
+    header = {**HEADER, "account": {"id": before} if before else {}}
+    finding = result(mark(check, None, before), "fail", check=check, droplet_id=None)
+    baseline = load_baseline(write(tmp_path / "old.jsonl", header, finding, SUMMARY))
+    assert baseline.had(check, None, mark(check, None, now)) is known
+    assert not baseline.had("sshkeys.account-keys-in-use", None, mark("x.y", None, now))
+    assert not baseline.had(check, 1, mark(check, 1))
