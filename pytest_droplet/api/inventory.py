@@ -63,7 +63,8 @@ def read_inventory(
     """Read what is needed to tell which Droplets are meant and where they are reached.
 
     The lists are read at the same time: Droplets, GPU Droplets, autoscale pools with their
-    members, DOKS clusters; reserved IPs and projects where they are asked for.
+    members; reserved IPs and projects where they are asked for. DOKS clusters follow where a
+    Droplet shows no tag: each node has tags that name its cluster.
 
     Args:
         client: Where the answers come from.
@@ -100,11 +101,13 @@ class _Inquiry:
         plain = start(self._client.pages, "droplets.list")
         gpus = start(self._client.pages, "droplets.list", type="gpus")
         listing_pools = start(self._pools)
-        listing_nodes = start(self._nodes)
         ips = start(self._client.pages, "reserved_ips.list") if reserved else None
         projects = start(self._projects) if selection.needs_projects else None
 
         droplets = self._visible([*plain.result(), *gpus.result()])
+        # DOKS tags all its nodes: where each Droplet shows tags, these tell.
+        untold = any(not droplet.tags for droplet in droplets)
+        listing_nodes = start(self._nodes) if untold else None
         if ips is not None:
             droplets = _with_reserved(droplets, ips.result())
         if projects is not None:
@@ -140,7 +143,7 @@ class _Inquiry:
         self,
         droplets: Iterable[Droplet],
         listing_pools: Future[dict[int, str]],
-        listing_nodes: Future[frozenset[int]],
+        listing_nodes: Future[frozenset[int]] | None,
     ) -> tuple[Mapping[int, str], AbstractSet[int], tuple[str, ...]]:
         """Return pools by member, the nodes of clusters, and what is not known of either."""
         pools: Mapping[int, str] = {}
@@ -151,7 +154,7 @@ class _Inquiry:
         except ApiError as exc:
             notes.append(f"members of autoscale pools look like any Droplet: {exc}")
         try:
-            nodes = listing_nodes.result()
+            nodes = listing_nodes.result() if listing_nodes else frozenset()
         except ApiError as exc:
             if any("tags" in d.hidden for d in droplets):
                 notes.append(f"nodes of DOKS may look like any Droplet: {exc}")

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from pytest_droplet.catalogue import Check, shipped
-from pytest_droplet.facts import all_facts
+from pytest_droplet.facts import all_facts, needed
 from pytest_droplet.model import Reading, Verdict
 from pytest_droplet.verdict import judge, judge_account, whole_evidence
 from pytest_droplet.words import Outcome
@@ -164,7 +164,7 @@ def _poorer(case: Case) -> Iterator[tuple[str, Verdict]]:
                 yield f"{name} of {droplet_id}", judge_account(check, replace(account, rows=rows))
         return
     seen = case.observation()
-    facts = [all_facts()[f] for f in _facts_of(check) if f in all_facts()]
+    facts = needed(_facts_of(check))
     for section in sorted(_sections_of(check)):
         yield section, judge(check, without_section(seen, section))
     for probe in sorted({p.name for f in facts for p in f.probes}):
@@ -174,8 +174,7 @@ def _poorer(case: Case) -> Iterator[tuple[str, Verdict]]:
 
 
 def _sections_of(check: Check) -> set[str]:
-    facts = [all_facts()[f] for f in _facts_of(check) if f in all_facts()]
-    return {s.name for f in facts for s in f.sections}
+    return {s.name for f in needed(_facts_of(check)) for s in f.sections}
 
 
 def _facts_of(check: Check) -> set[str]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.connection import script
-from pytest_droplet.facts import all_facts
+from pytest_droplet.facts import all_facts, needed
 from pytest_droplet.model import Section, SectionOutput, Verdict
 from pytest_droplet.verdict import judge
 from tests.checks.cases import Case, _changed, all_cases
@@ -83,8 +83,7 @@ def framed(output: SectionOutput, text: str, rc: int) -> SectionOutput:
 
 def sections_of(case: Case) -> list[str]:
     """Return the sections that the check, or what it depends on, reads and the case has."""
-    facts = [all_facts()[f] for f in _facts_of(case.check) if f in all_facts()]
-    names = {s.name for f in facts for s in f.sections}
+    names = {s.name for f in needed(_facts_of(case.check)) for s in f.sections}
     have = case.observation().host.sections
     return sorted(n for n in names if n in have and have[n].missing is None)
 
@@ -243,9 +242,5 @@ def test_a_cut_of_the_stream_hides_what_came_after(body: bytes, at: int) -> None
 
 def test_the_property_is_over_the_whole_catalogue() -> None:
     """Every check that reads a host has a case here."""
-    of_host = {
-        c.base_id
-        for c in shipped().values()
-        if any(f in all_facts() and all_facts()[f].sections for f in c.facts)
-    }
+    of_host = {c.base_id for c in shipped().values() if any(f.sections for f in needed(c.facts))}
     assert of_host <= {c.check.base_id for c in CASES}

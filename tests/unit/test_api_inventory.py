@@ -59,7 +59,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("count", [1, 10, 201, 1000])
     def test_an_account_costs_few_requests(self, cloud: Cloud, count: int) -> None:
-        """Droplets twice, pools, clusters, policies, firewalls, keys, images; none for each."""
+        """Droplets twice, pools, policies, firewalls, keys, images; none for each."""
         for number in range(count):
             cloud.add(f"web-{number}", tags=["web"], backups=4)
         cloud.add_firewall("web", tags=["web"])
@@ -67,8 +67,16 @@ class TestRequests:
         pages = math.ceil(count / 200)
         images = 1 if count == 1 else math.ceil(4 * count / 200)
         paths = asked(cloud)
-        assert len(paths) == (pages + 1) + 2 + pages + 1 + 1 + images
+        assert len(paths) == (pages + 1) + 1 + pages + 1 + 1 + images
         assert sum("/images" in path for path in paths) == (0 if count == 1 else images)
+
+    def test_clusters_only_where_a_droplet_shows_no_tag(self, cloud: Cloud) -> None:
+        """A node has tags that name its cluster; only one that shows none may be one unseen."""
+        cloud.add("web", tags=["web"])
+        assert "/v2/kubernetes/clusters" not in asked(cloud)
+        assert "/v2/kubernetes/clusters" in asked(cloud, scopes=SCOPES - {"tag:read"})
+        cloud.add("bare")
+        assert "/v2/kubernetes/clusters" in asked(cloud)
 
     def test_projects_and_reserved_ips_only_where_needed(self, cloud: Cloud) -> None:
         """A request for each project, one for the IPs."""
@@ -109,7 +117,7 @@ class TestRequests:
             cloud.add("web", tags=["a"], backups=0)
         lists = ("backup_policies", "backups")
         paths = asked(cloud, lists=lists)
-        assert len(paths) == 2 + 2 + 1
+        assert len(paths) == 2 + 1 + 1
         assert set(read(cloud, lists=lists).backups.get().values()) == {()}
 
     @pytest.mark.parametrize("name", API_LISTS)
@@ -118,7 +126,7 @@ class TestRequests:
         web = cloud.add("web", tags=["a"], backups=2, volume_ids=["v-1"])
         cloud.add_firewall("web", droplets=[web["id"]])
         assert asked(cloud, lists=()) == [
-            *("/v2/droplets", "/v2/droplets", "/v2/droplets/autoscale", "/v2/kubernetes/clusters")
+            *("/v2/droplets", "/v2/droplets", "/v2/droplets/autoscale")
         ]
         known = getattr(read(cloud, lists=()), name)
         if known:
@@ -144,7 +152,7 @@ class TestRequests:
         cloud.add_firewall("web", tags=["web"])
         cloud.add_key("ops")
         checks = shipped_of(frozenset(profiles))
-        lists = needed_lists(checks, facts_of_hosts(checks))
+        lists = {*needed_lists(checks, facts_of_hosts(checks)), "account_id"}
         assert {"firewalls", "keys", "backup_policies", "backups"} <= lists
         assert read(cloud, lists=lists).requests <= most
 
