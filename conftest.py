@@ -53,12 +53,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip slow tests, unless somebody means them."""
+    """Skip slow tests, and those that start a browser, unless somebody means them."""
     if os.environ.get("CI") or config.option.markexpr:
         return
     named = {str(config.invocation_params.dir / a.partition("::")[0]) for a in config.args}
     for item in items:
-        if item.get_closest_marker("slow") and str(item.path) not in named:
+        slow = item.get_closest_marker("slow") or "browser" in getattr(item, "fixturenames", ())
+        if slow and str(item.path) not in named:
             item.add_marker(pytest.mark.skip(reason=SLOW))
 
 

@@ -338,6 +338,7 @@ async def stuck_batch(session: Session) -> None:
 
 
 @pytest.mark.parametrize("fleet_of_three", [stuck_batch], indirect=True)
+@pytest.mark.slow
 def test_a_stuck_batch_costs_its_own_time_limit(fleet_of_three: Any) -> None:
     first = look(1)
     assert look(3) == first

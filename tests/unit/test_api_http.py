@@ -116,6 +116,7 @@ class TestBounds:
             with reader, pytest.raises(ApiError, match=r"was not whole within 0\.3 s"):
                 reader.pages("droplets.list")
 
+    @pytest.mark.slow
     def test_a_handshake_that_drips_ends(self) -> None:
         """The server answers the handshake of TLS with a byte now and then."""
         record = b"\x16\x03\x03\x40\x00"
@@ -125,6 +126,7 @@ class TestBounds:
             with reader, pytest.raises(ApiError, match=r"was not whole within 3 s"):
                 reader.pages("droplets.list")
 
+    @pytest.mark.slow
     def test_a_kept_connection_has_its_time_for_each_answer(self, cloud: Cloud) -> None:
         """The clock of one request does not end the next one's connection."""
         with (

@@ -596,6 +596,7 @@ def test_web_ports_are_those_of_nginx_and_apache() -> None:
         lambda i: st.lists(i) | st.dictionaries(st.text(), i),
     )
 )
+@pytest.mark.slow
 def test_any_answer_of_the_probe_is_parsed_or_not_observed(data: Any) -> None:
     """A recording may have been changed."""
     with suppress(NotObservedError):

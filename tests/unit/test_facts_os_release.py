@@ -55,6 +55,7 @@ def test_any_text_is_parsed_or_not_observed(text: str) -> None:
         ),
     )
 )
+@pytest.mark.slow
 def test_any_json_is_a_status_of_ubuntu_pro_or_not_observed(value: object) -> None:
     """Only ``attached: true`` with esm-infra ``enabled`` counts as extended maintenance."""
     with suppress(NotObservedError):

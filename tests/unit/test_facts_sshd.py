@@ -136,6 +136,7 @@ def test_any_answer_is_read_or_not_observed(text: str) -> None:
         lambda x: st.lists(x) | st.dictionaries(st.text() | st.just("root"), x),
     )
 )
+@pytest.mark.slow
 def test_any_result_of_the_probe_is_read_or_not_observed(result: object) -> None:
     """Offered methods are non-empty lists for root and for another user."""
     try:

@@ -72,6 +72,7 @@ def test_lines_that_a_user_adds_make_no_verdict_better(
 
 
 @pytest.mark.parametrize("check", BAD)
+@pytest.mark.slow
 def test_bytes_within_a_line_hide_its_key_from_no_check(
     check: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

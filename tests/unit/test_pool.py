@@ -594,6 +594,7 @@ async def end(session: Session) -> None:
         (flood, "the host printed more than"),
     ],
 )
+@pytest.mark.slow
 def test_what_was_read_before_the_end_is_kept(
     farm: Servers, open_pool: MakePool, ending: Any, missing: str
 ) -> None:
@@ -843,6 +844,7 @@ async def slow(address: str, reading: HostReading) -> object:
     return None
 
 
+@pytest.mark.slow
 def test_probes_see_the_sections_and_end_in_time(farm: Servers, open_pool: MakePool) -> None:
     server = farm.ssh({HOME: 7})
     probes = [Probe(f.__name__, f) for f in (seen, unsure, broken, slow)]
