@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.whole import whole
@@ -80,6 +81,7 @@ def droplet_apache(observation: Observation) -> WebConfig | NotInstalled:
     return parse_apache(whole(observation.section(APACHE.name)).stdout)
 
 
+@lru_cache(maxsize=8)  # probes of one host ask at once, and the fact behind them
 def parse_apache(text: str) -> WebConfig | NotInstalled:
     """Parse the output of the section ``apache``.
 

@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.whole import whole
@@ -78,6 +79,7 @@ def droplet_nginx(observation: Observation) -> WebConfig | NotInstalled:
     return parse_nginx(whole(observation.section(NGINX.name)).stdout)
 
 
+@lru_cache(maxsize=8)  # probes of one host ask at once, and the fact behind them
 def parse_nginx(text: str) -> WebConfig | NotInstalled:
     """Parse the output of the section ``nginx``.
 
