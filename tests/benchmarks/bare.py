@@ -86,7 +86,7 @@ def loop(count: int) -> int:
 
 
 def arguments(check: Any, observation: DropletFacts) -> dict[str, Any]:
-    """Return what a check's function is called with."""
+    """Return what a check's function is called with; a fact that is missing ends the check."""
     given = {
         "droplet": observation.droplet,
         "droplet_settings": observation.settings,
@@ -94,10 +94,7 @@ def arguments(check: Any, observation: DropletFacts) -> dict[str, Any]:
     }
     found = dict(check.arguments)
     for name in check.facts:
-        if name in given:
-            found[name] = given[name]
-            continue
-        found[name] = observation.value(name)
+        found[name] = given[name] if name in given else observation.reading(name).get()
     return found
 
 
