@@ -30,6 +30,7 @@ from pytest_droplet.model import (
     fail,
     not_applicable,
 )
+from pytest_droplet.record import parse_line
 from pytest_droplet.settings import Settings
 from pytest_droplet.verdict import (
     MESSAGE_LIMIT,
@@ -479,6 +480,17 @@ def test_a_list_is_evidence_as_a_whole_and_once() -> None:
     assert (line["droplet_id"], line["fact"]) == (1, "droplet_a")
     assert "left_out" not in line
     assert list(whole_evidence(seen, ["droplet_a"])) == []
+
+
+@pytest.mark.parametrize("text", ["password\t=\thunter2222", '{"password": "hunter2222"}'])
+def test_what_json_escapes_hides_no_secret(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tab and a quote are other characters in JSON: the texts themselves are masked."""
+    known = dict(facts.all_facts())
+    known["droplet_a"] = replace(known["droplet_a"], items=lambda _: [{"rule": text}])
+    monkeypatch.setattr(facts, "_facts", known)
+    (line,) = whole_evidence(observation(a="x"), ["droplet_a"])
+    assert "hunter" not in str(line["value"])
+    assert "hunter" not in str(parse_line(json.dumps({"type": "result", "message": text})))
 
 
 @pytest.mark.usefixtures("numbers")
