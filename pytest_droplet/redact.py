@@ -9,9 +9,11 @@ from typing import Any, NoReturn, SupportsIndex
 
 MASK = "***"
 
-# Also as a variable's, in JSON and in the repr of a dict; the value may be quoted.
+# Also as a variable's, in JSON and in the repr of a dict, and in the repr or JSON of such a text,
+# where a tab and a quote have a backslash; the value may be quoted.
 _PASSWORD = re.compile(
-    r"(?i)ass(?:word|phrase)[\"']?[ \t]*[:=][ \t]*(?:\"[^\"\n]{2,}\"|'[^'\n]{2,}'|\S{4,})"
+    r"(?i)ass(?:word|phrase)\\?[\"']?(?:[ \t]|\\t)*[:=](?:[ \t]|\\t)*"
+    r"(?:\"[^\"\n]{2,}\"|'[^'\n]{2,}'|\S{4,})"
 )
 
 # Each with a text that stands in whatever it matches, so that most texts cost no regex.

@@ -81,6 +81,9 @@ def test_a_secret_is_masked_as_pytest_shows_it(shown: str, masked: str) -> None:
     [
         ("password: hunter2", "p***"),
         ("DB_PASSWORD=hunter2 x", "DB_P*** x"),
+        ("password\t=\thunter2 x", "p*** x"),
+        (r"password\t=\thunter2 x", "p*** x"),
+        (r"{\"password\": \"hunter2\"}", r"{\"p***"),
         ("{'password': 'hunter2', 'a': 1}", "{'p***, 'a': 1}"),
         ('{"Password":"hunter2"}', '{"P***}'),
         ("passphrase = 'two words' x", "p*** x"),
