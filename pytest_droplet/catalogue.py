@@ -144,9 +144,9 @@ def check(
             known by the oldest, so that baselines and history go on, and waivers may name any.
 
     Raises:
-        ValueError: The id or a former one is malformed, the severity, profile or list is not known, a value of
-            ``params``, which would stand in the id, looks like a secret, or ``rows`` are asked
-            for by a check of single Droplets.
+        ValueError: The id or a former one is malformed, the severity, profile or list is not
+            known, a value of ``params``, which would stand in the id, looks like a secret, or
+            ``rows`` are asked for by a check of single Droplets.
     """
     profiles = (profile,) if isinstance(profile, str) else tuple(profile)
     if not _ID.fullmatch(id):

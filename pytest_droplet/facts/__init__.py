@@ -155,9 +155,10 @@ class Observation:
 class DropletFacts:
     """The facts of one Droplet: the API's view, the host's reading, the settings, and the rest.
 
-    Facts are parsed when first asked for, and kept; so are the verdicts that were given and the
-    evidence that was shown; ``told`` are the facts whose whole evidence the record has. ``now`` is the time that ages and dates are judged at: the
-    recording's in a replay.
+    Facts are parsed when first asked for, and kept; so are sections that several facts parse alike
+    (``parsed``), the verdicts that were given and the evidence that was shown. ``told`` are the
+    facts whose whole evidence the record has. ``now`` is the time that ages and dates are judged
+    at: the recording's in a replay.
     """
 
     def __init__(
