@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import alone
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.patches import apt, dnf
 from pytest_droplet.facts.patches.apt_policy import (
@@ -235,7 +236,7 @@ def test_the_apt_sections_write_nothing(tmp_path: Path) -> None:
     before = list(_listing(tmp_path))
     answers = {
         section.name: subprocess.run(
-            ["sh", "-c", re.sub(r"(?<![\w*.])/(?=(etc|var)/)", f"{tmp_path}/", section.command)],
+            ["sh", "-c", re.sub(r"(?<![\w*.])/(?=(etc|var)/)", f"{tmp_path}/", alone(section))],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

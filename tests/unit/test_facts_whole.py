@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import alone
 from pytest_droplet.facts.auditd.audit_cover import AUDIT_COVER
 from pytest_droplet.facts.auditd.audit_files import AUDIT_RULES
 from pytest_droplet.facts.auditd.boot import BOOT
@@ -61,7 +62,7 @@ def run(
     for name, code in (*dict.fromkeys(stubs, text).items(), ("sshd", SSHD_STUB)):
         (tools / name).write_text(code)
         (tools / name).chmod(0o755)
-    command = section.command
+    command = alone(section)
     if files:
         command = re.sub(r"(?<![\w*.])/(?=(etc|boot|var|usr|lib)/)", f"{folder}/", command)
     done = subprocess.run(

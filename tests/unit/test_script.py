@@ -19,6 +19,7 @@ from pytest_droplet.connection.script import (
     STDERR_CAP_BYTES,
     STDOUT_CAP_BYTES,
     Answer,
+    alone,
     compose,
     parse,
     preamble,
@@ -432,7 +433,7 @@ def test_the_metadata_service_is_asked_only_where_the_file_does_not_match(tmp_pa
     (tools / "curl").chmod(0o755)
 
     def ask(droplet_id: int) -> str:
-        command = identity.section(droplet_id).command.replace("/var/lib/cloud", str(tmp_path))
+        command = alone(identity.section(droplet_id)).replace("/var/lib/cloud", str(tmp_path))
         path = {"PATH": f"{tools}:{os.environ['PATH']}"}
         return subprocess.run(
             ["sh", "-c", command], capture_output=True, text=True, env=path, check=False
