@@ -391,8 +391,8 @@ class Section:
         """Return the section of files of this package, named after the last one.
 
         Args:
-            paths: Such as ``facts/firewall/nft.sh``. Before it stand awk programs, each of which
-                it has in a variable of the file's name, and shell text that sections share.
+            paths: Such as ``facts/firewall/nft.sh``. Before it stand programs that it has in
+                variables of their names, and shell text that sections share.
             root: Whether it is only run as uid 0.
         """
         files = tuple(read_script(path) for path in paths)

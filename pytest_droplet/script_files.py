@@ -1,7 +1,8 @@
 """Files of the host script: written for people, and what is sent of them.
 
-Each lies beside the module that parses what it prints. POSIX sh is sent as it is, without lines
-that are comments and without indentation; awk comes before the sh that uses it, as a variable.
+Each lies beside the module that parses what it prints, and is sent without lines that are comments
+and without indentation. A program for awk, and one for a shell that the section starts itself
+(``NAME.inner.sh``), comes before the sh that uses it, as a variable.
 """
 
 from __future__ import annotations
@@ -26,15 +27,20 @@ class ScriptFile:
     text: str
 
     @property
+    def is_awk(self) -> bool:
+        """Whether it is a program for awk, whose quotes never span lines."""
+        return self.path.endswith(".awk")
+
+    @property
     def variable(self) -> str:
-        """The shell variable that an awk program is sent in; empty for sh."""
-        stem, _, kind = self.path.rpartition("/")[2].rpartition(".")
-        return stem if kind == "awk" else ""
+        """The shell variable that a program is sent in; empty for what is sent as it is."""
+        name, _, kind = self.path.rpartition("/")[2].partition(".")
+        return "" if kind == "sh" else name
 
     @property
     def packed(self) -> str:
         """The text without lines that are comments, and without indentation."""
-        return _AWK.sub("", self.text) if self.variable else packed_shell(self.text)
+        return _AWK.sub("", self.text) if self.is_awk else packed_shell(self.text)
 
     @property
     def sent(self) -> str:
