@@ -7,6 +7,7 @@ comments and indentation.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -79,15 +80,18 @@ def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = Fal
 
 def shown(sections: Sequence[Section]) -> str:
     """Return the script as people read it: its parts under their names, with all comments."""
+    caps = f"STDOUT and STDERR are {STDOUT_CAP_BYTES + 1} and {STDERR_CAP_BYTES} bytes"
     lines = [
         "# What hosts are sent. On its way it has neither indentation nor lines that are comments.",
-        "# The frame runs these sections; PRELUDE, ENVIRONMENT and SECTIONS in it are files below.",
+        "# In its frame ENVIRONMENT, PRELUDE and SECTIONS are files below, NONCE is a random word,",
+        f"# SECONDS are {SECTION_TIMEOUT_S}, {caps}. These sections are run:",
     ]
     texts = {f.path: f.shown for f in (FRAME, ENVIRONMENT, PRELUDE)}
     for section in distinct(sections):
         own = {f.path: f.shown for f in section.files} or {section.name: section.shown}
         root = ", only as root" if section.root else ""
-        lines.append(f"# - {section.name}{root}: {', '.join(own)}")
+        listed = textwrap.wrap(f"- {section.name}{root}: {' '.join(own)}", subsequent_indent="  ")
+        lines += [f"# {line}" for line in listed]
         texts |= own
     for path, text in texts.items():
         lines += ["", f"# ==== {path}", "", text.rstrip()]

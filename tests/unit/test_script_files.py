@@ -61,6 +61,7 @@ def test_every_file_is_sent() -> None:
     ]
     used = {file for s in (*sections, identity.section(7)) for file in s.files}
 
+    assert [s.name for s in sections if not s.files] == []
     assert {file.path for file in (*used, FRAME, ENVIRONMENT, PRELUDE)} == set(PATHS)
 
 
