@@ -32,10 +32,14 @@ class ScriptFile:
         return self.path.endswith(".awk")
 
     @property
+    def name(self) -> str:
+        """The name of the file, without what kind of file it is."""
+        return self.path.rpartition("/")[2].partition(".")[0]
+
+    @property
     def variable(self) -> str:
         """The shell variable that a program is sent in; empty for what is sent as it is."""
-        name, _, kind = self.path.rpartition("/")[2].partition(".")
-        return "" if kind == "sh" else name
+        return self.name if self.is_awk or self.path.endswith(".inner.sh") else ""
 
     @property
     def packed(self) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pytest_droplet.model import Section, SectionOutput
-from pytest_droplet.script_files import quoted, read_script
+from pytest_droplet.script_files import ScriptFile, quoted, read_script
 from pytest_droplet.text import line_of_bytes
 
 STDOUT_CAP_BYTES = 400_000
@@ -62,10 +63,10 @@ def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = Fal
     """
     if not nonce.isascii() or not nonce.isalnum():
         raise ValueError(f"nonce {nonce!r}: it must be letters and digits")
-    calls = "\n".join(
-        f"{'root_section' if s.root else 'section'} {s.name} {quoted(s.command)}"
-        for s in distinct(sections)
-    )
+    wanted = distinct(sections)
+    shared = _shared(wanted)
+    lines = [f"{name}={quoted(file.sent)}" for file, name in shared.items()]
+    lines += [_call(section, shared) for section in wanted]
     values = {
         "ENVIRONMENT": ":" if as_logged_in else ENVIRONMENT.packed,
         "PRELUDE": quoted("" if as_logged_in else PRELUDE.packed),
@@ -73,9 +74,25 @@ def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = Fal
         "SECONDS": str(SECTION_TIMEOUT_S),
         "STDOUT": str(STDOUT_CAP_BYTES + 1),
         "STDERR": str(STDERR_CAP_BYTES),
-        "SECTIONS": calls,
+        "SECTIONS": "\n".join(lines),
     }
     return _PLACES.sub(lambda place: values[place[0]], FRAME.packed)
+
+
+def _shared(sections: Iterable[Section]) -> dict[ScriptFile, str]:
+    """Return the files that several sections begin with, and the variable that each is sent in."""
+    times = Counter(file for section in sections for file in section.files)
+    return {file: f"shared_{file.name}" for file, count in times.items() if count > 1}
+
+
+def _call(section: Section, shared: Mapping[ScriptFile, str]) -> str:
+    """Return the line that runs a section: shared files are named, the rest is quoted."""
+    text, names = section.command, ""
+    for file in section.files:
+        if file in shared and text.startswith(file.sent):
+            text = text.removeprefix(file.sent)
+            names += f'"${shared[file]}"'
+    return f"{'root_section' if section.root else 'section'} {section.name} {names}{quoted(text)}"
 
 
 def shown(sections: Sequence[Section]) -> str:

@@ -129,12 +129,16 @@ def test_what_is_sent_is_the_packed_files() -> None:
         for at, word in enumerate(words)
         if word in calls and words[at + 1] != "$1"
     }
+    shared = dict(word.split("=", 1) for word in words if word.startswith("shared_"))
 
     assert f"prelude={PRELUDE.packed}" in words
     assert set(sent) == {s.name for s in SECTIONS.values()}
     for section in SECTIONS.values():
         root, text = sent[section.name]
         assert root == section.root
+        for name, value in shared.items():
+            if text.startswith(f"${name}"):
+                text = value + text.removeprefix(f"${name}")
         for file in section.files:
             if file.variable:
                 program, text = text.split("\n'\n", 1)

@@ -52,6 +52,13 @@ def test_a_section_says_what_it_prints(file: ScriptFile) -> None:
         assert "\n# Prints: " in head or "\n# Sets: " in head
 
 
+def test_names_are_unique() -> None:
+    """What sections share is sent as a variable of its name, and so are programs."""
+    names = [read_script(path).name for path in PATHS]
+
+    assert len(set(names)) == len(names)
+
+
 def test_every_file_is_sent() -> None:
     """There is no file that no section has, and each section is of files."""
     sections = [
