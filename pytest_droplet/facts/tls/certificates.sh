@@ -12,7 +12,6 @@ print_configured() {
             grep -aoiE 'ssl_?certificate(_?key)?(file)?[[:space:]]+[^;#]+' |
             sed 's/.*[sS][sS][lL]_*[cC]ert/cert/' |
             while read -r directive path; do
-                path=${path#[\"\047]}
                 path=$(printf %s "$path" | tr -d '"\047\r')
                 path=${path%%[[:blank:]]*}
                 case $path in
