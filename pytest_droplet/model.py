@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, NoReturn, Protocol, Self, TypeVar, get
 
 import pytest
 
+from pytest_droplet.script_files import ScriptFile, read_script
 from pytest_droplet.words import Outcome, Severity
 
 T = TypeVar("T")
@@ -377,11 +378,31 @@ class Section:
 
     ``command`` is POSIX sh, run as ``sh -c`` with standard input from ``/dev/null``, a time limit
     and an output cap. With ``root`` it is only run as uid 0. It must change nothing on the host.
+    ``files`` are those that the command was made of, for people to read; none: it is as written.
     """
 
     name: str
     command: str
     root: bool = False
+    files: tuple[ScriptFile, ...] = ()
+
+    @classmethod
+    def of_files(cls, *paths: str, root: bool = False) -> Self:
+        """Return the section of files of this package, named after the last one.
+
+        Args:
+            paths: Such as ``facts/firewall/nft.sh``. Before it stand programs that it has in
+                variables of their names, and shell text that sections share.
+            root: Whether it is only run as uid 0.
+        """
+        files = tuple(read_script(path) for path in paths)
+        name = paths[-1].rpartition("/")[2].removesuffix(".sh")
+        return cls(name, "".join(file.sent for file in files), root, files)
+
+    @property
+    def shown(self) -> str:
+        """The text for people: with comments and indentation where it comes from files."""
+        return "\n".join(file.shown for file in self.files) or self.command
 
 
 @dataclass(frozen=True, slots=True)

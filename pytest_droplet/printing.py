@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 
 import pytest
 
@@ -10,7 +11,8 @@ from pytest_droplet import discovery
 from pytest_droplet.audit import facts_of_hosts, needed_facts, needs_host, reading_plan
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.collection import shipped_of
-from pytest_droplet.connection.script import compose
+from pytest_droplet.connection import identity
+from pytest_droplet.connection.script import shown
 from pytest_droplet.options import read_options
 from pytest_droplet.text import printable
 
@@ -59,15 +61,22 @@ def _page(check: Check, ids: list[str]) -> str:
         lines += ["", f"{name}:", *(f"    {line}".rstrip() for line in text.splitlines())]
     sections, _ = reading_plan(needed_facts([check]), probe=False)
     if sections:
-        lines += ["", "Read on the host:", *(f"    {s.name}: {s.command}" for s in sections)]
+        lines += ["", "Read on the host:"]
+    for section in sections:
+        root = " (only as root)" if section.root else ""
+        lines += [
+            "",
+            f"    {section.name}{root}:",
+            textwrap.indent(section.shown, " " * 8).rstrip(),
+        ]
     return "\n".join(lines)
 
 
 def script(config: pytest.Config) -> str:
-    """Return the script that hosts would be sent for the selected profiles."""
+    """Return the script that hosts would be sent for the selected profiles, as people read it."""
     checks = shipped_of(read_options(config).profiles)
     sections, _ = reading_plan(facts_of_hosts(checks), probe=False)
-    return compose(sections, "NONCE")
+    return shown([identity.section(0), *sections])
 
 
 def droplets(config: pytest.Config) -> str:

@@ -21,15 +21,13 @@ class PackageManager:
 
     Attributes:
         name: ``apt`` or ``dnf``.
-        kernels: Glob of the names of kernel packages.
     """
 
     name: Literal["apt", "dnf"]
-    kernels: str
 
 
-APT = PackageManager("apt", "linux-image-*")
-DNF = PackageManager("dnf", "kernel*")
+APT = PackageManager("apt")
+DNF = PackageManager("dnf")
 
 
 @dataclass(frozen=True, slots=True)

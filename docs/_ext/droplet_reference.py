@@ -197,11 +197,14 @@ def _what_is_read(forms: list[Check]) -> list[str]:
 
 
 def _commands(sections: Iterable[Section]) -> list[str]:
+    """Return the text of each section, folded."""
     lines = []
     for section in sections:
         root = " (run only as root)" if section.root else ""
-        lines += ["", f"On the host, section ``{section.name}``{root}:", ""]
-        lines += [".. code-block:: sh", "   :force:", "", textwrap.indent(section.command, "   ")]
+        title = f"<summary>On the host, section <code>{section.name}</code>{root}</summary>"
+        lines += ["", ".. raw:: html", "", f"   <details>{title}", ""]
+        lines += [".. code-block:: sh", "   :force:", "", textwrap.indent(section.shown, "   ")]
+        lines += ["", ".. raw:: html", "", "   </details>"]
     return lines
 
 

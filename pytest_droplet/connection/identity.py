@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
+from pytest_droplet.script_files import read_script
 
 NAME = "droplet_identity"
 
-# The file that cloud-init leaves; where it does not name the Droplet, the metadata service, which
-# answers the host itself alone. No start-up file of curl or wget is read, no redirect followed.
-_COMMAND = """id=
-for f in /var/lib/cloud/data/instance-id /run/cloud-init/.instance-id; do
-[ -r "$f" ] && id=$(head -c 64 "$f") && echo "cloud-init $id" && break
-done
-[ "$id" = DROPLET ] && exit 0
-m=http://169.254.169.254/metadata/v1/id
-if command -v curl >/dev/null; then
-id=$(curl -q -fsS -m 3 --noproxy '*' "$m" | head -c 64)
-else
-id=$(wget --no-config --no-proxy --max-redirect=0 --no-hsts -q -T 3 -t 1 -O - "$m" | head -c 64)
-fi
-[ -z "$id" ] || echo "metadata $id"
-"""
+_FILE = read_script("connection/identity.sh")
 
 
 def section(droplet_id: int) -> Section:
     """Return the section that tells which Droplet the host is; metadata only if it must."""
-    return Section(NAME, _COMMAND.replace("DROPLET", str(droplet_id)))
+    return Section(NAME, _FILE.packed.replace("DROPLET", str(droplet_id)), files=(_FILE,))
 
 
 def claimed_id(output: SectionOutput) -> str:

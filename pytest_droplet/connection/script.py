@@ -1,16 +1,19 @@
 """The host script: one POSIX sh program that prints every section between framed markers.
 
-The script writes no file: it has no here-document (bash keeps one in a temporary file), and all
-of it is one function that the last line calls, so that a script cut on its way runs nothing.
+Its files are written for people (``frame.sh`` says how it works): what is sent is without their
+comments and indentation.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pytest_droplet.model import Section, SectionOutput
+from pytest_droplet.script_files import ScriptFile, quoted, read_script
 from pytest_droplet.text import line_of_bytes
 
 STDOUT_CAP_BYTES = 400_000
@@ -28,44 +31,10 @@ _MARK = re.compile(
     rb"(begin|err|end|skip|eof)(?: ([A-Za-z0-9_.-]{1,100}))?(?: rc=([0-9]{1,3}))?\n"
 )
 
-_ENVIRONMENT = """LC_ALL=C LANG=C
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
-export LC_ALL LANG PATH
-umask 077
-unset ENV BASH_ENV"""
-
-_SCRIPT = r"""droplet_read() {
-ENVIRONMENT
-nl='
-'
-u=$(id -u)
-printf '\n--NONCE begin _id\n%s\n%s\n%.400s' "$u" "$(id -un)" "$DROPLET_SUDO"
-printf '\n--NONCE end _id rc=0\n'
-unset DROPLET_SUDO
-for t in 'timeout -k 5 SECONDS' 'timeout SECONDS' ''; do
-$t true </dev/null >/dev/null 2>&1 && break
-done
-sec() {
-printf '\n--NONCE begin %s\n' "$1"
-c=$( { e=$( {
-{ $t sh -c "$2" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } |
-{ head -c STDOUT >&9 7>&- 8>&- 9>&- || echo lost >&8; }
-} 7>&1 | tail -c STDERR 8>&- 9>&-; printf x ); } 8>&1; printf x%s "$e" )
-e=${c#*"$nl"x}
-e=${e%x}
-[ -z "$e" ] || printf '\n--NONCE err %s\n%s' "$1" "$e"
-c=${c%%"$nl"x*}
-case $c in *lost*) c=137; esac
-printf '\n--NONCE end %s rc=%s\n' "$1" "$c"
-}
-rootsec() {
-if [ "$u" = 0 ]; then sec "$1" "$2"; else printf '\n--NONCE skip %s\n' "$1"; fi
-}
-SECTIONS
-printf '\n--NONCE eof\n'
-}
-droplet_read 9>&1
-"""
+ENVIRONMENT = read_script("connection/environment.sh")
+PRELUDE = read_script("connection/prelude.sh")
+FRAME = read_script("connection/frame.sh")
+_PLACES = re.compile(r"ENVIRONMENT|PRELUDE|NONCE|SECONDS|STDOUT|STDERR|SECTIONS")
 
 
 class Answer(NamedTuple):
@@ -86,27 +55,69 @@ def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = Fal
     Args:
         sections: What to run, in this order; the same section twice is run once.
         nonce: Letters and digits that no output of the host can foretell.
-        as_logged_in: Leave locale, ``PATH`` and umask as the login made them.
+        as_logged_in: Leave locale, ``PATH`` and umask as the login made them, without the prelude:
+            for commands that are not ours.
 
     Raises:
         ValueError: A name is malformed or names two sections.
     """
     if not nonce.isascii() or not nonce.isalnum():
         raise ValueError(f"nonce {nonce!r}: it must be letters and digits")
-    calls = "\n".join(
-        f"{'rootsec' if s.root else 'sec'} {s.name} {_quoted(s.command)}"
-        for s in distinct(sections)
-    )
-    head, tail = _SCRIPT.split("SECTIONS")
-    frame = (
-        (head + "\0" + tail)
-        .replace("ENVIRONMENT", ":" if as_logged_in else _ENVIRONMENT)
-        .replace("NONCE", nonce)
-        .replace("SECONDS", str(SECTION_TIMEOUT_S))
-        .replace("STDOUT", str(STDOUT_CAP_BYTES + 1))
-        .replace("STDERR", str(STDERR_CAP_BYTES))
-    )
-    return frame.replace("\0", calls)
+    wanted = distinct(sections)
+    shared = _shared(wanted)
+    lines = [f"{name}={quoted(file.sent)}" for file, name in shared.items()]
+    lines += [_call(section, shared) for section in wanted]
+    values = {
+        "ENVIRONMENT": ":" if as_logged_in else ENVIRONMENT.packed,
+        "PRELUDE": quoted("" if as_logged_in else PRELUDE.packed),
+        "NONCE": nonce,
+        "SECONDS": str(SECTION_TIMEOUT_S),
+        "STDOUT": str(STDOUT_CAP_BYTES + 1),
+        "STDERR": str(STDERR_CAP_BYTES),
+        "SECTIONS": "\n".join(lines),
+    }
+    return _PLACES.sub(lambda place: values[place[0]], FRAME.packed)
+
+
+def _shared(sections: Iterable[Section]) -> dict[ScriptFile, str]:
+    """Return the files that several sections begin with, and the variable that each is sent in."""
+    times = Counter(file for section in sections for file in section.files)
+    return {file: f"shared_{file.name}" for file, count in times.items() if count > 1}
+
+
+def _call(section: Section, shared: Mapping[ScriptFile, str]) -> str:
+    """Return the line that runs a section: shared files are named, the rest is quoted."""
+    text, names = section.command, ""
+    for file in section.files:
+        if file in shared and text.startswith(file.sent):
+            text = text.removeprefix(file.sent)
+            names += f'"${shared[file]}"'
+    return f"{'root_section' if section.root else 'section'} {section.name} {names}{quoted(text)}"
+
+
+def shown(sections: Sequence[Section]) -> str:
+    """Return the script as people read it: its parts under their names, with all comments."""
+    caps = f"STDOUT and STDERR are {STDOUT_CAP_BYTES + 1} and {STDERR_CAP_BYTES} bytes"
+    lines = [
+        "# What hosts are sent. On its way it has neither indentation nor lines that are comments.",
+        "# In its frame ENVIRONMENT, PRELUDE and SECTIONS are files below, NONCE is a random word,",
+        f"# SECONDS are {SECTION_TIMEOUT_S}, {caps}. These sections are run:",
+    ]
+    texts = {f.path: f.shown for f in (FRAME, ENVIRONMENT, PRELUDE)}
+    for section in distinct(sections):
+        own = {f.path: f.shown for f in section.files} or {section.name: section.shown}
+        root = ", only as root" if section.root else ""
+        listed = textwrap.wrap(f"- {section.name}{root}: {' '.join(own)}", subsequent_indent="  ")
+        lines += [f"# {line}" for line in listed]
+        texts |= own
+    for path, text in texts.items():
+        lines += ["", f"# ==== {path}", "", text.rstrip()]
+    return "\n".join(lines)
+
+
+def alone(section: Section) -> str:
+    """Return what the frame hands to ``sh -c`` for a section: the prelude, then its command."""
+    return PRELUDE.packed + section.command
 
 
 def distinct(sections: Iterable[Section]) -> tuple[Section, ...]:
@@ -234,7 +245,3 @@ def _killed(rc: int) -> bool:
 def _uid(own: SectionOutput | None) -> int | None:
     first = own.stdout.partition("\n")[0] if own is not None else ""
     return int(first) if first.isascii() and first.isdigit() and len(first) < 11 else None
-
-
-def _quoted(command: str) -> str:
-    return "'" + command.replace("'", "'\\''") + "'"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections import Counter
 
 import pytest
 
 from pytest_droplet.catalogue import Check, checks_in, names_of, shipped
-from pytest_droplet.connection.script import compose
+from pytest_droplet.connection.script import ENVIRONMENT, FRAME, PRELUDE, compose, shown
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import Section
 from pytest_droplet.verdict import given_names
@@ -24,6 +25,8 @@ SECTIONS = {
 # A distribution that DigitalOcean does not offer has no data to judge by: unknown, never fail.
 BY_RULE_NEVER = {("os.distribution-supported", "fail")}
 SCRIPT_LIMIT = 40 * 1024
+LONGEST_SHOWN = 120
+NONCE = "0123456789abcdef"
 
 
 def test_ids_are_unique() -> None:
@@ -97,8 +100,8 @@ def test_a_section_has_one_command() -> None:
 @pytest.mark.parametrize(
     "section", [pytest.param(s, id=n) for n, s in {s.name: s for s in SECTIONS.values()}.items()]
 )
-def test_a_section_is_posix_shell_on_one_line(section: Section, shell: str) -> None:
-    """Both dash and bash accept the command of every section, and it is one line."""
+def test_a_section_is_posix_shell(section: Section, shell: str) -> None:
+    """Both dash and bash accept the command of every section."""
     parsed = subprocess.run(
         [*shell.split(), "-n"],
         input=section.command,
@@ -107,12 +110,51 @@ def test_a_section_is_posix_shell_on_one_line(section: Section, shell: str) -> N
         check=False,
     )
 
-    assert "\n" not in section.command
     assert (parsed.returncode, parsed.stderr) == (0, "")
 
 
 def test_the_script_of_all_sections_is_small() -> None:
     """All sections together, with their frames, stay under 40 KB."""
-    script = compose(list(SECTIONS.values()), "0123456789abcdef")
+    script = compose(list(SECTIONS.values()), NONCE)
 
     assert len(script.encode()) < SCRIPT_LIMIT
+
+
+def test_what_is_sent_is_the_packed_files() -> None:
+    """Taken apart, the script has the prelude, and of each section its files and nothing else."""
+    words = shlex.split(compose(list(SECTIONS.values()), NONCE))
+    calls = {"section": False, "root_section": True}
+    sent = {
+        words[at + 1]: (calls[word], words[at + 2])
+        for at, word in enumerate(words)
+        if word in calls and words[at + 1] != "$1"
+    }
+    shared = dict(word.split("=", 1) for word in words if word.startswith("shared_"))
+
+    assert f"prelude={PRELUDE.packed}" in words
+    assert set(sent) == {s.name for s in SECTIONS.values()}
+    for section in SECTIONS.values():
+        root, text = sent[section.name]
+        assert root == section.root
+        for name, value in shared.items():
+            if text.startswith(f"${name}"):
+                text = value + text.removeprefix(f"${name}")
+        for file in section.files:
+            if file.variable:
+                program, text = text.split("\n'\n", 1)
+                assert f"{program}\n" == f"{file.variable}='{file.packed}"
+            else:
+                assert text.startswith(file.packed)
+                text = text.removeprefix(file.packed)
+        assert text == ""
+
+
+def test_the_shown_script_is_for_people() -> None:
+    """It has every file as it is under its name, and no long line."""
+    text = shown(list(SECTIONS.values()))
+    files = {f for s in SECTIONS.values() for f in s.files}
+
+    for file in (*files, FRAME, ENVIRONMENT, PRELUDE):
+        assert f"# ==== {file.path}\n" in text
+        assert file.text.rstrip() in text
+    assert max(map(len, text.splitlines())) <= LONGEST_SHOWN

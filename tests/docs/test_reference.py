@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -48,7 +49,9 @@ def test_every_check_has_a_page(reference: ModuleType) -> None:
         names = [n for n in facts_of_hosts([check]) if n in all_facts()]
         assert all(f"<fact-{name}>" in page for name in names)
         sections, probes = reading_plan(names, probe=True)
-        assert all(f"section ``{s.name}``" in page for s in sections)
+        assert all(f"section <code>{s.name}</code>" in page for s in sections)
+        texts = [textwrap.indent(s.shown, "   ") for s in sections]
+        assert all(text in page.partition("<details>")[2] for text in texts)
         assert all(f"probe ``{p.name}``" in page for p in probes)
 
 

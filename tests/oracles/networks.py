@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_droplet.connection.script import alone
 from pytest_droplet.model import Section, SectionOutput
 
 _CLONE_NEWNET = 0x40000000
@@ -134,10 +135,10 @@ class Networks:
 
     def read(self, section: Section, *, by_root: bool = True) -> SectionOutput:
         """Run the command of a section as it is run on a host, by the root's programs or ours."""
-        command = ["sh", "-c", section.command]
+        command = ["sh", "-c", alone(section)]
         if self._root and by_root:
             command = ["unshare", "--mount", "sh", "-c", _TO_ROOT, "sh", self._root]
-            command.append(section.command)
+            command.append(alone(section))
         with self.host.entered():
             done = subprocess.run(
                 command,

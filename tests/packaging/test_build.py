@@ -16,10 +16,12 @@ import pytest
 from .conftest import Dist
 
 DATA = (
+    "pytest_droplet/connection/frame.sh",
     "pytest_droplet/data/audit.json",
     "pytest_droplet/data/demo/recording.json",
     "pytest_droplet/data/endoflife.json",
     "pytest_droplet/data/record.schema.json",
+    "pytest_droplet/facts/host/socket_owners.awk",
     "pytest_droplet/py.typed",
     "pytest_droplet/report/page/page.html",
     "pytest_droplet/report/page/page.js",

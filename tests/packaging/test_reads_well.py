@@ -97,7 +97,7 @@ def test_a_page_is_printed(pytester: pytest.Pytester) -> None:
 
     assert result.ret == 0
     assert result.outlines[0] == "ssh.root-login-disabled"
-    result.stdout.fnmatch_lines(["Read on the host:", "    sshd: *"])
+    result.stdout.fnmatch_lines(["Read on the host:", "    sshd (only as root):", "        *"])
 
 
 def test_an_unknown_check_is_answered_with_its_like(pytester: pytest.Pytester) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_droplet.connection.script import alone
 from pytest_droplet.facts.sshkeys.authorized_keys import KEYS
 
 
@@ -32,7 +33,7 @@ def printed(keys: Path, folder: Path, tools: Mapping[str, str] | None = None) ->
         (folder / name).chmod(0o755)
     path = f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"
     done = subprocess.run(
-        [shutil.which("sh", path=path) or "sh", "-c", KEYS.command],
+        [shutil.which("sh", path=path) or "sh", "-c", alone(KEYS)],
         env={"PATH": path, "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import PRELUDE, alone
 from pytest_droplet.facts.auditd.audit_cover import (
+    AUDIT_COVER,
+    EXECUTED,
+    WATCHED,
     items_of,
     missing_items,
     parse_surroundings,
@@ -76,7 +80,7 @@ def test_never_task_is_a_switch_only_without_a_condition() -> None:
 def test_the_package_section_reads_this_machine() -> None:
     """The section's command, run here, tells of a package manager or that there is none."""
     done = subprocess.run(
-        ["sh", "-c", AUDIT_PACKAGE.command], capture_output=True, text=True, check=False
+        ["sh", "-c", alone(AUDIT_PACKAGE)], capture_output=True, text=True, check=False
     )
     output = SectionOutput("audit_package", done.stdout, done.stderr, done.returncode)
 
@@ -87,7 +91,7 @@ def test_the_package_section_reads_this_machine() -> None:
 def test_the_state_section_tells_that_auditctl_is_absent(tmp_path: Path) -> None:
     """Absent is status 127, and no empty list."""
     done = subprocess.run(
-        ["/bin/sh", "-c", AUDIT.command],
+        ["/bin/sh", "-c", alone(AUDIT)],
         capture_output=True,
         text=True,
         check=False,
@@ -99,7 +103,8 @@ def test_the_state_section_tells_that_auditctl_is_absent(tmp_path: Path) -> None
 
 def test_rpm_is_asked_as_another_user() -> None:
     """As root rpm touches its database's files: the section drops root first."""
-    assert "setpriv --reuid 65534" in AUDIT_PACKAGE.command
+    assert "as_nobody rpm " in AUDIT_PACKAGE.command
+    assert "setpriv --reuid=65534" in PRELUDE.packed
 
 
 def test_coverage_is_of_what_there_is() -> None:
@@ -146,3 +151,11 @@ def test_any_answer_is_read_or_not_observed(parse: Callable[[str], object], text
         assert str(parse(text)).isprintable()
     except NotObservedError:
         return
+
+
+def test_the_script_looks_for_every_watched_path() -> None:
+    """The paths in the section's text are those that the groups of events name."""
+    listed = AUDIT_COVER.shown.partition("for path in ")[2].partition("; do")[0]
+    named = {p for paths in (*WATCHED.values(), *EXECUTED.values()) for p in paths}
+
+    assert set(listed.replace("\\", "").split()) == named

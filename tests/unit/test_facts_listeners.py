@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import alone
 from pytest_droplet.facts.host.listeners import LISTENERS, is_public, parse_listeners
 from pytest_droplet.model import Address, NotObservedError
 
@@ -50,7 +51,7 @@ def test_the_section_finds_a_socket_of_this_process() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         done = subprocess.run(
-            ["sh", "-c", LISTENERS.command], capture_output=True, text=True, check=True
+            ["sh", "-c", alone(LISTENERS)], capture_output=True, text=True, check=True
         )
     (found,) = parse_listeners(done.stdout).tcp(port)
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import PRELUDE, alone
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.patches import apt, dnf
 from pytest_droplet.facts.patches.apt_policy import (
@@ -31,6 +32,7 @@ from pytest_droplet.facts.patches.kernels import (
 )
 from pytest_droplet.facts.patches.versions import compare_rpm, dpkg_key, rpm_key
 from pytest_droplet.model import NotObservedError, SectionOutput
+from pytest_droplet.tables import APT, DISTRIBUTIONS
 
 HEAD = "Reading package lists...\n1 upgraded, 0 newly installed, 0 to remove and 1 not upgraded.\n"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -227,6 +229,18 @@ def test_stanzas_of_sources() -> None:
     ]
 
 
+def test_the_script_knows_the_distributions_of_apt() -> None:
+    """What the prelude takes for a host of apt are the distributions of the table."""
+    (ids,) = re.findall(r"\^ID=\.\?\(([a-z|]+)\)", PRELUDE.text)
+
+    assert set(ids.split("|")) == {d.id for d in DISTRIBUTIONS if d.manager is APT}
+
+
+def test_the_script_prints_the_options_of_dnf_that_decide() -> None:
+    """The parser knows the options that the section prints, and no others."""
+    assert f"decisive='{dnf._DECISIVE}'\n" in dnf.DNF_INDEX.shown
+
+
 def test_the_apt_sections_write_nothing(tmp_path: Path) -> None:
     """The real apt, in a tree of its own, leaves it as it was and gives a whole answer."""
     if shutil.which("apt-get") is None:
@@ -235,7 +249,7 @@ def test_the_apt_sections_write_nothing(tmp_path: Path) -> None:
     before = list(_listing(tmp_path))
     answers = {
         section.name: subprocess.run(
-            ["sh", "-c", re.sub(r"(?<![\w*.])/(?=(etc|var)/)", f"{tmp_path}/", section.command)],
+            ["sh", "-c", re.sub(r"(?<![\w*.])/(?=(etc|var)/)", f"{tmp_path}/", alone(section))],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

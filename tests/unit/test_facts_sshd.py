@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import alone
 from pytest_droplet.facts.ssh.ssh import parse_offered
 from pytest_droplet.facts.ssh.sshd import SSHD, Sshd, parse_sshd, processes_in
 from pytest_droplet.facts.sshkeys.authorized_keys import KEYS, parse_authorized_keys
@@ -261,7 +262,7 @@ def _run_beside(
         (proc / pid / "cmdline").write_text("".join(f"{word}\0" for word in words))
     _program(folder / "systemctl", "echo 1\n")
     return subprocess.run(
-        ["sh", "-c", section.command.replace("/proc/", f"{proc}/")],
+        ["sh", "-c", alone(section).replace("/proc/", f"{proc}/")],
         capture_output=True,
         text=True,
         check=True,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.tls.apache import _DIRECTIVES, parse_apache
-from pytest_droplet.facts.tls.nginx import _STATEMENTS, parse_nginx
+from pytest_droplet.facts.tls.apache import parse_apache
+from pytest_droplet.facts.tls.nginx import parse_nginx
 from pytest_droplet.facts.tls.virtual_hosts import (
     Endpoint,
     NotInstalled,
@@ -21,7 +21,10 @@ from pytest_droplet.facts.tls.virtual_hosts import (
     served_names,
 )
 from pytest_droplet.model import NotObservedError
+from pytest_droplet.script_files import read_script
 
+STATEMENTS = read_script("facts/tls/nginx_statements.awk")
+DIRECTIVES = read_script("facts/tls/apache_directives.awk")
 AWKS = [a for a in ("mawk", "gawk", "original-awk", "busybox awk") if shutil.which(a.split()[0])]
 AWKS = AWKS or ["awk"]
 
@@ -97,7 +100,7 @@ def test_the_host_sends_the_wanted_directives_of_nginx_alone(awk: str, tmp_path:
     path = tmp_path / "nginx.conf"
     path.write_text(NGINX_CONF)
     done = subprocess.run(
-        [*awk.split(), _STATEMENTS, path], capture_output=True, text=True, check=True
+        [*awk.split(), STATEMENTS.packed, path], capture_output=True, text=True, check=True
     )
 
     assert done.stdout == f"== {path}{NGINX_SENT}"
@@ -210,7 +213,7 @@ def test_the_host_sends_the_wanted_directives_of_apache_alone(awk: str, tmp_path
     path = tmp_path / "apache.conf"
     path.write_text(APACHE_CONF)
     done = subprocess.run(
-        [*awk.split(), _DIRECTIVES, path], capture_output=True, text=True, check=True
+        [*awk.split(), DIRECTIVES.packed, path], capture_output=True, text=True, check=True
     )
 
     assert done.stdout.split("\n") == [

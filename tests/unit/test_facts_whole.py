@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import alone
 from pytest_droplet.facts.auditd.audit_cover import AUDIT_COVER
 from pytest_droplet.facts.auditd.audit_files import AUDIT_RULES
 from pytest_droplet.facts.auditd.boot import BOOT
@@ -26,6 +27,7 @@ from pytest_droplet.facts.patches.kernels import KERNELS, REBOOT
 from pytest_droplet.facts.ssh.sshd import SSHD
 from pytest_droplet.facts.sshkeys.accounts import ACCOUNTS, parse_accounts
 from pytest_droplet.facts.sshkeys.authorized_keys import KEYS, parse_authorized_keys
+from pytest_droplet.facts.tls.certificate_files import CERTIFICATES
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 
 ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAIA//iqDklgxjxjiIU95fV7OJWR8RUVCvCCa6k3qvCo1z"
@@ -61,7 +63,7 @@ def run(
     for name, code in (*dict.fromkeys(stubs, text).items(), ("sshd", SSHD_STUB)):
         (tools / name).write_text(code)
         (tools / name).chmod(0o755)
-    command = section.command
+    command = alone(section)
     if files:
         command = re.sub(r"(?<![\w*.])/(?=(etc|boot|var|usr|lib)/)", f"{folder}/", command)
     done = subprocess.run(
@@ -186,3 +188,14 @@ def test_another_status_than_0_is_no_whole_section(rc: int | None) -> None:
     """Its shell ends with 0; what ended otherwise was not the section."""
     with pytest.raises(NotObservedError, match=f"status {rc}"):
         whole(SectionOutput("x", "text", rc=rc))
+
+
+def test_a_relative_path_of_a_certificate_is_kept_whole(tmp_path: Path) -> None:
+    """Quotes around a path are taken away, and no sign of it."""
+    folder = tmp_path / "etc/nginx"
+    folder.mkdir(parents=True)
+    (folder / "nginx.conf").write_text('ssl_certificate 4.pem;\nssl_certificate_key "0/k.pem";\n')
+
+    lines = run(CERTIFICATES, tmp_path, files=True).stdout.splitlines()
+
+    assert lines == [f"cert {folder}/4.pem", "missing", f"key {folder}/0/k.pem", "missing", "end"]

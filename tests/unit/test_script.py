@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -19,12 +20,14 @@ from pytest_droplet.connection.script import (
     STDERR_CAP_BYTES,
     STDOUT_CAP_BYTES,
     Answer,
+    alone,
     compose,
     parse,
     preamble,
     remote_command,
 )
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
+from pytest_droplet.script_files import ScriptFile
 from tests.support.ssh_server import needs
 
 NONCE = "0123456789abcdef"
@@ -206,6 +209,21 @@ def test_one_name_is_one_section() -> None:
     assert compose((one, one), NONCE) == compose((one,), NONCE)
     with pytest.raises(ValueError, match="defined twice"):
         compose((one, Section("os", "false")), NONCE)
+
+
+def test_what_sections_share_is_sent_once(shell: list[str]) -> None:
+    """A file that two sections begin with stands in the script once, and each runs the whole."""
+    both = ScriptFile("facts/x/both.sh", '# c\nboth="it\'s $$both"\n')
+    ends = [ScriptFile(f"facts/x/{n}.sh", f"    echo {n} '$both' ${{both#it}}\n") for n in "ab"]
+    sections = [Section(e.name, both.sent + e.sent, files=(both, e)) for e in ends]
+
+    text = compose(sections, NONCE)
+    found = run(shell, sections).sections
+
+    assert text.count("both=") == 2  # as a variable of the frame, and in it
+    assert "# c" not in text
+    for name in "ab":
+        assert re.fullmatch(rf"{name} \$both 's \d+both\n", found[name].stdout)
 
 
 # --- the remote command line ----------------------------------------------------------------
@@ -432,7 +450,7 @@ def test_the_metadata_service_is_asked_only_where_the_file_does_not_match(tmp_pa
     (tools / "curl").chmod(0o755)
 
     def ask(droplet_id: int) -> str:
-        command = identity.section(droplet_id).command.replace("/var/lib/cloud", str(tmp_path))
+        command = alone(identity.section(droplet_id)).replace("/var/lib/cloud", str(tmp_path))
         path = {"PATH": f"{tools}:{os.environ['PATH']}"}
         return subprocess.run(
             ["sh", "-c", command], capture_output=True, text=True, env=path, check=False

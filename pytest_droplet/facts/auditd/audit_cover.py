@@ -59,18 +59,7 @@ CALLED: Mapping[str, tuple[str, ...]] = {
     "modules": ("init_module", "finit_module", "delete_module"),
 }
 _OF_USERS = frozenset({"perm-mod", "access", "mounts", "delete", "user-emulation", "modules"})
-_PATHS = " ".join(p for paths in (*WATCHED.values(), *EXECUTED.values()) for p in paths)
-AUDIT_COVER = Section(
-    "audit_cover",
-    f'for x in {_PATHS}; do [ -e "$x" ] && echo "E $x"; done; '
-    's() { [ ! -f "$2" ] || sed -n "$1" "$2" || echo "!! $2"; }; '
-    's "s/^UID_MIN[[:space:]]/U &/p" /etc/login.defs; '
-    'for x in "/boot/config-$(uname -r)" "/lib/modules/$(uname -r)/config"; do '
-    '[ -f "$x" ] && echo "C $x"; s "s/^CONFIG_IA32_EMULATION=/K &/p;s/^CONFIG_COMPAT=/K &/p" "$x"; '
-    "done; for x in /etc/sudoers /etc/sudoers.d/*; do "
-    's "s/^[[:space:]]*Defaults.*logfile/L &/p" "$x"; done; :',
-    root=True,
-)
+AUDIT_COVER = Section.of_files("facts/auditd/audit_cover.sh", root=True)
 
 
 @dataclass(frozen=True, slots=True)

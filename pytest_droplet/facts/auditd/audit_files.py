@@ -22,22 +22,8 @@ from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
-_FOLDER = "/etc/audit/rules.d"
 _COMPILED = "/etc/audit/audit.rules"
-AUDIT_RULES = Section(
-    "audit_rules",
-    "cd /etc/audit || exit 1; "
-    'p() { stat -L -c "F %a %u %n" "$1" && '
-    'awk \'{print "| " NR " " $0}\' "$1" || echo "!! $1"; }; '
-    f"[ ! -d {_FOLDER} ] || l=$(ls -1v {_FOLDER}) || echo '!! {_FOLDER}'; "
-    'printf "%s\\n" "$l" | while read -r x; do '
-    f'case $x in *.rules) p "{_FOLDER}/$x" ;; esac; done; '
-    f"[ ! -f {_COMPILED} ] || p {_COMPILED}; "
-    f'grep -ohE "[ug]id(!?=|[<>]=?)[A-Za-z_][A-Za-z0-9_.-]*" {_FOLDER}/*.rules {_COMPILED} '
-    '2>/dev/null | sed "s/.*[<>=]//" | sort -u | while read -r x; do '
-    'getent passwd -- "$x" | sed "s/^/U /"; getent group -- "$x" | sed "s/^/G /"; done; :',
-    root=True,
-)
+AUDIT_RULES = Section.of_files("facts/auditd/audit_rules.sh", root=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,31 +15,9 @@ from pytest_droplet.facts.host.units import Unit, Units
 from pytest_droplet.model import Item, NotObservedError, Reading, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-# As root rpm touches its database's shared memory file; as another user it cannot.
-AUDIT_PACKAGE = Section(
-    "audit_package",
-    r"if [ -s /var/lib/dpkg/status ]; then echo dpkg; "
-    r"dpkg-query -W -f='${Package} ${db:Status-Abbrev} ${Version}\n' auditd audispd-plugins; "
-    r"else command -v rpm >/dev/null || exit 127; echo rpm; "
-    r'set --; [ "$(id -u)" = 0 ] && set -- setpriv --reuid 65534 --regid 65534 --clear-groups; '
-    r'"$@" rpm -q --qf "%{NAME} %{VERSION}-%{RELEASE}\n" audit audit-rules; fi',
-)
-AUDIT = Section(
-    "audit",
-    "command -v auditctl >/dev/null || exit 127; "
-    'auditctl -s 2>&1; echo "rc $?"; auditctl -l 2>&1; echo "rc $?"',
-    root=True,
-)
-AUDITD_CONF = Section(
-    "auditd_conf",
-    "c=/etc/audit/auditd.conf; grep -n . $c || exit 1; echo ==; "
-    r'd=$(sed -n "s/^[[:space:]]*log_file[[:space:]]*=[[:space:]]*//p" $c | tail -n1); '
-    r'd=${d:-/var/log/audit/audit.log}; df -Pk "${d%/*}" | tail -n1; '
-    "[ -x /usr/lib/sendmail ] || [ -x /usr/sbin/sendmail ] && echo sendmail; "
-    r'grep -lsiE "^[[:space:]]*active[[:space:]]*=[[:space:]]*yes" '
-    "/etc/audit/plugins.d/*.conf /etc/audisp/plugins.d/*.conf; :",
-    root=True,
-)
+AUDIT_PACKAGE = Section.of_files("facts/auditd/audit_package.sh")
+AUDIT = Section.of_files("facts/auditd/audit.sh", root=True)
+AUDITD_CONF = Section.of_files("facts/auditd/auditd_conf.sh", root=True)
 
 _DPKG = re.compile(r"(\S+) ([a-z])([a-zA-Z])([a-zA-Z]?) (\S*)")
 _REMOTE_PLUGINS = (

@@ -18,21 +18,7 @@ from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
-BOOT = Section(
-    "boot",
-    r'g() { r=$1; shift; for x in "$@"; do [ -f "$x" ] && { echo "F $x"; '
-    r'{ grep -aE "$r" "$x"; [ $? -lt 2 ] || echo "!! $x"; } | tr -d "\000" || echo "!! $x"; }; '
-    r"done; }; "
-    r"b='[[:space:]]*'; "
-    r'g "^${b}GRUB_(CMDLINE_LINUX|DEFAULT)" /etc/default/grub /etc/default/grub.d/*.cfg; '
-    r'g "^(options|title|version)[[:space:]]" /boot/loader/entries/*.conf; '
-    r'g "^default[[:space:]]" /boot/loader/loader.conf; '
-    r'g "^$b(menuentry|submenu|linux(16|efi)?|set default=|blscfg|[}])" '
-    r"/boot/grub/grub.cfg /boot/grub2/grub.cfg; "
-    r'g "^(kernelopts|saved_entry|next_entry|tuned_params)=" /boot/grub/grubenv '
-    r"/boot/grub2/grubenv; :",
-    root=True,
-)
+BOOT = Section.of_files("facts/auditd/boot.sh", root=True)
 
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+(.*)")
 _MENU = re.compile(r"\s*(menuentry|submenu)\s+(?:'([^']*)'|\"([^\"]*)\"|(\S+))(.*)")

@@ -15,15 +15,7 @@ from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Reading, Section
 from pytest_droplet.text import one_line
 
-FIREWALL_FILES = Section(
-    "firewall_files",
-    "b=/lib/modules/$(uname -r)/modules.builtin; for m in nf_tables ip_tables; do"
-    ' if [ -d /sys/module/$m ] || [ ! -e $b ] || grep -qs "/$m[.]ko" $b; then echo "module $m";'
-    ' fi; done; e() { [ $1 -lt 2 ] || echo "!! $2"; }; x=/etc/ufw/ufw.conf; [ ! -f $x ] || {'
-    " grep '^ENABLED=' $x; e $? $x; }; for x in /etc/nftables.conf /etc/sysconfig/nftables.conf"
-    ' /etc/nftables/* /etc/nftables.d/*; do [ -f "$x" ] || continue; echo "== $x";'
-    ' grep -E \'^[[:space:]]*include[[:space:]]|hook[[:space:]]+input\' "$x"; e $? "$x"; done; :',
-)
+FIREWALL_FILES = Section.of_files("facts/firewall/firewall_files.sh")
 
 _INCLUDE = re.compile(r"""include\s+["']([^"']+)["']""")
 _KNOWN_HEAD = re.compile(r"\s*(module |ENABLED=|== |!! |\Z)")

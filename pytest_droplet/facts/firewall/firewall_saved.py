@@ -22,22 +22,7 @@ from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Address, NotObservedError, Section
 from pytest_droplet.text import one_line
 
-SAVED = Section(
-    "firewall_saved",
-    'show() { [ -f "$1" ] && { echo "== $1"; grep -v \'^[[:space:]]*#\' "$1";'
-    ' [ $? -lt 2 ] || { echo; echo "!! $1"; }; echo; }; };'
-    " for x in /etc/default/ufw /etc/ufw/before*.rules /etc/ufw/user*.rules /etc/ufw/after*.rules"
-    " /etc/iptables/rules.v? /etc/sysconfig/ip*tables /etc/nftables.conf"
-    " /etc/sysconfig/nftables.conf /etc/nftables/* /etc/nftables.d/*"
-    " /etc/firewalld/firewalld.conf /etc/firewalld/direct.xml /etc/firewalld/policies/*.xml"
-    ' /etc/firewalld/zones/*.xml /usr/lib/firewalld/zones/*.xml; do show "$x"; done;'
-    " for s in $(cat /etc/firewalld/zones/*.xml /usr/lib/firewalld/zones/*.xml 2>/dev/null |"
-    " grep -oE 'service name=.[A-Za-z0-9_.-]+' | cut -c15- | sort -u); do"
-    " for d in /etc /usr/lib; do show $d/firewalld/services/$s.xml && break; done; done;"
-    " grep -hsE '^(zone|ZONE)=.' /etc/NetworkManager/system-connections/*"
-    " /etc/sysconfig/network-scripts/ifcfg-* | sed 's/^/== zone /'; :",
-    root=True,
-)
+SAVED = Section.of_files("facts/firewall/firewall_saved.sh", root=True)
 
 _UFW = "ufw.service"
 _FIREWALLD = "firewalld.service"

@@ -17,29 +17,8 @@ from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-_HAS_NF_TABLES = (
-    "b=/lib/modules/$(uname -r)/modules.builtin; has() { [ -d /sys/module/$1 ] ||"
-    ' grep -qs "/$1[.]ko" $b || [ ! -e /proc/modules ]; };'
-)
-# nft 1.0.6 prints other words in the place of a table's flags in JSON: the text form has them.
-_LIST = (
-    "nft -j list ruleset && { echo; echo '== tables';"
-    " nft -t list ruleset | grep -E '^(table|.flags) '; :; }"
-)
-NFT = Section(
-    "nft",
-    f"{_HAS_NF_TABLES} if has nf_tables; then {_LIST}; elif [ -e $b ]; then"
-    " echo absent; else echo 'it cannot be told whether the kernel has nf_tables' >&2; exit 1; fi",
-    root=True,
-)
-IPTABLES = Section(
-    "iptables",
-    f"{_HAS_NF_TABLES} for v in '' 6; do if has nf_tables; then echo \"== nft$v\";"
-    ' ip${v}tables-nft-save; echo "rc=$?"; fi;'
-    ' if { read -r x </proc/net/ip${v}_tables_names; } 2>/dev/null; then echo "== legacy$v";'
-    ' ip${v}tables-legacy-save; echo "rc=$?"; fi; done; :',
-    root=True,
-)
+NFT = Section.of_files("facts/firewall/nft.sh", root=True)
+IPTABLES = Section.of_files("facts/firewall/iptables.sh", root=True)
 
 _ABSENT = 127
 _KILLED = 128

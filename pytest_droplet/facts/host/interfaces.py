@@ -14,10 +14,7 @@ from pytest_droplet.text import one_line
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-ADDRESSES = Section(
-    "addresses",
-    "cat /proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null || echo 1; ip -o addr show",
-)
+ADDRESSES = Section.of_files("facts/host/addresses.sh")
 
 _ADDRESS = re.compile(r"[0-9]+: (\S+?)(?:@\S+)? +inet6? (\S+).*? scope (\S+).*")
 _BRIDGES = re.compile(

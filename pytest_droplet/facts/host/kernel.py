@@ -10,8 +10,8 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
-KERNEL = Section("kernel", "uname -srm && uname -v && date -u +%s && grep ^btime /proc/stat")
-CMDLINE = Section("cmdline", "cat /proc/cmdline")
+KERNEL = Section.of_files("facts/host/kernel.sh")
+CMDLINE = Section.of_files("facts/host/cmdline.sh")
 
 _KERNEL = re.compile(r"(\S+) (\S+) (\S+)\n(.*)\n(\d{1,11})\nbtime (\d{1,11})\s*")
 _TOKEN = re.compile(r'(?:[^\s"]|"[^"]*(?:"|\Z))+')

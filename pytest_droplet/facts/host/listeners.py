@@ -13,20 +13,7 @@ from pytest_droplet.text import one_line
 
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# ss(8) may make the kernel load a module; /proc and find(1) tell the same and do not.
-LISTENERS = Section(
-    "listeners",
-    "{ for f in tcp tcp6 udp udp6; do "
-    '[ -r /proc/net/$f ] && { echo "read $f"; awk -v f=$f '
-    '\'NR>1&&$4==(f~/^t/?"0A":"07"){print f,$2,$10}\' /proc/net/$f || echo "!! $f"; }; done; '
-    '[ "$(id -u)" != 0 ] || { echo owners; '
-    "find /proc/[0-9]*/fd -maxdepth 1 -lname 'socket:*' -printf '%h %l\\n' 2>/dev/null; "
-    "[ $? -lt 2 ] || echo '!! find'; }; echo end; } | "
-    "awk '$1~/^(tcp|udp)/{w[$3]=1}NF!=2||$2!~/^socket:/{print;next}"
-    '{split($1,p,"/");gsub(/[^0-9]/,"",$2);if($2 in w&&!s[$2,p[3]]++)print "own",$2,p[3]}\' | '
-    'while read -r k a b; do [ "$k" != own ] || '
-    'b=$(readlink -n /proc/$b/exe | tr "\\n" "?"); echo "$k${a:+ $a}${b:+ $b}"; done | uniq',
-)
+LISTENERS = Section.of_files("facts/host/socket_owners.awk", "facts/host/listeners.sh")
 
 
 @dataclass(frozen=True, slots=True)

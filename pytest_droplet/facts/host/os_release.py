@@ -14,12 +14,9 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
-OS = Section("os", "cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release")
-DEBIAN_VERSION = Section("debian_version", "cat /etc/debian_version")
-UBUNTU_PRO = Section(
-    "ubuntu_pro",
-    "f=/var/lib/ubuntu-advantage/status.json; if [ -e $f ]; then cat $f; else echo '{}'; fi",
-)
+OS = Section.of_files("facts/host/os.sh")
+DEBIAN_VERSION = Section.of_files("facts/host/debian_version.sh")
+UBUNTU_PRO = Section.of_files("facts/host/ubuntu_pro.sh")
 
 _LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
 

@@ -10,34 +10,7 @@ from datetime import UTC, datetime
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import Item, NotObservedError, Section
 
-_PROPERTIES = (
-    "Id",
-    "Names",
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "UnitFileState",
-    "Result",
-    "ExecMainStatus",
-    "ConditionResult",
-    "MainPID",
-    "ActiveEnterTimestamp",
-    "StateChangeTimestamp",
-    "NextElapseUSecRealtime",
-    "LastTriggerUSec",
-)
-_UNITS = (
-    "auditd.service audit-rules.service "
-    "ufw.service firewalld.service nftables.service iptables.service ip6tables.service "
-    "netfilter-persistent.service "
-    "ssh.service sshd.service ssh.socket sshd.socket "
-    "nginx.service apache2.service httpd.service "
-    "unattended-upgrades.service apt-daily.timer apt-daily-upgrade.timer dnf-automatic.timer "
-    "dnf-automatic-install.timer dnf5-automatic.timer dnf-makecache.timer "
-    "certbot.timer certbot-renew.timer snap.certbot.renew.timer "
-    "droplet-agent.service docker.service"
-)
-UNITS = Section("units", f"TZ=UTC systemctl show -p {','.join(_PROPERTIES)} {_UNITS}")
+UNITS = Section.of_files("facts/host/units.sh")
 
 _STRANGE = re.compile(r"[^A-Za-z0-9:_.@\\-]")
 _TIME = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")

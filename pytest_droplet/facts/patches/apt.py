@@ -12,8 +12,6 @@ from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.apt_policy import (
-    FIND_PINS,
-    NO_WRITES,
     Reach,
     apt_policy,
     pin_files,
@@ -30,36 +28,9 @@ from pytest_droplet.facts.patches.versions import dpkg_key
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-_UNRESTRICTED = (
-    "-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null"
-    " -o APT::Default-Release= -o APT::Get::Always-Include-Phased-Updates=1"
-)
-APT = Section(
-    "apt",
-    f'{FIND_PINS}o="{NO_WRITES}"; x=$(apt-get -s $o -o APT::Get::Show-User-Simulation-Note=0'
-    " dist-upgrade); r=$?; printf '%s\\n' \"$x\" | sed '/^Conf /d';"
-    ' if [ $r = 0 ] && { [ -n "$restricted" ] ||'
-    " ! printf '%s\\n' \"$x\" | grep -q ' and 0 not upgraded' ||"
-    " ! printf '%s\\n' \"$x\" | grep -Eq '^0 upgraded, 0 newly|^Inst .*-security[ ,]'; }; then"
-    f" echo ==upgradable; x=$(apt $o {_UNRESTRICTED} list --upgradable -a) || r=$?;"
-    " printf '%s\\n' \"$x\" | grep -E -e '-security|upgradable from' || :; fi; exit $r",
-)
-APT_SOURCES = Section(
-    "apt_sources",
-    "for x in /etc/apt/sources.list /etc/apt/sources.list.d/*.list"
-    ' /etc/apt/sources.list.d/*.sources; do [ -e "$x" ] || continue; echo "== $x";'
-    " sed -e '/^[[:space:]]*#/d' -e 's#//[^/@[:space:]]*@#//#g' \"$x\" || echo '!! unreadable';"
-    " done",
-)
-APT_INDEX = Section(
-    "apt_index",
-    "cd /var/lib/apt/lists && ls >/dev/null || exit 1; echo '== stamps';"
-    " stat -c '%Y %n' /var/lib/apt/lists/partial /var/lib/apt/periodic/update-success-stamp"
-    " /var/lib/apt/periodic/update-stamp 2>/dev/null; for x in *_InRelease *_Release; do"
-    ' [ -f "$x" ] || continue; echo "== $x";'
-    " grep -E '^(Date|Valid-Until|Suite|Codename|Label|Origin):' \"$x\"; [ $? -lt 2 ] ||"
-    ' echo "!! $x"; done; :',
-)
+APT = Section.of_files("facts/patches/apt_pins.sh", "facts/patches/apt.sh")
+APT_SOURCES = Section.of_files("facts/patches/apt_sources.sh")
+APT_INDEX = Section.of_files("facts/patches/apt_index.sh")
 
 _ABSENT = 127
 _LOCAL = ("file:", "copy:", "cdrom:")

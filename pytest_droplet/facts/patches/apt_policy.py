@@ -18,46 +18,7 @@ from pytest_droplet.facts.patches.deb822 import stanzas
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-NO_WRITES = (
-    "-o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
-    " -o Dir::Log::Planner= -o Dir::Log::Solver="
-)
-FIND_PINS = (
-    "release= pins= folder= restricted=; x=$(apt-config shell release APT::Default-Release"
-    ' pins Dir::Etc::preferences/f folder Dir::Etc::preferencesparts/d) || exit; eval "$x";'
-    ' [ -z "$release" ] || restricted=yes;'
-    ' for x in "$pins" "$folder"*; do [ ! -f "$x" ] || restricted=yes; done;'
-    ' if [ -d "$folder" ] && ! { [ -r "$folder" ] && [ -x "$folder" ]; }; then restricted=yes; fi; '
-)
-"""Shell: sets ``restricted`` where a file of pins or a target release is there.
-
-``pins`` and ``folder`` are where apt reads pins from. It ends the section where apt is absent.
-"""
-
-APT_POLICY = Section(
-    "apt_policy",
-    f'{FIND_PINS}o="{NO_WRITES}"; echo "== settings"; x=$(apt-config dump) || exit;'
-    " printf '%s\\n' \"$x\" | grep -iE '^(APT::(Architecture(s(::)?)?|Default-Release|Solver)"
-    "|Acquire::(Allow(Insecure|Weak|DowngradeToInsecure)Repositories"
-    "|IndexTargets::deb::Packages::((flat)?MetaKey|DefaultEnabled))"
-    "|Binary::[^:]+::(RootDir|Dir|Acquire::(Allow|IndexTargets)"
-    "|APT::(Architecture|Default-Release|Solver)).*) ' || exit;"
-    " dpkg --print-foreign-architectures | sed 's/^/foreign /';"
-    ' echo "dpkg $(dpkg --print-architecture)"; x=$(apt-config shell lists Dir::State::lists/d'
-    " status Dir::State::status/f list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d"
-    " pins Dir::Etc::preferences/f)"
-    " && printf '%s\\n' \"$x\" || exit;"
-    ' if [ -d "$folder" ] && ! ls "$folder" >/dev/null; then echo "!! $folder"; fi;'
-    ' named=; for x in "$pins" "$folder"*; do [ -f "$x" ] || continue; echo "== pins $x";'
-    ' { sed \'s/^/|/\' "$x" && echo; } || echo "!! $x";'
-    " if grep -i '^package[[:space:]]*:' \"$x\" |"
-    " grep -qv '^[^:]*:[[:space:]]*[*][[:space:]]*$'; then named=yes; fi;"
-    ' done; if [ -n "$restricted" ]; then echo "== policy"; x=$(apt-cache $o policy) || exit;'
-    " printf '%s\\n' \"$x\" | sed -e '/^Pinned packages:/,$d' -e 's#//[^/@[:space:]]*@#//#g'; fi;"
-    ' if [ -n "$named" ]; then echo "== installed";'
-    " x=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${source:Package}\\n') || exit;"
-    " printf '%s\\n' \"$x\" | sed -n 's/^.i.* \\([^ ]* [^ ]*\\)$/\\1/p'; fi; echo '== end'",
-)
+APT_POLICY = Section.of_files("facts/patches/apt_pins.sh", "facts/patches/apt_policy.sh")
 
 _PLACES = {
     "lists": "/var/lib/apt/lists",

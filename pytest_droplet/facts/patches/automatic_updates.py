@@ -12,22 +12,12 @@ from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, AptIndex, security_indexes
-from pytest_droplet.facts.patches.packages import IF_APT, distribution
+from pytest_droplet.facts.patches.packages import distribution
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.tables import APT
 from pytest_droplet.text import one_line
 
-AUTOMATIC = Section(
-    "automatic_updates",
-    f"{IF_APT}"
-    " dpkg-query -W -f='package ${db:Status-Abbrev}\\n' unattended-upgrades 2>/dev/null;"
-    " x=$(apt-config dump) || echo '!! apt-config dump'; printf '%s\\n' \"$x\" |"
-    " grep -E '^(APT::Periodic|Unattended-Upgrade)::'; [ $? -lt 2 ] || echo '!! apt-config dump';"
-    " else for x in /usr/share/dnf5/dnf5-plugins/automatic.conf /etc/dnf/automatic.conf;"
-    ' do [ -e "$x" ] || continue; echo "== $x";'
-    " grep -E '^[[:space:]]*(apply_updates|upgrade_type)[[:space:]]*=' \"$x\";"
-    ' [ $? -lt 2 ] || echo "!! $x"; done; fi; :',
-)
+AUTOMATIC = Section.of_files("facts/patches/automatic_updates.sh")
 
 _SETTING = re.compile(r'([\w-]+(?:::[\w-]+)*)(::)? "(.*)";')
 _OPTION = re.compile(r"\s*(apply_updates|upgrade_type)\s*=\s*(\S+)\s*")

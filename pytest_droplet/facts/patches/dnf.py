@@ -9,7 +9,6 @@ be set up, dnf does not run. Tried with dnf 4.14 and 4.23 and with dnf5 5.4.6.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from fnmatch import fnmatchcase
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.patches.packages import (
-    IF_APT,
     PackageIndex,
     PackageSource,
     PendingUpdates,
@@ -28,45 +26,9 @@ from pytest_droplet.facts.patches.packages import (
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-_READ_ONLY = (
-    "while read -r d m t o; do case $t in nfs*|cifs|fuse*|autofs|ceph|9p) ;;"
-    ' *) mount -n -o remount,bind,ro "$m" 2>/dev/null ;; esac; done </proc/self/mounts;'
-    " mount -n -t tmpfs -o mode=0700 tmpfs /tmp && cd /tmp && mkdir c l p || exit 125;"
-    " for x in / /etc /usr /var /var/cache /var/lib /var/lib/rpm /usr/lib/sysimage /var/log /run;"
-    ' do [ ! -w "$x" ] || { echo "$x is still writable" >&2; exit 125; }; done; '
-)
-_ASK = (
-    "p=$(command -v dnf || command -v dnf5) || exit 127; case $(readlink -f $p) in"
-    ' *dnf5) k=/var/cache/libdnf5 o= s="--setopt=disable_excludes=* advisory list" ;;'
-    " *) k=/var/cache/dnf o=--setopt=persistdir=/tmp/p"
-    ' s="--noplugins --disableexcludes=all updateinfo list";'
-    " ln -s /var/lib/dnf/modulefailsafe p/ ;; esac;"
-    " [ ! -d $k ] || cp -rs $k/. c/ || exit 125;"
-    ' o="-C -q --setopt=cachedir=/tmp/c --setopt=logdir=/tmp/l $o"; set -f;'
-    ' $p $o check-update; echo "rc=$?"; echo "== security";'
-    ' $p $o $s --updates --security; echo "rc=$?"'
-)
-DNF = Section(
-    "dnf",
-    f"{IF_APT} exit 127; fi;"
-    f" unshare -m --propagation private sh -c {shlex.quote(_READ_ONLY + _ASK)}",
-    root=True,
-)
+DNF = Section.of_files("facts/patches/dnf_read_only.inner.sh", "facts/patches/dnf.sh", root=True)
 _DECISIVE = "reposdir|installroot|arch|basearch|forcearch|optional_metadata_types"
-DNF_INDEX = Section(
-    "dnf_index",
-    "for c in /var/cache/dnf /var/cache/libdnf5; do [ -d $c ] || continue;"
-    " ls $c >/dev/null || echo '!! unreadable'; stat -c '%Y %n' $c/*/repodata/* 2>/dev/null;"
-    " [ $? -lt 2 ] || echo '!! unreadable'; done; for x in /etc/yum.repos.d/*.repo /etc/yum/repos.d/*.repo /etc/distro.repos.d/*.repo"
-    " /usr/share/dnf5/repos.override.d/*.repo /etc/dnf/repos.override.d/*.repo; do"
-    ' [ -e "$x" ] || continue; echo "== $x"; sed -nE -e \'s#//[^/@[:space:]]*@#//#g\''
-    " -e '/^\\[/p' -e '/^[[:space:]]*(enabled|baseurl|mirrorlist|metalink)[[:space:]]*[=:]/p'"
-    " -e '/^[[:space:]]+[a-z]+:\\/\\//p' \"$x\" || echo '!! unreadable'; done;"
-    " for x in /etc/dnf/dnf.conf /usr/share/dnf5/libdnf.conf.d/*.conf"
-    ' /etc/dnf/libdnf5.conf.d/*.conf; do [ -e "$x" ] || continue; echo "== $x";'
-    f" sed -nE '/^[[:space:]]*({_DECISIVE})[[:space:]]*[=:]/p' \"$x\""
-    " || echo '!! unreadable'; done; :",
-)
+DNF_INDEX = Section.of_files("facts/patches/dnf_index.sh")
 
 _ABSENT = 127
 _RC = re.compile(r"^rc=(\d{1,3})$", re.MULTILINE)

@@ -14,31 +14,12 @@ from typing import NamedTuple
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.whole import whole
-from pytest_droplet.facts.patches.packages import IF_APT
 from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
 from pytest_droplet.model import Item, NotObservedError, Section, SectionOutput
-from pytest_droplet.tables import APT, DNF
 from pytest_droplet.text import one_line
 
-_IF_DPKG = f"cd /; {IF_APT} echo '== dpkg';"
-_ELSE_RPM = (
-    "else echo '== rpm'; n=; [ $(id -u) != 0 ] ||"
-    " n='setpriv --reuid=65534 --regid=65534 --clear-groups'; $n rpm"
-)
-KERNELS = Section(
-    "kernels",
-    f"{_IF_DPKG} dpkg-query -W -f='${{db:Status-Abbrev}} ${{Package}} ${{Version}}\\n'"
-    f" '{APT.kernels}'; [ $? -lt 2 ] || echo '!! dpkg-query'; cat /proc/version_signature 2>/dev/null; "
-    f"{_ELSE_RPM} -qa --qf '%{{NAME}} %{{VERSION}}-%{{RELEASE}}.%{{ARCH}}\\n' '{DNF.kernels}' ||"
-    " echo '!! rpm -qa'; fi; :",
-)
-REBOOT = Section(
-    "reboot",
-    f"{_IF_DPKG} if [ -e /run/reboot-required ]; then echo required;"
-    " cat /run/reboot-required.pkgs 2>/dev/null; fi; "
-    f"{_ELSE_RPM} -q --qf '%{{NAME}} %{{INSTALLTIME}}\\n' glibc systemd dbus-broker dbus-daemon"
-    " linux-firmware microcode_ctl openssl-libs; [ $? -lt 99 ] || echo '!! rpm -q'; fi; :",
-)
+KERNELS = Section.of_files("facts/patches/kernels.sh")
+REBOOT = Section.of_files("facts/patches/reboot.sh")
 
 _DPKG_IMAGE = re.compile(r"[a-z]i\S* +linux-image-(?:unsigned-)?([0-9]\S*) (\S+)")
 _RELEASE = re.compile(r"([0-9].*?)-((?!rc[0-9])[a-z].*)")

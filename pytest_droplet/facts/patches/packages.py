@@ -12,13 +12,8 @@ from datetime import datetime
 
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.model import Item, NotObservedError
-from pytest_droplet.tables import APT, DISTRIBUTIONS, Distribution, distribution_of
+from pytest_droplet.tables import Distribution, distribution_of
 from pytest_droplet.text import one_line
-
-IF_APT = "if grep -qsE '^ID=.?({})' /etc/os-release; then".format(
-    "|".join(sorted(known.id for known in DISTRIBUTIONS if known.manager is APT))
-)
-"""Shell: what a section begins with that asks apt and dpkg, or else dnf and rpm."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,65 +17,13 @@ from fnmatch import fnmatchcase
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
-
-def _one_line(shell: str) -> str:
-    return " ".join(shell.split("\n")).strip()
-
-
-CONFIGURATION = _one_line(r"""
-e() { printf "%s\n" "$*"; };
-s() { awk '{i = index($0 " ", " "); print tolower(substr($0, 1, i - 1)) substr($0, i)}'; };
-set -f; p() { o=; c=/etc/ssh/sshd_config; while [ $# -gt 0 ]; do case $1 in -[ofchp]) o="$o $1 $2"; [ $1 = -f ] && c=$2; [ $# -gt 1 ] && shift;; -[ofchp]?*) o="$o $1"; case $1 in -f*) c=${1#-f};; esac;; esac; shift; done; };
-t() { tr "\0" " " <$1/cmdline; };
-m=$(systemctl show -p MainPID --value ssh.service sshd.service 2>/dev/null | grep -m1 "[1-9]"); D=;
-for x in $(set +f; grep -lsx sshd /proc/[0-9]*/comm); do x=${x%/comm}; [ $x != "/proc/$m" ] && [ "$(readlink $x/ns/pid)" = "$(readlink /proc/self/ns/pid)" ] && l=$(t $x) || continue; case $l in *"[listener]"*) ;; "" | "sshd: "*) continue;; esac; if [ "$m" ]; then D="$D $x"; else m=${x#/proc/}; fi; done 2>/dev/null;
-if [ "$m" ]; then a=$(t /proc/$m); else a=$(sed -n "s/^SSHD_OPTS=//p;s/^OPTIONS=//p" /etc/default/ssh /etc/sysconfig/sshd 2>/dev/null | tr -d "\"'"); fi;
-p $a; l=$o; for x in $D; do p $(t $x); [ "$o" = "$l" ] || e "X another sshd runs with other arguments:${o:- none}"; done; p $a;
-set +f; n=0;
-f() { for x in "$@"; do [ -f "$x" ] || continue; [ $n -lt 99 ] || { e "X there are more than 99 configuration files"; continue; }; n=$((n+1)); stat -L -c "F %a %u %Y %n" "$x" && awk '!/^[[:space:]]*(#|$)/ {print "| " NR " " $0}' "$x" && i=$(awk '{gsub(/["=]/, " ")} tolower($1) == "include" {$1 = ""; print}' "$x") || { e "X $x could not be read to its end"; continue; };
-for i in $i; do case $i in /*) f $i;; *) f /etc/ssh/$i;; esac; done; done; };
-F=$(f "$c");
-""")
-"""Shell text that finds what sshd is configured with.
-
-It sets ``o`` to the arguments of the running sshd that ``sshd -T`` takes, and ``F`` to the files of
-its configuration: ``F mode uid mtime path``, then ``| number line`` for each line. A line ``X``
-says what is left out. ``e`` prints a line; ``s`` makes keywords lower case, since from OpenSSH 10.6
-on sshd prints them as the manual writes them.
-"""
-
-# What it prints, by the letter that a line starts with: P a process that may serve SSH, V the
-# version, N the account sources, A the arguments of the running sshd, F a file of the
-# configuration and | its lines, M values that Match lines ask for, U an account, C a connection,
-# followed by the options for it, or S (the same as for the first) or E (the error); X what is
-# left out. sshd -G (OpenSSH 9.3 and later) needs no host keys.
-_CONNECTIONS = r"""
-for x in /proc/[0-9]*/comm; do read -r p <$x && case $p in sshd*|dropbear|tinysshd|tailscaled) e "P $p";; esac; done 2>/dev/null | sort -u;
-command -v sshd >/dev/null || exit 127;
-e "V $(sshd -V 2>&1 | grep -m1 OpenSSH_)"; grep -s ^passwd: /etc/nsswitch.conf | sed "s/^/N /";
-e "A$o"; e "$F"; set -f;
-x=user=pytest-droplet-nobody,host=203.0.113.1,addr=203.0.113.1,laddr=127.0.0.1,lport=22; b=$({ sshd $o -T -C $x || sshd $o -G -C $x; } 2>/dev/null | s);
-g() { e "$b" | sed -n "s/^$1 //p"; };
-M=$(e "$F" | awk '/^F/ {next} {sub(/#.*/, ""); gsub(/["=]/, " ")} tolower($3) == "match" {for (i = 4; i <= NF; i++) {k = tolower($i); if (k ~ /^(all|invalid-user)$/) {print k; continue} n = split($(++i), v, ","); for (j = 1; j <= n; j++) {x = v[j]; if (x ~ /^!/ || x ~ /^[*?]*$/) {print k; continue} if (k ~ /address/) {sub(/\/.*/, "", x); gsub(/[*?]/, "1", x); while (x !~ /:/ && split(x, q, ".") < 4) x = x ".1"} if (k == "group" && x ~ /[*?]/) k = "group-pattern"; gsub(/[*?]/, "x", x); print k, x}}} END {print "~"}' | sort -u);
-case $M in "~") M=;; *"~") M=${M%?"~"};; *) e "X the Match lines could not be read to their end";; esac;
-v() { e "$M" | sed -n "s/^$1 //p"; };
-[ "$M" ] && e "$M" | sed "s/^/M /";
-k=$(g authorizedkeysfile); w=$(g "[ad][a-z]*groups");
-U=$({ sed "s/^/S:/" /etc/shadow && g=$(getent passwd) && e "$g" | sed "s/^/P:/" && e Z:; } | awk -F: '$1 == "S" {p[$2] = $3; x[$2] = $9} $1 == "P" {h = $3; if (h == "x") h = ($2 in p) ? p[$2] : "*"; c = h == "" ? "empty" : h ~ /^[!*]/ ? "locked" : "set"; if ($4 == 0 || c != "locked" || $8 !~ /(nologin|false|sync|shutdown|halt)$/) print $2 ":" $4 ":" c ":" x[$2] ":" $7 ":" $8} $1 == "Z" {print ":"}' | { v=; while IFS=: read -r u i s d h z; do
-[ "$u" ] || { v=1; continue; }; y=; for x in $k; do case $x in none) continue;; %h/*) x=$h/${x#%h/};; /*) ;; *) x=$h/$x;; esac; case $x in *%u*) x=${x%%%u*}$u${x#*%u};; esac; [ -s "$x" ] && y=keys; done;
-[ "$i" = 0 ] || [ $s != locked ] || [ $y ] || continue; e "U $u:$i:$s:$y:$d:$z:$([ "$w" ] && id -Gn -- "$u" | tr " " ,)"; done; [ "$v" ] || e "X the accounts could not be listed to their end"; }); e "$U";
-N="root pytest-droplet-nobody"; for u in $(v user) $(for x in $(v group); do getent group -- "$x" | while IFS=: read -r _ _ i l; do { e "$l" | tr , "\n"; getent passwd | awk -F: -v i=$i '$4 == i {print $1}'; } | grep -m1 .; done; done) $(e "$U" | sed -n "s/^U //;s/:.*//p"); do case " $N " in *" $u "*) ;; *) N="$N $u";; esac; done;
-a=$(ip -o -4 addr show scope global 2>/dev/null | awk '{sub(/\/.*/, "", $4); print $4}'); L=$(e "$a" | head -n1); L="${L:-127.0.0.1} $(v localaddress)"; A=203.0.113.1; H=-;
-case $M in *address*|*host*) A="$A ${SSH_CONNECTION%% *} $(e "$a" | grep -m1 -E "^(10|192\.168|172\.(1[6-9]|2[0-9]|3[01]))\.") $(v address)"; x=$(v host); if [ "$(g usedns)" = yes ]; then H="- $x"; else A="$A $(e "$x" | grep -E "^[0-9a-f:.]+$")"; fi;; esac;
-Q="$(g port | head -n1) $(v localport)"; [ "$b" ] || Q=22; j=0; B=;
-for u in $N; do for a in $A; do for h in $H; do for l in $L; do for q in $Q; do
-j=$((j+1)); [ $j -gt 1000 ] && { e "X there are more than 1000 connections to ask for"; break 5; };
-case $u in *,*) e "X $u has a comma in its name"; break 4;; esac;
-[ $h = - ] && z=$a || z=$h; e "C $a $z $l $q $u"; x="user=$u,host=$z,addr=$a,laddr=$l,lport=$q"; case "$u $M" in pytest-droplet-nobody*invalid-user*) x=$x,invalid-user;; esac;
-if r=$(sshd $o -T -C "$x" 2>&1) || { d=$r; r=$(sshd $o -G -C "$x" 2>&1); }; then if [ "$r" = "$B" ]; then e S; else y="use|pass|kbd|chall|pubkey|gssapiau|hostbasedauthe|permit[re]|auth|allow[ug]|deny|refuse|trusted"; [ "$B" ] || { B=$r; y="$y|port|ciphers|macs|kex|hostkeyal|casig"; }; e "$r" | s | grep -E "^($y)"; fi; else e "E $(e "$d" | tail -n1)"; fi;
-done; done; done; done; done
-"""
-SSHD = Section("sshd", f"{CONFIGURATION} {_one_line(_CONNECTIONS)}", root=True)
+SSHD = Section.of_files(
+    "facts/ssh/sshd_configuration.sh",
+    "facts/ssh/match_values.awk",
+    "facts/ssh/login_accounts.awk",
+    "facts/ssh/sshd.sh",
+    root=True,
+)
 
 _EVALUATED = frozenset(
     ("user", "group", "host", "address", "localaddress", "localport", "all", "invalid-user")

@@ -11,18 +11,8 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
-ACCOUNTS = Section(
-    "accounts",
-    'echo "nss $(sed -n "s/^passwd://p" /etc/nsswitch.conf 2>/dev/null)"; '
-    'echo "uid-min $(sed -n "s/^UID_MIN[[:space:]]*//p" /etc/login.defs /usr/etc/login.defs '
-    '2>/dev/null | sed -n 1p)"; '
-    '{ sed "s/^/S:/" /etc/shadow && { g=$(getent passwd) || g=$(cat /etc/passwd); } && '
-    'printf "%s\\n" "$g" | sed "s/^/P:/" && echo Z; } | '
-    'awk -F: \'$1=="S"{h[$2]=$3==""?"empty":$3~/^[!*]/?"locked":"set";'
-    's[$2]=$4 ":" $6 ":" $8 ":" $9}$1=="P"{n++;'
-    'print "user:" $2 ":" $4 ":" (($2 in h)?h[$2] ":" s[$2]:"other::::") ":" $7 ":" $8}'
-    '$1=="Z"{z=1}END{if(z)print "end:" n+0}\'',
-    root=True,
+ACCOUNTS = Section.of_files(
+    "facts/sshkeys/account_states.awk", "facts/sshkeys/accounts.sh", root=True
 )
 _LISTED_SOURCES = frozenset({"files", "compat", "systemd", "db", "altfiles"})
 _NO_SHELL = re.compile(r"/(nologin|false|sync|shutdown|halt)$")

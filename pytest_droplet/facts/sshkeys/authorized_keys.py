@@ -9,73 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.ssh.sshd import CONFIGURATION
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.redact import MASK
 from pytest_droplet.text import one_line
 
-# L holds patterns, each after a letter: s sshd -T, m a Match block, d the default. Out come
-# USERS:LETTER:PATH, with x for a file that no pattern names, and the number of users.
-_PATHS = (
-    "function put(p,k,u,h,i,t,j,c){"
-    'while((j=index(p,"%"))>0){c=substr(p,j+1,1);p_=c=="h"?h:c=="u"?u:c=="U"?i:c=="%"?c:"%" c;'
-    "t=t substr(p,1,j-1) p_;p=substr(p,j+2)}"
-    't=t p;if(substr(t,1,1)!="/")t=h "/" t;gsub("//+","/",t);'
-    "if(!(t in W)){F[++N]=t;K[t]=k;W[t]=u}"
-    'else if(!index("," W[t] ",","," u ","))W[t]=W[t] "," u}'
-    '$1=="p"{U++;n=split(L,A," ");for(i=1;i<=n;i++)'
-    'if(A[i]!~/^.none$/)put(substr(A[i],2),substr(A[i],1,1),$2,$7,$4,"")}'
-    '$1=="x"&&!($2 in W){F[++N]=$2;K[$2]="x";W[$2]=""}$1=="Z"{z=1}'
-    'END{for(i=1;i<=N;i++)print W[F[i]] ":" K[F[i]] ":" F[i];if(z)print "end:" U}'
-)
-_KEYWORDS = "authorized(keys|principals)|trustedusercakeys"
-_CONFIGURED = (
-    'FNR==1{m=0}{l=$0;sub(/=/," ");k=tolower($1)}k=="match"{m=tolower($2)!="all"}'
-    f'k~/^({_KEYWORDS})/{{print "conf " FILENAME ":" FNR ":" l}}'
-    'm&&k=="authorizedkeysfile"{$1="match";gsub(/"/,"");print}'
-)
-# What leaves the host of the numbered lines of a file. They end at a NUL byte, as for sshd: it has
-# become \001 before, and \001 has become \002, since awks differ on it. Left out are blank lines and
-# comments, but for the comment that the droplet agent puts before its keys. A user may have linked
-# the file to any other: a line without a key's blob stays on the host, and so does a very long one;
-# "hidden:" tells the number of the first.
-_LINES = (
-    '!/^[0-9]+:/{h=0;print;next}{i=index($0,":");n=substr($0,1,i);l=substr($0,i+1);'
-    'sub(/\\001.*/,"",l)}'
-    "tolower(l)~/^[ \\t]*# *added and managed by digitalocean/{print n l;next}"
-    "l~/^[ \\t]*#/||l~/^[ \\t\\v\\f\\r]*$/{next}"
-    "length(l)<100000&&l!~/-----BEGIN/&&"
-    "l~/[ \\t][\\v\\f\\r]*A[\\v\\f\\r]*A[\\v\\f\\r]*A[\\v\\f\\r]*A/{print n l;next}"
-    '!h{h=1;print "hidden:" substr(n,1,i-1)}'
-)
-
-KEYS = Section(
-    "authorized_keys",
-    f"{CONFIGURATION} "
-    'b=$(e "$F" | grep ^X); c=$(e "$F" | sed -n "s/^F [^ ]* [^ ]* [^ ]* //p"); '
-    "s=$({ sshd $o -T || sshd $o -G; } 2>/dev/null | s | "
-    f'grep -E "^({_KEYWORDS})"); '
-    '[ -z "$s" ] || e "$s" | sed "s/^/sshd /"; '
-    f"m=$([ -z \"$c\" ] || awk '{_CONFIGURED}' $c) || b=x; "
-    'e "$m"; '
-    'L=; for p in $(e "$s" | sed -n "s/^authorizedkeysfile //p"); do '
-    'L="$L s$p"; done; '
-    'for p in $(e "$m" | sed -n "s/^match //p"); do L="$L m$p"; done; '
-    'L="$L d.ssh/authorized_keys d.ssh/authorized_keys2"; [ "$b" ] || echo "look$L"; '
-    "{ z=Z; g=$(getent passwd) || g=$(cat /etc/passwd) || z=; "
-    'printf "%s\\n" "$g" | sed "s/^/p:/" || z=; '
-    "for f in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* "
-    '$(for p in $L; do printf "%s\\n" "${p#?}"; done | sed -n "/^\\/.*%[uU]/s/%[uU]/*/gp"); do '
-    '[ -e "$f" ] || continue; case "$f" in *[!-A-Za-z0-9._/@+]*) ;; *) echo "x:$f" ;; esac; '
-    'done; echo "$z"; '
-    f"}} | awk -F: -v L=\"$L\" '{_PATHS}' | while IFS= read -r l; do "
-    'case "$l" in *:*:*) ;; *) echo "$l"; continue ;; esac; '
-    "IFS=; w=${l%%:*}; l=${l#*:}; k=${l%%:*}; for f in ${l#*:}; do "
-    'if [ -f "$f" ]; then echo "file:$w:$k:$(stat -L -c %a:%U:%Y "$f"):$f"; '
-    'grep -an "" "$f" || [ $? = 1 ] || { echo; echo "unread:$w:$k:$f"; }; echo; '
-    'elif [ -e "$f" ]; then echo "odd:$w:$k:$f"; fi; done; done | '
-    f"tr '\\000\\001' '\\001\\002' | awk '{_LINES}'",
+KEYS = Section.of_files(
+    "facts/ssh/sshd_configuration.sh",
+    "facts/sshkeys/key_settings.awk",
+    "facts/sshkeys/key_paths.awk",
+    "facts/sshkeys/key_lines.awk",
+    "facts/sshkeys/authorized_keys.sh",
     root=True,
 )
 

@@ -8,13 +8,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.sshkeys.public_keys import parse_blob
 from pytest_droplet.model import NotObservedError, Section
 
-# The metadata service answers the host itself alone; no start-up file of curl or wget is read.
-METADATA_KEYS = Section(
-    "metadata_keys",
-    "m=http://169.254.169.254/metadata/v1/public-keys; if command -v curl >/dev/null;"
-    " then curl -q -fsS -m 3 --noproxy '*' $m; else wget --no-config --no-proxy"
-    " --max-redirect=0 --no-hsts -q -T 3 -t 1 -O - $m; fi && echo && echo end",
-)
+METADATA_KEYS = Section.of_files("facts/sshkeys/metadata_keys.sh")
 
 
 @dataclass(frozen=True)

@@ -18,33 +18,7 @@ from pytest_droplet.facts.tls.virtual_hosts import (
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
-# Prints "LINE directive" of the directives that are wanted, with continued lines joined.
-_DIRECTIVES = (
-    'FNR==1{s="";L=0}{t=$0;sub(/\\r$/,"",t);if(!L)L=FNR}'
-    't~/\\\\$/{s=s substr(t,1,length(t)-1) " ";next}'
-    '{t=s t;s="";n=L;L=0;sub(/^[ \\t]+/,"",t);w=tolower(t);sub(/[ \\t>].*/,"",w);'
-    "if(w~/^(<\\/?virtualhost|<macro|<?mdomain(set)?|listen|servername|serveralias|serverroot|"
-    "sslengine|sslprotocol|sslcertificate(key)?file)$/)"
-    '{if(h!=FILENAME){h=FILENAME;print "== " h}print n " " t}}'
-)
-# Started by hand, not by apache2ctl, which makes folders. A server that never ran has no run
-# folder yet, so another one stands in for it; with a name for the main server (which its own
-# overrides) it asks no DNS for one.
-APACHE = Section(
-    "apache",
-    "A=$(command -v apache2 || command -v httpd) || { echo absent; exit 0; }; "
-    'V=$($A -v 2>&1) || { echo "!! $A -v"; exit 0; }; '
-    'V=$(printf "%s\\n" "$V" | sed -n "s/^Server version: \\(Apache.*\\)/\\1/p"); '
-    '[ -n "$V" ] || { echo absent; exit 0; }; echo "version $V"; '
-    "for f in /etc/apache2/envvars /etc/sysconfig/httpd; do [ ! -r $f ] || . $f; done; "
-    '[ -z "$APACHE_RUN_DIR" ] || APACHE_RUN_DIR=/run; '
-    't=$($A -C "ServerName localhost" -t -D DUMP_VHOSTS -D DUMP_INCLUDES -D DUMP_MODULES '
-    '$APACHE_ARGUMENTS $OPTIONS 2>&1) || echo "!! $A -t"; '
-    'printf "%s\\n" "$t" | grep -vE "^ *\\([0-9*]+\\) /|_module \\("; '
-    'printf "%s\\n" "$t" | grep -E "^ (ssl|md)_module "; '
-    'f=$(printf "%s\\n" "$t" | sed -n "s/^ *([0-9*]*) \\(\\/.*\\)/\\1/p" | sort -u); '
-    '[ -z "$f" ] || awk \'' + _DIRECTIVES + "' $f || echo '!! the configuration'; echo end",
-)
+APACHE = Section.of_files("facts/tls/apache_directives.awk", "facts/tls/apache.sh")
 
 _ADDRESS = re.compile(r"(\S+):(\d{1,5}|\*) +(?:is a NameVirtualHost|(\S+) \((.+)\))")
 _NAME_OF_PORT = re.compile(r"\s+port (\d{1,5}|\*) namevhost (\S+) \((.+)\)")

@@ -14,28 +14,7 @@ from pytest_droplet.facts.tls.trust import UnreadableCertificateError, name_of, 
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
-# Of a certificate file its first certificate leaves the host, of a key file only its place,
-# owner and mode: keys are never read but to see that there is one.
-CERTIFICATES = Section(
-    "certificates",
-    "for d in /etc/nginx /usr/local/nginx/conf /usr/local/openresty/nginx/conf /opt/nginx/conf "
-    "/etc/apache2 /etc/httpd; do [ -d $d ] || continue; "
-    'grep -RahvE "^[[:space:]]*#" $d 2>/dev/null | '
-    'grep -aoiE "ssl_?certificate(_?key)?(file)?[[:space:]]+[^;#]+" | '
-    'sed "s/.*[sS][sS][lL]_*[cC]ert/cert/" | while read -r k p; do p=${p#[\\"\\047]}; '
-    'p=$(printf %s "$p" | tr -d \'"\\047\\r\'); p=${p%%[ \t]*}; '
-    'case $p in "" | *\\$* | data:* | engine:*) continue ;; /*) ;; *) p=$d/$p ;; esac; '
-    'case $k in *[kK]ey*) echo "key $p" ;; *) echo "cert $p" ;; esac; done; done | sort -u | '
-    'while read -r k p; do echo "$k $p"; [ -f "$p" ] || { echo "missing"; continue; }; '
-    '[ -r "$p" ] || { echo "unread"; continue; }; '
-    'stat -L -c "stat %a %U %G %Y" "$p"; '
-    'grep -aq "PRIVATE KEY-----" "$p" && echo holds-key; '
-    "if [ $k = cert ]; then sed -n "
-    '"/^-----BEGIN \\(TRUSTED \\)*CERTIFICATE-----/,/^-----END/p" "$p" | sed "/^-----END/q"; '
-    'else for p in "$p" "$(readlink -f "$p")"; do while p=${p%/*}; [ -n "$p" ]; do '
-    'stat -L -c "parent %a %U %G %n" "$p"; done; done | sort -u; fi; done; echo end',
-    root=True,
-)
+CERTIFICATES = Section.of_files("facts/tls/certificates.sh", root=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,50 +20,7 @@ from pytest_droplet.facts.tls.virtual_hosts import (
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
-_WANTED = (
-    "include|listen|server_name|ssl|ssl_certificate|ssl_certificate_key|ssl_protocols|"
-    "ssl_reject_handshake|ssl_preread|acme_certificate"
-)
-# Prints "LINE DIRECTIVE args;", "LINE BLOCK {" and "LINE }": of directives only those wanted,
-# so that no secret of the configuration (a proxy's password, a key) leaves the host.
-_STATEMENTS = (
-    'function put(c,t,w){t=s;gsub(/[ \\t]+/," ",t);sub(/^ /,"",t);sub(/ $/,"",t);'
-    'w=t;sub(/ .*/,"",w);if(c=="{"){lua=w~/_by_lua_block$/;print L " " w " {"}'
-    'else if(c=="}")print FNR " }";'
-    f"else if(w~/^({_WANTED})$/)"
-    '{sub(/["\\047]?data:.*/,"data:",t);print L " " t ";"}s="";L=0}'
-    'FNR==1{print "== " FILENAME;s=q="";lua=L=0}'
-    '{l=$0 " ";while(l!=""){'
-    'if(lua){gsub(/"[^"]*"/,"",l);gsub(/\\047[^\\047]*\\047/,"",l);if(!match(l,/[{}]/))break;'
-    'c=substr(l,RSTART,1);l=substr(l,RSTART+1);lua+=c=="{"?1:-1;if(!lua)print FNR " }";continue}'
-    'if(q!=""){i=index(l,q);if(!i){s=s l;break}b=substr(l,1,i-1);l=substr(l,i+1);s=s b q;'
-    'if(b!~/\\\\$/)q="";continue}'
-    'if(!match(l,/[\\\\"\\047#;{}]/)){if(!L&&l~/[^ \\t\\r]/)L=FNR;s=s l;break}'
-    "b=substr(l,1,RSTART-1);c=substr(l,RSTART,1);l=substr(l,RSTART+1);"
-    's=s b;e=s==""||s~/[ \\t]$/;if(c=="#"&&e)break;if(!L&&b c~/[^ \\t\\r]/)L=FNR;'
-    'if(c=="\\\\"){s=s c substr(l,1,1);l=substr(l,2)}'
-    'else if(c=="\\""||c=="\\047"){s=s c;if(e)q=c}'
-    'else if(c=="{"&&b~/[$]$/){i=index(l,"}");s=s c substr(l,1,i);l=substr(l,i+1)}'
-    'else if(c=="#")s=s c;else put(c)}}'
-)
-NGINX = Section(
-    "nginx",
-    "for n in nginx /usr/local/nginx/sbin/nginx /usr/local/openresty/nginx/sbin/nginx "
-    "/opt/nginx/sbin/nginx; do N=$(command -v $n) && break; done; "
-    '[ -n "$N" ] || { echo absent; exit 0; }; V=$($N -V 2>&1) || { echo "$V"; exit 1; }; '
-    'echo "$V" | sed -n "/^nginx version/p"; '
-    'a() { printf "%s\\n" "$V" | tr " " "\\n" | sed -n "s/^--$1=//p" | tail -n 1; }; '
-    "P=$(a prefix); C=$(a conf-path); P=${P:-/usr/local/nginx}; C=${C:-conf/nginx.conf}; "
-    'case $C in /*) ;; *) C=$P/$C ;; esac; D=${C%/*}; echo "conf $C"; '
-    'seen=" "; q=$C; while [ -n "$q" ]; do r=; for f in $q; do '
-    'case "$seen" in *" $f "*) continue ;; esac; seen="$seen$f "; '
-    'if [ -f "$f" ] && [ -r "$f" ]; then r="$r $f"; else echo "-- $f"; fi; done; '
-    'q=; [ -n "$r" ] || break; t=$(awk \'' + _STATEMENTS + '\' $r) || echo "!! $r"; '
-    'printf "%s\\n" "$t"; '
-    'for i in $(printf "%s\\n" "$t" | sed -n "s/^[0-9]* include \\(.*\\);\\$/\\1/p" | '
-    'tr -d "\\047\\042"); do case $i in /*) q="$q $i" ;; *) q="$q $D/$i" ;; esac; done; done; '
-    "echo end",
-)
+NGINX = Section.of_files("facts/tls/nginx_statements.awk", "facts/tls/nginx.sh")
 
 _STATEMENT = re.compile(r"(\d{1,9}) (.*?) ?([;{}])")
 _WORD = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|(\S+)""")

@@ -11,38 +11,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
-_CLIENTS = r"(^|[^a-z])(certbot|acme\.sh|lego|dehydrated|uacme|getssl)([^a-z]|$)"
-_TIMER = "Id,Unit,ActiveState,UnitFileState,NextElapseUSecRealtime,LastTriggerUSec"
-# k names the client that a command line calls, itself or in the script that it runs. Neither
-# leaves the host, as they may hold secrets. crontab(1) writes to its log: its files are read.
-RENEWAL = Section(
-    "renewal",
-    "set -f; k() { { printf '%s\\n' \"$1\"; for w in $1; do case $w in /*) "
-    '[ ! -f "$w" ] || head -c 65536 "$w" ;; esac; done; } 2>/dev/null | '
-    f'grep -aoE "{_CLIENTS}" | tr -cd "a-z.\\n" | sed -n 1p; }}; '
-    "S=; [ -d /run/systemd/system ] && { S=1; echo systemd; }; "
-    'grep -qsxE "crond?" $(set +f; echo /proc/[0-9]*/comm) && echo cron-runs; '
-    f't=$(TZ=UTC systemctl show -p {_TIMER} "*.timer" 2>/dev/null) && '
-    '{ echo timers; printf "%s\\n" "$t"; echo; }; '
-    'for u in $(printf "%s\\n" "$t" | sed -n "s/^Unit=//p" | sort -u); do '
-    'c=$(k "$(systemctl show -p ExecStart --value "$u" | sed "s/;.*argv\\[\\]=/ /;s/;.*//")"); '
-    '[ -z "$c" ] || echo "service $u $c"; done; '
-    "set +f; for f in /etc/crontab /etc/cron.d/* /etc/cron.hourly/* /etc/cron.daily/* "
-    "/etc/cron.weekly/* /etc/cron.monthly/* /var/spool/cron/* /var/spool/cron/crontabs/*; do "
-    '[ -f "$f" ] || continue; set -f; g=live; '
-    '[ -z "$S" ] || { grep -q /run/systemd/system "$f"; [ $? = 1 ] || g=guarded; }; '
-    'case $f in */cron.hourly/*|*/cron.daily/*) c=$(k "$f"); [ -z "$c" ] || '
-    'echo "cron daily $g $c $f" ;; */cron.weekly/*|*/cron.monthly/*) c=$(k "$f"); '
-    '[ -z "$c" ] || echo "cron rare $g $c $f" ;; '
-    '*) grep -vE "^[[:space:]]*(#|$|[A-Za-z_]+[[:space:]]*=)" "$f" | while read -r l; do '
-    'c=$(k "$l"); [ -n "$c" ] || continue; set -- $l; case "$1 $3 $4 $5" in '
-    '@hourly*|@daily*|@midnight*|*" * * *") r=daily ;; *) r=rare ;; esac; '
-    'echo "cron $r $g $c $f"; done ;; esac; set +f; done; '
-    'for f in /etc/letsencrypt/renewal/*.conf; do [ -f "$f" ] || continue; '
-    'b=$(sed -n "s/^renew_before_expiry *= *//p" "$f"); f=${f##*/}; '
-    'echo "lineage ${f%.conf}${b:+ $b}"; done; echo end',
-    root=True,
-)
+RENEWAL = Section.of_files("facts/tls/renewal.sh", root=True)
 
 _SOON = timedelta(hours=26)
 _TIME = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")

@@ -1,0 +1,49 @@
+# The frame: runs every section on its own, and prints what it said between markers that no
+# output of the host can foretell (NONCE). It writes no file: it has no here-document, as bash
+# keeps one in a temporary file. All of it is one function that the last line calls, so that a
+# script that was cut on its way runs nothing.
+droplet_read() {
+    ENVIRONMENT
+    prelude=PRELUDE
+    line_feed='
+'
+    uid=$(id -u)
+    printf '\n--NONCE begin _id\n%s\n%s\n%.400s' "$uid" "$(id -un)" "$DROPLET_SUDO"
+    printf '\n--NONCE end _id rc=0\n'
+    unset DROPLET_SUDO
+
+    # The time limit of a section, in the first form that this host's timeout(1) takes.
+    for limit in 'timeout -k 5 SECONDS' 'timeout SECONDS' ''; do
+        $limit true </dev/null >/dev/null 2>&1 && break
+    done
+
+    # section NAME TEXT: runs TEXT, and prints its output, its standard error and its status.
+    # Descriptor 9 is the script's own output, 8 takes the status, 7 the section's standard error.
+    section() {
+        printf '\n--NONCE begin %s\n' "$1"
+        ended=$( { errors=$( {
+            { $limit sh -c "$prelude$2" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } |
+                { head -c STDOUT >&9 7>&- 8>&- 9>&- || echo lost >&8; }
+        } 7>&1 | tail -c STDERR 8>&- 9>&-; printf x ); } 8>&1; printf x%s "$errors" )
+        errors=${ended#*"$line_feed"x}
+        errors=${errors%x}
+        [ -z "$errors" ] || printf '\n--NONCE err %s\n%s' "$1" "$errors"
+        code=${ended%%"$line_feed"x*}
+        # Not all of the output came through head(1): the section counts as killed.
+        case $code in *lost*) code=137 ;; esac
+        printf '\n--NONCE end %s rc=%s\n' "$1" "$code"
+    }
+
+    # root_section NAME TEXT: the same as root; without root it only says that it was left out.
+    root_section() {
+        if [ "$uid" = 0 ]; then
+            section "$1" "$2"
+        else
+            printf '\n--NONCE skip %s\n' "$1"
+        fi
+    }
+
+    SECTIONS
+    printf '\n--NONCE eof\n'
+}
+droplet_read 9>&1

@@ -1,0 +1,27 @@
+# The files that audit rules are loaded from, and the numbers of the names in them.
+# Prints: F MODE UID FILE, then | NUMBER LINE; !! WHAT was not read to its end; U and G with the
+# entries of passwd and group for names that rules have.
+cd /etc/audit || exit 1
+folder=/etc/audit/rules.d
+compiled=/etc/audit/audit.rules
+
+print_rules() { # FILE
+    { stat -L -c 'F %a %u %n' "$1" && awk '{ print "| " NR " " $0 }' "$1"; } || not_whole "$1"
+}
+
+# In the order in which augenrules joins them: that of versions.
+names=
+if [ -d "$folder" ]; then
+    names=$(ls -1v "$folder") || not_whole "$folder"
+fi
+printf '%s\n' "$names" | while read -r name; do
+    case $name in *.rules) print_rules "$folder/$name" ;; esac
+done
+[ ! -f "$compiled" ] || print_rules "$compiled"
+
+grep -ohE '[ug]id(!?=|[<>]=?)[A-Za-z_][A-Za-z0-9_.-]*' "$folder"/*.rules "$compiled" 2>/dev/null |
+    sed 's/.*[<>=]//' | sort -u | while read -r name; do
+    getent passwd -- "$name" | sed 's/^/U /'
+    getent group -- "$name" | sed 's/^/G /'
+done
+:

@@ -1,0 +1,38 @@
+# Sockets that wait for connections or datagrams, and as root the programs that hold them.
+# ss(8) may make the kernel load a module; /proc and find(1) tell the same and do not.
+# Prints: read TABLE, then TABLE HEX-ADDRESS:PORT INODE for each socket; owners, where they were
+# looked for, then own INODE PROGRAM; !! WHAT was not read to its end; end.
+
+print_waiting_sockets() {
+    for table in tcp tcp6 udp udp6; do
+        [ -r "/proc/net/$table" ] || continue
+        echo "read $table"
+        # 0A is LISTEN; 07 is all that a socket of UDP has.
+        awk -v table="$table" '
+            NR > 1 && $4 == (table ~ /^t/ ? "0A" : "07") { print table, $2, $10 }
+        ' "/proc/net/$table" || not_whole "$table"
+    done
+}
+
+print_open_sockets() {
+    echo owners
+    find /proc/[0-9]*/fd -maxdepth 1 -lname 'socket:*' -printf '%h %l\n' 2>/dev/null
+    # 1: a process ended meanwhile.
+    [ $? -lt 2 ] || not_whole find
+}
+
+name_programs() {
+    while read -r kind inode rest; do
+        if [ "$kind" = own ]; then
+            rest=$(readlink -n "/proc/$rest/exe" | tr '\n' '?')
+        fi
+        echo "$kind${inode:+ $inode}${rest:+ $rest}"
+    done
+}
+
+# shellcheck disable=SC2154 # socket_owners is the awk program
+{
+    print_waiting_sockets
+    [ "$(id -u)" != 0 ] || print_open_sockets
+    echo end
+} | awk "$socket_owners" | name_programs | uniq

@@ -1,0 +1,17 @@
+# What would install updates by itself.
+# Prints: with apt, package STATUS of unattended-upgrades, and apt's settings for it; with dnf,
+# == FILE and its lines. !! WHAT was not read to its end.
+if uses_apt; then
+    dpkg-query -W -f='package ${db:Status-Abbrev}\n' unattended-upgrades 2>/dev/null
+    settings=$(apt-config dump) || not_whole 'apt-config dump'
+    printf '%s\n' "$settings" | grep -E '^(APT::Periodic|Unattended-Upgrade)::'
+    must_have_searched $? 'apt-config dump'
+else
+    for file in /usr/share/dnf5/dnf5-plugins/automatic.conf /etc/dnf/automatic.conf; do
+        [ -e "$file" ] || continue
+        echo "== $file"
+        grep -E '^[[:space:]]*(apply_updates|upgrade_type)[[:space:]]*=' "$file"
+        must_have_searched $? "$file"
+    done
+fi
+:

@@ -1,0 +1,74 @@
+# Which keys may log in: the lines of every file that sshd reads for them, and of files of that name
+# that it does not read.
+# Prints: sshd KEYWORD VALUE and conf FILE:NUMBER:LINE of what says where keys come from; match
+# PATTERN; look and all patterns, where they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE,
+# then its lines as NUMBER:LINE and an empty line; hidden:NUMBER; unread:USERS:LETTER:FILE; odd:
+# for what is no regular file; end:NUMBER of accounts. LETTER is that of key_paths.awk.
+# shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
+keywords='authorized(keys|principals)|trustedusercakeys'
+left_out=$(say "$configuration" | grep '^X')
+files=$(say "$configuration" | sed -n 's/^F [^ ]* [^ ]* [^ ]* //p')
+# shellcheck disable=SC2086
+settings=$(
+    { sshd $arguments -T || sshd $arguments -G; } 2>/dev/null | lower_keywords |
+        grep -E "^($keywords)"
+)
+[ -z "$settings" ] || say "$settings" | sed 's/^/sshd /'
+# shellcheck disable=SC2086
+written=$([ -z "$files" ] || awk "$key_settings" $files) || left_out=yes
+say "$written"
+
+patterns=
+for pattern in $(say "$settings" | sed -n 's/^authorizedkeysfile //p'); do
+    patterns="$patterns s$pattern"
+done
+for pattern in $(say "$written" | sed -n 's/^match //p'); do
+    patterns="$patterns m$pattern"
+done
+patterns="$patterns d.ssh/authorized_keys d.ssh/authorized_keys2"
+[ "$left_out" ] || echo "look$patterns"
+
+# Files that patterns with the name of a user may stand for, whether or not there is such a user.
+print_strays() {
+    for file in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* $(
+        for pattern in $patterns; do
+            printf '%s\n' "${pattern#?}"
+        done | sed -n '/^\/.*%[uU]/s/%[uU]/*/gp'
+    ); do
+        [ -e "$file" ] || continue
+        case "$file" in
+            *[!-A-Za-z0-9._/@+]*) ;;
+            *) echo "x:$file" ;;
+        esac
+    done
+}
+
+print_file() { # USERS LETTER FILE
+    if [ -f "$3" ]; then
+        echo "file:$1:$2:$(stat -L -c %a:%U:%Y "$3"):$3"
+        grep -an '' "$3" || [ $? = 1 ] || { echo; echo "unread:$1:$2:$3"; }
+        echo
+    elif [ -e "$3" ]; then
+        echo "odd:$1:$2:$3"
+    fi
+}
+
+{
+    all=Z
+    entries=$(getent passwd) || entries=$(cat /etc/passwd) || all=
+    printf '%s\n' "$entries" | sed 's/^/p:/' || all=
+    print_strays
+    echo "$all"
+} | awk -F: -v patterns="$patterns" "$key_paths" | while IFS= read -r line; do
+    case "$line" in
+        *:*:*) ;;
+        *) echo "$line"; continue ;;
+    esac
+    # A file that is named by a pattern of the shell: it is split nowhere.
+    IFS=
+    users=${line%%:*}
+    line=${line#*:}
+    for file in ${line#*:}; do
+        print_file "$users" "${line%%:*}" "$file"
+    done
+done | tr '\000\001' '\001\002' | awk "$key_lines"

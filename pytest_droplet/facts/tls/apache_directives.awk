@@ -1,0 +1,38 @@
+# Prints "LINE DIRECTIVE" of configuration files of Apache, with continued lines joined, and
+# before the first of a file == FILE. Only directives that are wanted are printed: no secret of
+# the configuration leaves the host.
+
+FNR == 1 {
+    joined = ""
+    begun = 0
+}
+
+{
+    text = $0
+    sub(/\r$/, "", text)
+    if (!begun)
+        begun = FNR
+}
+
+text ~ /\\$/ {
+    joined = joined substr(text, 1, length(text) - 1) " "
+    next
+}
+
+{
+    text = joined text
+    joined = ""
+    line = begun
+    begun = 0
+    sub(/^[ \t]+/, "", text)
+    word = tolower(text)
+    sub(/[ \t>].*/, "", word)
+    if (word ~ /^(<\/?virtualhost|<macro|<?mdomain(set)?|listen|server(name|alias|root))$/ ||
+        word ~ /^ssl(engine|protocol|certificate(key)?file)$/) {
+        if (file != FILENAME) {
+            file = FILENAME
+            print "== " file
+        }
+        print line " " text
+    }
+}

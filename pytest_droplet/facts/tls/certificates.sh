@@ -1,0 +1,51 @@
+# The certificate and key files that nginx and Apache are configured with. Of a certificate file
+# its first certificate leaves the host, of a key file only its place, owner and mode: keys are
+# not read but to see that there is one.
+# Prints: cert FILE or key FILE; then missing, unread, or stat MODE OWNER GROUP MTIME; holds-key;
+# the certificate; parent MODE OWNER GROUP FOLDER for each folder above a key; at last end.
+
+print_configured() {
+    for folder in /etc/nginx /usr/local/nginx/conf /usr/local/openresty/nginx/conf \
+        /opt/nginx/conf /etc/apache2 /etc/httpd; do
+        [ -d "$folder" ] || continue
+        grep -RahvE '^[[:space:]]*#' "$folder" 2>/dev/null |
+            grep -aoiE 'ssl_?certificate(_?key)?(file)?[[:space:]]+[^;#]+' |
+            sed 's/.*[sS][sS][lL]_*[cC]ert/cert/' |
+            while read -r directive path; do
+                path=$(printf %s "$path" | tr -d '"\047\r')
+                path=${path%%[[:blank:]]*}
+                case $path in
+                    '' | *\$* | data:* | engine:*) continue ;;
+                    /*) ;;
+                    *) path=$folder/$path ;;
+                esac
+                case $directive in
+                    *[kK]ey*) echo "key $path" ;;
+                    *) echo "cert $path" ;;
+                esac
+            done
+    done | sort -u
+}
+
+print_parents() { # FILE: of the path as it is written, and of the file that it leads to
+    for path in "$1" "$(readlink -f "$1")"; do
+        while path=${path%/*}; [ -n "$path" ]; do
+            stat -L -c 'parent %a %U %G %n' "$path"
+        done
+    done | sort -u
+}
+
+print_configured | while read -r kind file; do
+    echo "$kind $file"
+    [ -f "$file" ] || { echo missing; continue; }
+    [ -r "$file" ] || { echo unread; continue; }
+    stat -L -c 'stat %a %U %G %Y' "$file"
+    grep -aq 'PRIVATE KEY-----' "$file" && echo holds-key
+    if [ "$kind" = cert ]; then
+        sed -n '/^-----BEGIN \(TRUSTED \)*CERTIFICATE-----/,/^-----END/p' "$file" |
+            sed '/^-----END/q'
+    else
+        print_parents "$file"
+    fi
+done
+echo end

@@ -1,0 +1,57 @@
+# The configuration of nginx, from the files that it includes ("nginx -T" would write).
+# Prints: absent, or its version; conf FILE; then for each file what nginx_statements.awk prints;
+# -- FILE where there is no such file that can be read; !! FILES not read to their end; end.
+# shellcheck disable=SC2154 # nginx_statements is the awk program
+for program in nginx /usr/local/nginx/sbin/nginx /usr/local/openresty/nginx/sbin/nginx \
+    /opt/nginx/sbin/nginx; do
+    nginx=$(command -v "$program") && break
+done
+[ -n "$nginx" ] || { echo absent; exit 0; }
+built=$("$nginx" -V 2>&1) || { echo "$built"; exit 1; }
+echo "$built" | sed -n '/^nginx version/p'
+
+built_with() { # NAME: prints what the argument --NAME of its build was
+    printf '%s\n' "$built" | tr ' ' '\n' | sed -n "s/^--$1=//p" | tail -n 1
+}
+
+prefix=$(built_with prefix)
+conf=$(built_with conf-path)
+prefix=${prefix:-/usr/local/nginx}
+conf=${conf:-conf/nginx.conf}
+case $conf in /*) ;; *) conf=$prefix/$conf ;; esac
+folder=${conf%/*}
+echo "conf $conf"
+
+# The files of one depth of includes are read together; those that they include come next.
+# Patterns of included files become the files here, where the shell splits words.
+# shellcheck disable=SC2086,SC2013
+{
+    seen=' '
+    wanted=$conf
+    while [ -n "$wanted" ]; do
+        files=
+        for file in $wanted; do
+            case "$seen" in *" $file "*) continue ;; esac
+            seen="$seen$file "
+            if [ -f "$file" ] && [ -r "$file" ]; then
+                files="$files $file"
+            else
+                echo "-- $file"
+            fi
+        done
+        wanted=
+        [ -n "$files" ] || break
+        statements=$(awk "$nginx_statements" $files) || not_whole "$files"
+        printf '%s\n' "$statements"
+        for included in $(
+            printf '%s\n' "$statements" | sed -n 's/^[0-9]* include \(.*\);$/\1/p' |
+                tr -d '\047\042'
+        ); do
+            case $included in
+                /*) wanted="$wanted $included" ;;
+                *) wanted="$wanted $folder/$included" ;;
+            esac
+        done
+    done
+}
+echo end
