@@ -161,6 +161,20 @@ class AptHost:
         words = [line.split() for line in lines if line.startswith("Inst ")]
         return {w[1]: w[3].lstrip("(") for w in words}
 
+    def set_installed(self, installed: Mapping[str, str]) -> None:
+        """Write which packages dpkg says are installed, in which versions."""
+        self.installed = dict(installed)
+        (self.folder / "dpkg/status").write_text(
+            "".join(
+                self._stanza(
+                    name,
+                    version,
+                    f"Status: {'hold' if name == self.held else 'install'} ok installed\n",
+                )
+                for name, version in self.installed.items()
+            )
+        )
+
     def _place(self, path: str) -> Path:
         return self.folder / "etc-apt" / path.removeprefix("/etc/apt/")
 
@@ -172,16 +186,7 @@ class AptHost:
         ):
             (self.folder / name).mkdir(parents=True)
         (self.folder / "os-release").write_text(_OS)
-        (self.folder / "dpkg/status").write_text(
-            "".join(
-                self._stanza(
-                    name,
-                    version,
-                    f"Status: {'hold' if name == self.held else 'install'} ok installed\n",
-                )
-                for name, version in self.installed.items()
-            )
-        )
+        self.set_installed(self.installed)
         stanzas = []
         for suite, (address, label, archive, codename) in SUITES.items():
             phased = "Phased-Update-Percentage: 0\n" if suite == self.phased else ""

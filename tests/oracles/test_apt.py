@@ -260,15 +260,36 @@ def test_an_architecture_that_apt_leaves_out_is_unknown(
     assert {v.outcome for v in host.verdicts(files).values()} == {outcome}
 
 
-def test_the_script_writes_nothing(behind: AptHost) -> None:
-    """With pins and all, apt's folders stay as they are."""
-    files = FORMS["after another"]
-    behind.sections(files)
-    before = _listing(behind)
+@pytest.mark.parametrize("cache", ["no", "a valid", "an old"])
+def test_the_script_writes_nothing(tmp_path: Path, cache: str) -> None:
+    """With pins and all, apt's folders stay as they are, and what waits is seen with any cache."""
+    host = AptHost(tmp_path, CURRENT if cache == "an old" else BEHIND)
+    if cache != "no":
+        host.would_install()
+        assert (tmp_path / "cache/pkgcache.bin").stat().st_size
+    if cache == "an old":
+        host.set_installed(BEHIND)
+    before = _listing(host)
 
-    behind.sections(files)
+    verdicts = host.verdicts(FORMS["after another"])
 
-    assert _listing(behind) == before
+    assert _listing(host) == before
+    assert {v.outcome for v in verdicts.values()} == {"fail"}
+
+
+def test_a_valid_cache_spares_the_indexes(tmp_path: Path) -> None:
+    """What apt has read once is not read again."""
+    host = AptHost(tmp_path, BEHIND)
+    host.would_install()
+    for listed in (tmp_path / "lib-apt/lists").glob("*_Packages"):
+        times = listed.stat()
+        listed.write_text(listed.read_text().replace("1.0+sec1", "1.0+sec9"))
+        os.utime(listed, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    verdict = host.verdicts()[PENDING]
+
+    assert verdict.outcome == "fail"
+    assert "1.0+sec1" in verdict.message
 
 
 def _listing(host: AptHost) -> list[tuple[str, int, int]]:

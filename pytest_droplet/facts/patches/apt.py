@@ -28,7 +28,9 @@ from pytest_droplet.facts.patches.versions import dpkg_key
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-APT = Section.of_files("facts/patches/apt_pins.sh", "facts/patches/apt.sh")
+APT = Section.of_files(
+    "facts/patches/apt_read_only.inner.sh", "facts/patches/apt_pins.sh", "facts/patches/apt.sh"
+)
 APT_SOURCES = Section.of_files("facts/patches/apt_sources.sh")
 APT_INDEX = Section.of_files("facts/patches/apt_index.sh")
 

@@ -18,7 +18,11 @@ from pytest_droplet.facts.patches.deb822 import stanzas
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-APT_POLICY = Section.of_files("facts/patches/apt_pins.sh", "facts/patches/apt_policy.sh")
+APT_POLICY = Section.of_files(
+    "facts/patches/apt_read_only.inner.sh",
+    "facts/patches/apt_pins.sh",
+    "facts/patches/apt_policy.sh",
+)
 
 _PLACES = {
     "lists": "/var/lib/apt/lists",

@@ -34,7 +34,7 @@ done
 
 if [ -n "$restricted" ]; then
     echo '== policy'
-    policy=$(apt-cache $no_writes policy) || exit
+    policy=$($ask apt-cache $no_writes policy) || exit
     printf '%s\n' "$policy" |
         sed -e '/^Pinned packages:/,$d' -e 's#//[^/@[:space:]]*@#//#g'
 fi
