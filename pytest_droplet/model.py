@@ -372,6 +372,10 @@ class Inventory:
         return len(self.selected) == len(self.droplets)
 
 
+# What a section's processes may have unless it says more: small tools have 10 to 60 MiB.
+ADDRESS_SPACE_MB = 256
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """A piece of the host script: shell code whose output one or more facts parse.
@@ -379,25 +383,32 @@ class Section:
     ``command`` is POSIX sh, run as ``sh -c`` with standard input from ``/dev/null``, a time limit
     and an output cap. With ``root`` it is only run as uid 0. It must change nothing on the host.
     ``files`` are those that the command was made of, for people to read; none: it is as written.
+    ``address_space_mb`` bounds each of its processes in MiB (RLIMIT_AS, setrlimit(2)); None: it
+    has the login's own limit.
     """
 
     name: str
     command: str
     root: bool = False
     files: tuple[ScriptFile, ...] = ()
+    address_space_mb: int | None = None
 
     @classmethod
-    def of_files(cls, *paths: str, root: bool = False) -> Self:
+    def of_files(
+        cls, *paths: str, root: bool = False, address_space_mb: int = ADDRESS_SPACE_MB
+    ) -> Self:
         """Return the section of files of this package, named after the last one.
 
         Args:
             paths: Such as ``facts/firewall/nft.sh``. Before it stand programs that it has in
                 variables of their names, and shell text that sections share.
             root: Whether it is only run as uid 0.
+            address_space_mb: The most that each of its processes may have, in MiB.
         """
         files = tuple(read_script(path) for path in paths)
         name = paths[-1].rpartition("/")[2].removesuffix(".sh")
-        return cls(name, "".join(file.sent for file in files), root, files)
+        command = "".join(file.sent for file in files)
+        return cls(name, command, root, files, address_space_mb)
 
     @property
     def shown(self) -> str:

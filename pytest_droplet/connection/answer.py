@@ -154,7 +154,7 @@ def _doubt(claim: SectionOutput, question: Question) -> str:
 def _root_reason(question: Question, own: Sequence[str]) -> str:
     uid, user, said = (*own, "", "", "")[:3]
     said = line_of_bytes(said.encode("utf-8", "replace"))
-    if "not found" in said:
+    if said.startswith(("/usr/bin/env: ", "env: ")):
         return "sudo is not installed, and the login is not root"
     if said:
         return f"sudo -n was refused: {_without_name(said)}"

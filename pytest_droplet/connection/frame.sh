@@ -17,12 +17,15 @@ droplet_read() {
         $limit true </dev/null >/dev/null 2>&1 && break
     done
 
-    # section NAME TEXT: runs TEXT, and prints its output, its standard error and its status.
-    # Descriptor 9 is the script's own output, 8 takes the status, 7 the section's standard error.
+    # section NAME ADDRESS-SPACE TEXT: runs TEXT, and prints its output, its standard error and its
+    # status. A process of it has so many KiB at most; - is no limit. Descriptor 9 is the script's
+    # own output, 8 takes the status, 7 the section's standard error.
     section() {
         printf '\n--NONCE begin %s\n' "$1"
+        bound=
+        [ "$2" = - ] || bound="ulimit -v $2 2>/dev/null$line_feed"
         ended=$( { errors=$( {
-            { $limit sh -c "$prelude$2" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } |
+            { $limit sh -c "$bound$prelude$3" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } |
                 { head -c STDOUT >&9 7>&- 8>&- 9>&- || echo lost >&8; }
         } 7>&1 | tail -c STDERR 8>&- 9>&-; printf x ); } 8>&1; printf x%s "$errors" )
         errors=${ended#*"$line_feed"x}
@@ -34,10 +37,11 @@ droplet_read() {
         printf '\n--NONCE end %s rc=%s\n' "$1" "$code"
     }
 
-    # root_section NAME TEXT: the same as root; without root it only says that it was left out.
+    # root_section NAME ADDRESS-SPACE TEXT: the same as root; without root it only says that it was
+    # left out.
     root_section() {
         if [ "$uid" = 0 ]; then
-            section "$1" "$2"
+            section "$1" "$2" "$3"
         else
             printf '\n--NONCE skip %s\n' "$1"
         fi

@@ -34,6 +34,7 @@ _MARK = re.compile(
 ENVIRONMENT = read_script("connection/environment.sh")
 PRELUDE = read_script("connection/prelude.sh")
 FRAME = read_script("connection/frame.sh")
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 _PLACES = re.compile(r"ENVIRONMENT|PRELUDE|NONCE|SECONDS|STDOUT|STDERR|SECTIONS")
 
 
@@ -92,7 +93,9 @@ def _call(section: Section, shared: Mapping[ScriptFile, str]) -> str:
         if file in shared and text.startswith(file.sent):
             text = text.removeprefix(file.sent)
             names += f'"${shared[file]}"'
-    return f"{'root_section' if section.root else 'section'} {section.name} {names}{quoted(text)}"
+    call = "root_section" if section.root else "section"
+    bound = "-" if section.address_space_mb is None else section.address_space_mb * 1024
+    return f"{call} {section.name} {bound} {names}{quoted(text)}"
 
 
 def shown(sections: Sequence[Section]) -> str:
@@ -140,6 +143,9 @@ def distinct(sections: Iterable[Section]) -> tuple[Section, ...]:
 def remote_command(*, sudo: bool = True, sudo_user: str | None = None) -> str:
     """Return the command line that reads the script from its standard input.
 
+    Nothing of the login's environment comes near the script but the address that the login came
+    from, and what sudo said: no function of its set-up files either, as programs are named by their
+    paths. sudo is asked for ``sh -s`` and nothing else, so that a rule for that alone is enough.
     It means the same to every login shell (fish and csh too), as it holds no ``!``, no
     backslash and one pair of single quotes. Where sudo refuses, it has not touched the script:
     the login user runs it, and ``_id`` tells what sudo said.
@@ -147,19 +153,18 @@ def remote_command(*, sudo: bool = True, sudo_user: str | None = None) -> str:
     Raises:
         ValueError: ``sudo_user`` is no user name.
     """
-    if not sudo and sudo_user is None:
-        return "sh -s"
-    if sudo_user is None:
-        direct, run_as = 'test "$(id -u)" = 0 && exec sh -s; ', "sh -s"
-    elif _SUDO_USER.fullmatch(sudo_user):
-        direct, run_as = "", f"-u {sudo_user} sh -s"
-    else:
+    if sudo_user is not None and not _SUDO_USER.fullmatch(sudo_user):
         raise ValueError(f"--sudo-user={sudo_user!r} is no user name")
-    return (
-        f"sh -c '{direct}"
-        "{ DROPLET_SUDO=$(LC_ALL=C sudo -n " + run_as + " 2>&1 >&3 3>&-); } 3>&1 && exit 0; "
-        "export DROPLET_SUDO; exec sh -s'"
-    )
+    clean = f'/usr/bin/env -i PATH={SYSTEM_PATH} LC_ALL=C "SSH_CONNECTION=$SSH_CONNECTION"'
+    steps = []
+    if sudo and sudo_user is None:
+        steps.append(f"case $(/usr/bin/id -u) in 0) exec {clean} sh -s ;; esac")
+    if sudo or sudo_user is not None:
+        as_user = "" if sudo_user is None else f"-u {sudo_user} "
+        by_sudo = f"{clean} sudo -n {as_user}sh -s 2>&1 >&3 3>&-"
+        steps.append(f"{{ DROPLET_SUDO=$({by_sudo}); }} 3>&1 && exit 0")
+    steps.append(f'exec {clean} "DROPLET_SUDO=$DROPLET_SUDO" sh -s')
+    return f"/bin/sh -c '{'; '.join(steps)}'"
 
 
 def parse(raw: bytes, sections: Sequence[Section], nonce: str, *, cut: str = CUT) -> Answer:

@@ -176,7 +176,11 @@ def test_marks_of_another_version_mark_nothing() -> None:
     [
         (1000, b"", "the script ran as user, without sudo"),
         (1000, b"sudo: a password is required\n", "sudo -n was refused: a password is required"),
-        (1000, b"sh: sudo: not found\n", "sudo is not installed, and the login is not root"),
+        (
+            1000,
+            b"/usr/bin/env: 'sudo': No such file or directory\n",
+            "sudo is not installed, and the login is not root",
+        ),
     ],
 )
 def test_without_root_it_says_why(uid: int, sudo: bytes, reason: str) -> None:

@@ -219,7 +219,11 @@ def test_a_dropped_host_is_forgotten(farm: Servers, open_pool: MakePool) -> None
     [
         (b"sudo: a password is required", {}, "sudo -n was refused: a password is required"),
         (b"sudo-rs: authentication failed\n", {}, "sudo -n was refused: authentication failed"),
-        (b"sh: 1: sudo: not found", {}, "sudo is not installed, and the login is not root"),
+        (
+            b"env: can't execute 'sudo': No such file or directory",
+            {},
+            "sudo is not installed, and the login is not root",
+        ),
         (b"", {"sudo": False}, "the script ran as user, without sudo"),
         (b"", {"sudo_user": "audit"}, "the script ran as audit (--sudo-user)"),
     ],

@@ -19,6 +19,7 @@ from pytest_droplet.connection.script import (
     SKIPPED,
     STDERR_CAP_BYTES,
     STDOUT_CAP_BYTES,
+    SYSTEM_PATH,
     Answer,
     alone,
     compose,
@@ -107,6 +108,24 @@ def test_every_shell_gives_the_same_answer(shell: list[str]) -> None:
         assert got["root"].stdout == "0\n"
     else:
         assert got["root"].missing == SKIPPED
+
+
+def test_the_hosts_own_work_comes_first(shell: list[str]) -> None:
+    """The script runs at low priority of processor and disk."""
+    sections = (Section("cpu", "nice"), Section("disk", "ionice -p $$"))
+    found = run(shell, sections).sections
+    assert int(found["cpu"].stdout) == min(19, os.nice(0) + 10)
+    assert found["disk"].stdout == "best-effort: prio 7\n"
+
+
+def test_a_bound_of_the_address_space_holds_for_its_section(shell: list[str]) -> None:
+    """What needs more ends as failed; a section without a bound has the login's."""
+    eats = """awk 'BEGIN { s = "x"; while (length(s) < 200000000) s = s s; print "had it" }'"""
+    sections = (Section("bound", eats, address_space_mb=64), Section("free", eats))
+    found = run(shell, sections).sections
+    assert found["bound"].stdout == ""
+    assert found["bound"].rc
+    assert found["free"].stdout == "had it\n"
 
 
 def test_without_root_a_root_section_is_not_run() -> None:
@@ -236,12 +255,15 @@ LOGIN_SHELLS = {
     "zsh": ["zsh", "-f", "-c"],
     "busybox": ["busybox", "sh", "-c"],
 }
+CLIENT = "198.51.100.7 50022 203.0.113.5 22"
 REFUSES = "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n"
-GRANTS = '#!/bin/sh\n[ "$1" = -n ] && shift\necho "sudo: noise" >&2\nexec env AS_ROOT=1 "$@"\n'
+GRANTS = (
+    '#!/bin/sh\n[ "$1" = -n ] && shift\necho "sudo: noise" >&2\nexec /usr/bin/env AS_ROOT=1 "$@"\n'
+)
 
 
 def log_in(folder: Path, login: Sequence[str], sudo: str | None, **options: str) -> Answer:
-    """Run the remote command line in a login shell, as uid 1000 sees it."""
+    """Run the remote command line in a login shell, with programs of uid 1000 for the system's."""
     tools = folder / "bin"
     tools.mkdir()
     (tools / "id").write_text("#!/bin/sh\n[ $1 = -u ] && echo 1000 || echo deploy\n")
@@ -249,17 +271,18 @@ def log_in(folder: Path, login: Sequence[str], sudo: str | None, **options: str)
         (tools / "sudo").write_text(sudo)
     for tool in tools.iterdir():
         tool.chmod(0o755)
-    for tool in ("sh", "env"):
-        (tools / tool).symlink_to(shutil.which(tool) or tool)
+    (tools / "sh").symlink_to(shutil.which("sh") or "sh")
+    line = remote_command(**options).replace(SYSTEM_PATH, str(tools))
+    line = line.replace("/usr/bin/id", str(tools / "id"))
     sections = (Section("who", "echo ${AS_ROOT:-0}"),)
     text = compose(sections, NONCE)
     done = subprocess.run(
-        [shutil.which(login[0]) or login[0], *login[1:], remote_command(**options)],
+        [shutil.which(login[0]) or login[0], *login[1:], line],
         input=text.encode(),
         capture_output=True,
         timeout=600,
         check=False,
-        env={"PATH": str(tools), "HOME": str(folder)},
+        env={"PATH": str(tools), "HOME": str(folder), "SSH_CONNECTION": CLIENT},
     )
     assert done.stderr == b""
     return parse(done.stdout, sections, NONCE)
@@ -290,13 +313,50 @@ def test_sudo_that_refuses_has_not_eaten_the_script(tmp_path: Path, login: list[
 def test_without_sudo_the_login_user_runs_the_script(tmp_path: Path, login: list[str]) -> None:
     answer = log_in(tmp_path, login, None)
     assert answer.sections["who"].stdout == "0\n"
-    assert "not found" in answer.sections["_id"].stdout
+    assert answer.sections["_id"].stdout.splitlines()[2].startswith("/usr/bin/env: ")
 
 
 def test_a_sudo_user_is_handed_over(tmp_path: Path) -> None:
     shows = '#!/bin/sh\necho "$*" >&2\nexit 1\n'
     answer = log_in(tmp_path, ["dash", "-c"], shows, sudo_user="audit")
     assert answer.sections["_id"].stdout.splitlines()[2] == "-n -u audit sh -s"
+
+
+def test_nothing_of_the_login_comes_near_the_script(tmp_path: Path, login: list[str]) -> None:
+    """No variable, no function of a set-up file, no program of a folder that others may write to."""
+    traps = tmp_path / "traps"
+    traps.mkdir()
+    for name in ("sh", "env", "id", "sudo", "timeout", "head", "tail", "cat", "renice"):
+        (traps / name).write_text(f"#!/bin/sh\necho {name} >>{tmp_path}/ran\n")
+        (traps / name).chmod(0o755)
+    function = "() { echo a function of the login; }"
+    sections = (Section("environment", "/usr/bin/env; cat /proc/version"),)
+    done = subprocess.run(
+        [shutil.which(login[0]) or login[0], *login[1:], remote_command()],
+        input=compose(sections, NONCE).encode(),
+        capture_output=True,
+        timeout=600,
+        check=False,
+        env={
+            **{f"BASH_FUNC_{name}%%": function for name in ("env", "test", "cat", "printf")},
+            "PATH": f"{traps}:/usr/bin:/bin",
+            "GREP_OPTIONS": "-v",
+            "HOME": str(tmp_path),
+            "SSH_CONNECTION": CLIENT,
+            "LC_ALL": "C.UTF-8",
+            "PS4": "$(id)",
+        },
+    )
+
+    answer = parse(done.stdout, sections, NONCE)
+
+    assert answer.complete
+    *variables, kernel = answer.sections["environment"].stdout.splitlines()
+    known = {"PATH", "LC_ALL", "LANG", "SSH_CONNECTION", "DROPLET_SUDO", "PWD", "OLDPWD", "SHLVL"}
+    assert {v.partition("=")[0] for v in variables} - known <= {"_"}
+    assert f"SSH_CONNECTION={CLIENT}" in variables
+    assert kernel == Path("/proc/version").read_text().strip()
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("user", ["", "a b", "a'b", "-x", "a;b", "$x"])

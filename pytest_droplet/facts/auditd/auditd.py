@@ -15,7 +15,7 @@ from pytest_droplet.facts.host.units import Unit, Units
 from pytest_droplet.model import Item, NotObservedError, Reading, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-AUDIT_PACKAGE = Section.of_files("facts/auditd/audit_package.sh")
+AUDIT_PACKAGE = Section.of_files("facts/auditd/audit_package.sh", address_space_mb=1024)
 AUDIT = Section.of_files("facts/auditd/audit.sh", root=True)
 AUDITD_CONF = Section.of_files("facts/auditd/auditd_conf.sh", root=True)
 

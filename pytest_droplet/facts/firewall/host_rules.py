@@ -17,8 +17,8 @@ from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-NFT = Section.of_files("facts/firewall/nft.sh", root=True)
-IPTABLES = Section.of_files("facts/firewall/iptables.sh", root=True)
+NFT = Section.of_files("facts/firewall/nft.sh", root=True, address_space_mb=1024)
+IPTABLES = Section.of_files("facts/firewall/iptables.sh", root=True, address_space_mb=1024)
 
 _ABSENT = 127
 _KILLED = 128

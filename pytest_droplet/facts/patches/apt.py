@@ -29,7 +29,10 @@ from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
 APT = Section.of_files(
-    "facts/patches/apt_read_only.inner.sh", "facts/patches/apt_pins.sh", "facts/patches/apt.sh"
+    "facts/patches/apt_read_only.inner.sh",
+    "facts/patches/apt_pins.sh",
+    "facts/patches/apt.sh",
+    address_space_mb=1024,
 )
 APT_SOURCES = Section.of_files("facts/patches/apt_sources.sh")
 APT_INDEX = Section.of_files("facts/patches/apt_index.sh")

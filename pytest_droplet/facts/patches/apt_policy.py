@@ -22,6 +22,7 @@ APT_POLICY = Section.of_files(
     "facts/patches/apt_read_only.inner.sh",
     "facts/patches/apt_pins.sh",
     "facts/patches/apt_policy.sh",
+    address_space_mb=1024,
 )
 
 _PLACES = {

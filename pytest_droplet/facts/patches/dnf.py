@@ -26,7 +26,12 @@ from pytest_droplet.facts.patches.packages import (
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-DNF = Section.of_files("facts/patches/dnf_read_only.inner.sh", "facts/patches/dnf.sh", root=True)
+DNF = Section.of_files(
+    "facts/patches/dnf_read_only.inner.sh",
+    "facts/patches/dnf.sh",
+    root=True,
+    address_space_mb=4096,
+)
 _DECISIVE = "reposdir|installroot|arch|basearch|forcearch|optional_metadata_types"
 DNF_INDEX = Section.of_files("facts/patches/dnf_index.sh")
 

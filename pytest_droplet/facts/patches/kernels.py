@@ -18,8 +18,8 @@ from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
 from pytest_droplet.model import Item, NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-KERNELS = Section.of_files("facts/patches/kernels.sh")
-REBOOT = Section.of_files("facts/patches/reboot.sh")
+KERNELS = Section.of_files("facts/patches/kernels.sh", address_space_mb=1024)
+REBOOT = Section.of_files("facts/patches/reboot.sh", address_space_mb=1024)
 
 _DPKG_IMAGE = re.compile(r"[a-z]i\S* +linux-image-(?:unsigned-)?([0-9]\S*) (\S+)")
 _RELEASE = re.compile(r"([0-9].*?)-((?!rc[0-9])[a-z].*)")

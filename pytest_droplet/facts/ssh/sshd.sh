@@ -101,6 +101,17 @@ for user in $(matched user) $(print_members) $(say "$accounts" | sed -n 's/^U //
     esac
 done
 
+# The address that the login came from. sudo has it, and hands it on to nobody.
+login_address() {
+    pid=$$
+    while [ "${pid:-0}" -gt 1 ]; do
+        found=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=\([^ ]*\) .*/\1/p')
+        [ -z "$found" ] || break
+        pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status")
+    done
+    say "$found"
+} 2>/dev/null
+
 # From where: outside, and where Match lines tell addresses apart, the auditor, a private address
 # of the host and an address of each line. With names, where sshd looks them up.
 own_addresses=$(
@@ -112,7 +123,7 @@ addresses=$outside
 hosts=-
 case $matches in *address* | *host*)
     private=$(say "$own_addresses" | grep -m1 -E '^(10|192\.168|172\.(1[6-9]|2[0-9]|3[01]))\.')
-    addresses="$addresses ${SSH_CONNECTION%% *} $private $(matched address)"
+    addresses="$addresses $(login_address) $private $(matched address)"
     names=$(matched host)
     if [ "$(option usedns)" = yes ]; then
         hosts="- $names"

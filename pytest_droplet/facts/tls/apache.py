@@ -18,7 +18,9 @@ from pytest_droplet.facts.tls.virtual_hosts import (
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
-APACHE = Section.of_files("facts/tls/apache_directives.awk", "facts/tls/apache.sh")
+APACHE = Section.of_files(
+    "facts/tls/apache_directives.awk", "facts/tls/apache.sh", address_space_mb=2048
+)
 
 _ADDRESS = re.compile(r"(\S+):(\d{1,5}|\*) +(?:is a NameVirtualHost|(\S+) \((.+)\))")
 _NAME_OF_PORT = re.compile(r"\s+port (\d{1,5}|\*) namevhost (\S+) \((.+)\)")
