@@ -145,7 +145,7 @@ def remote_command(*, sudo: bool = True, sudo_user: str | None = None) -> str:
 
     Nothing of the login's environment comes near the script but the address that the login came
     from, and what sudo said: no function of its set-up files either, as programs are named by their
-    paths. sudo is asked for ``sh -s`` and nothing else, so that a rule for that alone is enough.
+    paths. sudo is asked for ``/bin/sh -s`` and nothing else: a rule for that alone is enough.
     It means the same to every login shell (fish and csh too), as it holds no ``!``, no
     backslash and one pair of single quotes. Where sudo refuses, it has not touched the script:
     the login user runs it, and ``_id`` tells what sudo said.
@@ -161,7 +161,7 @@ def remote_command(*, sudo: bool = True, sudo_user: str | None = None) -> str:
         steps.append(f"case $(/usr/bin/id -u) in 0) exec {clean} sh -s ;; esac")
     if sudo or sudo_user is not None:
         as_user = "" if sudo_user is None else f"-u {sudo_user} "
-        by_sudo = f"{clean} sudo -n {as_user}sh -s 2>&1 >&3 3>&-"
+        by_sudo = f"{clean} sudo -n {as_user}/bin/sh -s 2>&1 >&3 3>&-"
         steps.append(f"{{ DROPLET_SUDO=$({by_sudo}); }} 3>&1 && exit 0")
     steps.append(f'exec {clean} "DROPLET_SUDO=$DROPLET_SUDO" sh -s')
     return f"/bin/sh -c '{'; '.join(steps)}'"

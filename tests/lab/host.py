@@ -22,7 +22,7 @@ from .snapshot import Entry, Lister, Snapshot, snapshot
 # Five hosts need ten seconds on two idle cores; a machine that does other work takes its time.
 _BOOTED_WITHIN_S = 600
 _ENVIRONMENT = (
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root",
     "LC_ALL=C.UTF-8",
 )
@@ -141,7 +141,7 @@ class LabHost(ABC):
 def argv_of(command: Sequence[str] | str) -> list[str]:
     """The program and arguments of a command with the environment that it runs in."""
     argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-    return ["env", "-i", *_ENVIRONMENT, *argv]
+    return ["/usr/bin/env", "-i", *_ENVIRONMENT, *argv]
 
 
 def checked(

@@ -319,7 +319,7 @@ def test_without_sudo_the_login_user_runs_the_script(tmp_path: Path, login: list
 def test_a_sudo_user_is_handed_over(tmp_path: Path) -> None:
     shows = '#!/bin/sh\necho "$*" >&2\nexit 1\n'
     answer = log_in(tmp_path, ["dash", "-c"], shows, sudo_user="audit")
-    assert answer.sections["_id"].stdout.splitlines()[2] == "-n -u audit sh -s"
+    assert answer.sections["_id"].stdout.splitlines()[2] == "-n -u audit /bin/sh -s"
 
 
 def test_nothing_of_the_login_comes_near_the_script(tmp_path: Path, login: list[str]) -> None:
