@@ -1,0 +1,49 @@
+"""Roots for the cases; in CI a machine that can make none is a failure."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .case import CASES, TRACED, Seen
+from .root import why_not
+
+_TOOK = "section_case_s"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Look at what each pair of shell and awk printed, and at what the traced script printed."""
+    if "seen" in metafunc.fixturenames:
+        made = CASES[f"{metafunc.module.__name__}.{metafunc.function.__name__}"]
+        names = {**{pair: "-".join(pair) for pair in made.tools}, TRACED: "traced"}
+        metafunc.parametrize(
+            "seen", [(made, pair) for pair in names], ids=names.values(), indirect=True
+        )
+
+
+@pytest.fixture(scope="session")
+def _roots() -> None:
+    if (reason := why_not()) and not os.environ.get("CI"):
+        pytest.skip(f"no real roots: {reason}")
+    assert reason == ""
+
+
+@pytest.fixture
+def seen(_roots: None, request: pytest.FixtureRequest) -> Seen:
+    """What the sections of the case printed."""
+    made, pair = request.param
+    request.node.user_properties.append((_TOOK, (made.name, made.answers.took_s)))
+    return made.answers.seen[pair]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the cases that took longest, with all that their shells and awks did."""
+    took: dict[str, float] = {}
+    for report in terminalreporter.getreports("passed"):
+        took.update(value for name, value in report.user_properties if name == _TOOK)
+    if took:
+        slowest = sorted(took, key=took.__getitem__, reverse=True)[:3]
+        shown = ", ".join(f"{name.rpartition('.')[2]} {took[name]:.2f} s" for name in slowest)
+        mean = sum(took.values()) / len(took)
+        terminalreporter.write_line(f"{len(took)} cases, {mean:.2f} s each; slowest: {shown}")
