@@ -72,6 +72,18 @@ done
 rm -rf /debs /tools/etc /tools/usr/share
 """
 
+# Of apt's indexes what is about installed packages: reading all of them takes seconds.
+_FEW_PACKAGES = """
+dpkg-query -W -f '${Package}\\n' >/tmp/installed
+for index in /var/lib/apt/lists/*_Packages; do
+    awk 'NR == FNR { installed[$1]; next } $2 in installed' /tmp/installed \\
+        RS= ORS='\\n\\n' "$index" >/tmp/few
+    cp /tmp/few "$index"
+done
+rm /tmp/*
+apt-cache gencaches
+"""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -110,6 +122,9 @@ LAYERS = {
         packages="nginx",
         script=f"{_APT} update && apt-cache gencaches",
     ),
+    "bookworm-wget": Layer("bookworm", parent="bookworm", packages="wget", sources=("",)),
+    "bookworm-few": Layer("bookworm", parent="bookworm-full", script=_FEW_PACKAGES),
+    "bookworm-few-stale": Layer("bookworm", parent="bookworm-stale", script=_FEW_PACKAGES),
     "bookworm-machine": Layer(
         "bookworm",
         parent="bookworm-nginx",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from pytest_droplet.model import Section, SectionOutput
 from tests.checks import cases
 
 from .points import traced
-from .root import Run, lower, read_in
+from .root import Printed, Run, lower, read_in
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -60,29 +62,49 @@ class Case:
         """The pairs of shell and awk that run it as it is sent."""
         return MATRIX if self.matrix else (USUAL,)
 
-    @cached_property
-    def answers(self) -> Answers:
-        """What it printed; it is run once in a process."""
-        sections = [known_sections()[name] for name in self.sections]
+    def answers(self, folder: Path) -> Answers:
+        """Return what it printed; it is run once, by whichever process asks first.
+
+        Args:
+            folder: Where the processes of a test run keep what was printed.
+        """
+        if self not in _ANSWERS:
+            kept = folder / f"{self.name}.pickle"
+            with kept.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not kept.exists():
+                    kept.write_bytes(pickle.dumps(self._run()))
+            _ANSWERS[self] = self._read(*pickle.loads(kept.read_bytes()))
+        return _ANSWERS[self]
+
+    def _run(self) -> tuple[Printed, float]:
+        """Return what was printed, the last time with points, and how many seconds all took."""
+        sections = self._sections
         text = script.compose(sections, _NONCE)
         tracing = script.compose([traced(section) for section in sections], _NONCE)
         lower(self.root)  # a root that is made now is not of this case
         started = time.monotonic()
-        answer = read_in(
+        printed = read_in(
             self.root,
             [*(Run(*pair, text) for pair in self.tools), Run(*_TRACED_BY, tracing)],
             files=self.files,
             prepare=self.prepare,
             as_user=self.as_user,
         )
-        took_s = time.monotonic() - started
-        # The last one told its points, and is of the same sections: it is looked at as well.
-        read = [Seen(sections, printed, self.base) for printed in answer.outputs]
+        return printed, time.monotonic() - started
+
+    def _read(self, printed: Printed, took_s: float) -> Answers:
+        read = [Seen(self._sections, output, self.base) for output in printed.outputs]
         seen = dict(zip((*self.tools, TRACED), read, strict=True))
-        return Answers(seen, set(answer.trace.split()), took_s)
+        return Answers(seen, set(printed.trace.split()), took_s)
+
+    @property
+    def _sections(self) -> list[Section]:
+        return [known_sections()[name] for name in self.sections]
 
 
 CASES: dict[str, Case] = {}
+_ANSWERS: dict[Case, Answers] = {}
 
 
 def case(*sections: str, **dressing: Any) -> Callable[[F], F]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -23,18 +24,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def _roots() -> None:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the processes of this run keep what cases printed."""
     if (reason := why_not()) and not os.environ.get("CI"):
         pytest.skip(f"no real roots: {reason}")
     assert reason == ""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sections"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
-def seen(_roots: None, request: pytest.FixtureRequest) -> Seen:
+def seen(kept: Path, request: pytest.FixtureRequest) -> Seen:
     """What the sections of the case printed."""
     made, pair = request.param
-    request.node.user_properties.append((_TOOK, (made.name, made.answers.took_s)))
-    return made.answers.seen[pair]
+    answers = made.answers(kept)
+    request.node.user_properties.append((_TOOK, (made.name, answers.took_s)))
+    return answers.seen[pair]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

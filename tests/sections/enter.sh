@@ -7,7 +7,7 @@ inside() { # COMMAND... in the root, with nothing of our environment
 }
 
 mount -t tmpfs tmpfs "$folder/mount"
-cd "$folder/mount"
+cd "$folder/mount" || exit
 mkdir upper work root
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=upper,workdir=work" root
 mount -t proc proc root/proc

@@ -30,6 +30,17 @@ def test_the_metadata_service_is_asked_where_cloud_init_does_not_tell(seen: Seen
     assert seen["droplet_identity"].stdout.split() == ["cloud-init", "i-other", "metadata", "1"]
 
 
+@case(
+    "droplet_identity",
+    root="bookworm-wget",
+    files={"/srv/metadata/v1/id": f"{DROPLET_ID}"},
+    prepare=f"{METADATA}\nrm /usr/bin/curl",
+)
+def test_wget_asks_the_metadata_service_where_curl_is_absent(seen: Seen) -> None:
+    """It is the one that distributions bring."""
+    assert seen["droplet_identity"].stdout == f"metadata {DROPLET_ID}\n"
+
+
 @case("kernel", matrix=True)
 def test_the_kernel_tells_its_start(seen: Seen) -> None:
     """Release, clock and start of the running kernel are read."""
