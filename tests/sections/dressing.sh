@@ -23,9 +23,15 @@ unlistable() { # FOLDER
 
 # Puts a program in the place of another that says nothing and ends with a status.
 failing() { # PROGRAM STATUS
-    rm -f "/usr/bin/$1"
-    printf '#!/bin/sh\nexit %s\n' "$2" >"/usr/bin/$1"
-    chmod 755 "/usr/bin/$1"
+    stand_in "$1" "exit $2"
+}
+
+# Puts a program in the place of another, which is then NAME.real.
+stand_in() { # PROGRAM TEXT
+    path=$(command -v "$1")
+    mv "$path" "$path.real"
+    printf '#!/bin/sh\n%s\n' "$2" >"$path"
+    chmod 755 "$path"
 }
 
 # Adds an interface with addresses.

@@ -1,10 +1,7 @@
-# Makes a root in FOLDER/mount, which a tmpfs holds, puts FOLDER/files into it, and dresses it by
-# FOLDER/prepare. Runs in namespaces of its own: what it mounts and starts ends with it.
+# Makes a root in FOLDER/mount, which a tmpfs holds, puts FOLDER/files into it, and goes on there
+# with FOLDER/steps: FOLDER is its /mnt. Runs in namespaces of its own: what it mounts and starts
+# ends with it. It is the first process, whose root is that of all others: nothing is in a chroot.
 folder=$1 lower=$2
-inside() { # COMMAND... in the root, with nothing of our environment
-    chroot "$folder/mount/root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-        LC_ALL=C.UTF-8 "$@"
-}
 
 mount -t tmpfs tmpfs "$folder/mount"
 cd "$folder/mount" || exit
@@ -14,16 +11,9 @@ mount -t proc proc root/proc
 mount -t sysfs -o ro sysfs root/sys
 mount --rbind /dev root/dev
 mount -t tmpfs -o mode=0755 tmpfs root/run
+mount --bind "$folder" root/mnt
 ip link set lo up
 hostname droplet
 cp -a "$folder/files/." root
-inside sh -eu -c "$(cat "$folder/prepare")" </dev/null >&2
-
-# Runs a script as people send it, by the given sh and awk.
-read_by() { # SHELL AWK NUMBER COMMAND...
-    ln -sf "$1" root/usr/bin/sh
-    ln -sf "$2" root/usr/bin/awk
-    number=$3
-    shift 3
-    inside "$@" sh -s <"$folder/$number" >"$folder/$number.out" 5>>"$folder/trace"
-}
+exec chroot root /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+    sh -eu /mnt/steps

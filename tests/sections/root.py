@@ -21,9 +21,11 @@ from tests.lab.roots import MORTAL, root
 
 _NEEDED = ("mmdebstrap", "mount", "util-linux", "iproute2")
 _NAMESPACES = (*MORTAL, "--net", "--uts", "--ipc")
-_ENTER = Path(__file__).with_name("enter.sh").read_text(encoding="utf-8")
-_DRESSING = Path(__file__).with_name("dressing.sh").read_text(encoding="utf-8")
-_TIMEOUT_S = 120
+_ENTER, _DRESSING, _STEPS = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("enter.sh", "dressing.sh", "steps.sh")
+)
+_TIMEOUT_S = 600
 
 
 class RootError(RuntimeError):
@@ -79,12 +81,13 @@ def read_in(
         for path, text in files.items():
             _write(folder / "files" / path.lstrip("/"), text)
         _write(folder / "prepare", _DRESSING + prepare)
-        reads = []
+        reads = [_STEPS]
         for number, run in enumerate(runs):
             _write(folder / str(number), run.script)
             reads.append(f"read_by {run.shell} {run.awk} {number} {_login(as_user)}\n")
+        _write(folder / "steps", "".join(reads))
         done = subprocess.run(
-            [*_NAMESPACES, "sh", "-eu", "-c", _ENTER + "".join(reads), "sh", name, lower(layer)],
+            [*_NAMESPACES, "sh", "-eu", "-c", _ENTER, "sh", name, lower(layer)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,
