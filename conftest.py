@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent
 # Folder: why `pytest` alone skips it. `pytest FOLDER`, or a file or a test in it, runs it.
 PARTS = {
     "tests/lab": "the lab boots real hosts: run `pytest tests/lab`",
+    "tests/sections": "scripts run in real roots: run `pytest tests/sections`",
     "tests/oracles": "real programs answer beside ours, for long: run `pytest tests/oracles`",
 }
 

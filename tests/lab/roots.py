@@ -58,6 +58,32 @@ done
 cd / && apt-get clean && apt-cache gencaches
 """
 
+# Shells and awks, unpacked into a folder of its own: above any other root they are programs alone.
+_SHELLS = """
+mkdir /debs /tools && cd /debs
+apt-get -q download gawk busybox $(
+    dpkg-query -W -f '${Package}\n' libmpfr6 libgmp10 libreadline8 libsigsegv2)
+for package in *.deb; do dpkg-deb -x "$package" /tools; done
+mkdir -p /tools/usr/bin
+for folder in bin lib; do
+    [ ! -d /tools/$folder ] || cp -a /tools/$folder/. /tools/usr/$folder
+    rm -rf /tools/$folder
+done
+rm -rf /debs /tools/etc /tools/usr/share
+"""
+
+# Of apt's indexes what is about installed packages: reading all of them takes seconds.
+_FEW_PACKAGES = """
+dpkg-query -W -f '${Package}\\n' >/tmp/installed
+for index in /var/lib/apt/lists/*_Packages; do
+    awk 'NR == FNR { installed[$1]; next } $2 in installed' /tmp/installed \\
+        RS= ORS='\\n\\n' "$index" >/tmp/few
+    cp /tmp/few "$index"
+done
+rm /tmp/*
+apt-cache gencaches
+"""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -96,6 +122,9 @@ LAYERS = {
         packages="nginx",
         script=f"{_APT} update && apt-cache gencaches",
     ),
+    "bookworm-wget": Layer("bookworm", parent="bookworm", packages="wget", sources=("",)),
+    "bookworm-few": Layer("bookworm", parent="bookworm-full", script=_FEW_PACKAGES),
+    "bookworm-few-stale": Layer("bookworm", parent="bookworm-stale", script=_FEW_PACKAGES),
     "bookworm-machine": Layer(
         "bookworm",
         parent="bookworm-nginx",
@@ -104,6 +133,9 @@ LAYERS = {
     "bullseye": Layer("bullseye", packages=f"{_HOST_PACKAGES} auditd", script=_ACCOUNTS),
     "trixie": Layer("trixie", packages=_HOST_PACKAGES, script=_ACCOUNTS),
     "forky": Layer("forky", packages=_COMMON_PACKAGES, sources=("",), script=_ACCOUNTS),
+    "shells": Layer(
+        "bookworm", parent="bookworm", packages="gawk busybox", sources=("",), script=_SHELLS
+    ),
     "bare": Layer("bookworm", packages="git python3 python3-venv"),
     "almalinux-9": Layer(
         "bookworm",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Address, Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -88,7 +89,7 @@ class Listeners:
 )
 def droplet_listeners(observation: Observation) -> Listeners:
     """The listening TCP and UDP sockets with their programs."""
-    return parse_listeners(observation.section(LISTENERS.name).stdout)
+    return parse_listeners(whole(observation.section(LISTENERS.name)).stdout)
 
 
 def is_public(address: IPAddress, droplet: Iterable[Address]) -> bool:

@@ -38,9 +38,11 @@ print_parents() { # FILE: of the path as it is written, and of the file that it 
 print_configured | while read -r kind file; do
     echo "$kind $file"
     [ -f "$file" ] || { echo missing; continue; }
-    [ -r "$file" ] || { echo unread; continue; }
+    grep -aq 'PRIVATE KEY-----' "$file"
+    found=$?
+    [ "$found" -lt 2 ] || { echo unread; continue; }
     stat -L -c 'stat %a %U %G %Y' "$file"
-    grep -aq 'PRIVATE KEY-----' "$file" && echo holds-key
+    [ "$found" != 0 ] || echo holds-key
     if [ "$kind" = cert ]; then
         sed -n '/^-----BEGIN \(TRUSTED \)*CERTIFICATE-----/,/^-----END/p' "$file" |
             sed '/^-----END/q'

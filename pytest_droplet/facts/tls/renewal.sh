@@ -14,7 +14,7 @@ client_of() { # COMMAND-LINE
         done
     } 2>/dev/null |
         grep -aoE '(^|[^a-z])(certbot|acme\.sh|lego|dehydrated|uacme|getssl)([^a-z]|$)' |
-        tr -cd 'a-z.\n' | sed -n 1p
+        sed -n '1{s/^[^a-z]//;s/[^a-z]$//;p;}'
 }
 
 print_job() { # HOW-OFTEN GUARD COMMAND-LINE FILE
