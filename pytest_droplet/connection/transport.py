@@ -8,19 +8,30 @@ import ipaddress
 import random
 import socket
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import asyncssh
 
-from pytest_droplet.connection.credentials import Credentials
+from pytest_droplet.connection.algorithms import accepted_keys, host_key_algorithms
+from pytest_droplet.connection.client_config.interfaces import addresses as interface_addresses
+from pytest_droplet.connection.client_config.settings import Settings
+from pytest_droplet.connection.offers import Agents, in_order
 from pytest_droplet.connection.proxies import Proxies
 from pytest_droplet.connection.reasons import (
+    LOST,
+    BindError,
     ConnectTimeoutError,
+    FamilyError,
     HandshakeTimeoutError,
     HopError,
     HostKeyError,
+    HostKeyFault,
+    LoginError,
+    NotSshError,
+    ProxyError,
     explain,
     fingerprint,
 )
@@ -28,27 +39,74 @@ from pytest_droplet.connection.ssh_config import Route, SshConfig, SshConfigErro
 
 T = TypeVar("T")
 
-_LOST = (
-    asyncssh.ConnectionLost,
-    asyncssh.ProtocolError,
-    ConnectionResetError,
-    BrokenPipeError,
-)
+_GREETING_BYTES = 256
+_TOO_MANY = b"Exceeded MaxStartups"
+_FAMILIES = {
+    "any": socket.AF_UNSPEC,
+    "inet": socket.AF_INET,
+    "inet6": socket.AF_INET6,
+}
+# How asyncssh says what is wrong with a host key or its certificate.
+_FAULTS: dict[str, HostKeyFault] = {
+    "Host key is revoked": "revoked",
+    "Host CA key is revoked": "revoked authority",
+    "Host CA key is not trusted": "other authority",
+    "Certificate principal mismatch": "other name",
+    "Certificate expired": "expired",
+    "Certificate not yet valid": "not yet valid",
+}
 
 
 class _Owner(asyncssh.SSHClient):
-    """Decides on a host key that known_hosts does not hold."""
+    """Offers keys to a host, and decides on a host key that known_hosts does not hold.
 
-    def __init__(self, route: Route, *, accept_new: bool) -> None:
+    Attributes:
+        offered: How many keys the server was asked about.
+        signed: The key that it took, as text; empty: none so far.
+        greeting: The first bytes that came.
+    """
+
+    def __init__(
+        self, route: Route, keys: Sequence[asyncssh.SSHKeyPair], *, accept_new: bool
+    ) -> None:
         self._route = route
+        self._keys = deque(keys)
         self._accept_new = accept_new
         self.transport_made = False
+        self.offered = 0
+        self.signed = ""
+        self.greeting = bytearray()
         self.refused: HostKeyError | None = None
         self.accepted: asyncssh.SSHKey | None = None
 
-    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:  # noqa: ARG002
-        """Note that the socket belongs to asyncssh now."""
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Note that the socket belongs to asyncssh now, and listen to how the server greets."""
         self.transport_made = True
+        receive: Any = conn.data_received
+
+        def note(data: bytes, datatype: Any = None) -> None:
+            self.greeting += data[: _GREETING_BYTES - len(self.greeting)]
+            if len(self.greeting) >= _GREETING_BYTES or b"SSH-" in self.greeting:
+                setattr(conn, "data_received", receive)  # noqa: B010 no method is assigned to
+            receive(data, datatype)
+
+        setattr(conn, "data_received", note)  # noqa: B010
+
+    def public_key_auth_requested(self) -> Any:
+        """Return the next key that the server is asked about; None: there are no more."""
+        if not self._keys:
+            return None
+        pair: Any = self._keys.popleft()
+        self.offered += 1
+        name = "sign_async" if hasattr(pair, "sign_async") else "sign"
+        sign = getattr(pair, name)
+
+        def noted(data: bytes) -> Any:
+            self.signed = pair.get_comment() or pair.get_algorithm()
+            return sign(data)
+
+        setattr(pair, name, noted)
+        return [pair]
 
     def validate_host_public_key(
         self,
@@ -58,9 +116,11 @@ class _Owner(asyncssh.SSHClient):
         key: asyncssh.SSHKey,
     ) -> bool:
         """Refuse a key that is not trusted, or take it where new hosts are accepted."""
-        changed = self._route.known_hosts.standing(*self._route.trust_name) == "changed"
-        if changed or not self._accept_new:
-            self.refused = HostKeyError(changed=changed, key=key)
+        known = self._route.known_hosts
+        changed = known.standing(*self._route.trust_name) == "changed"
+        if changed or not self._accept_new or known.is_small(key):
+            why: HostKeyFault = "small" if known.is_small(key) else ""
+            self.refused = HostKeyError(changed=changed, key=key, fault=why)
             return False
         self.accepted = key
         return True
@@ -82,9 +142,14 @@ class Transport:
     accepted: list[str] = field(default_factory=list)
     jump_hosts: int = 0
     _proxies: Proxies = field(default_factory=Proxies)
+    _agents: Agents = field(init=False)
     _hops: dict[tuple[str, ...], asyncio.Task[asyncssh.SSHClientConnection]] = field(
         default_factory=dict
     )
+
+    def __post_init__(self) -> None:
+        """Make the connections to agents, which have the same time limit as hosts."""
+        self._agents = Agents(self.connect_timeout)
 
     async def route(self, name: str, address: str) -> Route:
         """Return the way to a host (SshConfigError: the config cannot be used)."""
@@ -105,7 +170,7 @@ class Transport:
             return self._proxies.start(route.proxy_command)
         try:
             async with asyncio.timeout(self.connect_timeout):
-                return await _dial(route.host, route.port)
+                return await _dial(route)
         except TimeoutError:
             raise ConnectTimeoutError from None
 
@@ -118,23 +183,62 @@ class Transport:
             HostKeyError: The host key is unknown, or not the known one.
             HopError: A jump host could not be used.
             HandshakeTimeoutError: No login within the time limit of the host.
+            LoginError: The server refused the keys, or went away after it was asked about one.
+            NotSshError: What answers is another service.
+            ProxyError: The ProxyCommand said what is wrong.
             Exception: What asyncssh raises; see :func:`reasons.explain`.
         """
-        owner = _Owner(route, accept_new=self.host_key == "accept-new")
+        owner = _Owner(route, await self._keys(route), accept_new=self.host_key == "accept-new")
         try:
             tunnel = await self.tunnel(route)
             async with asyncio.timeout(self.timeout):
                 connection = await self._connect(route, sock, owner, tunnel)
         except TimeoutError:
-            raise HandshakeTimeoutError from None
-        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as exc:
-            raise self._not_trusted(exc, route, owner) from None
+            raise await self._silent(owner, sock) from None
+        except (asyncssh.Error, OSError) as exc:
+            raise await self._failure(exc, route, owner, sock) from None
         finally:
             if sock is not None and not owner.transport_made:
                 sock.close()
         if owner.accepted is not None:
             self._record(route, owner.accepted)
         return connection
+
+    async def _keys(self, route: Route) -> list[asyncssh.SSHKeyPair]:
+        """Return the keys for a login, in their order."""
+        credentials = route.credentials
+        held = await self._agents.keys(credentials.agent)
+        credentials.agent_keys = len(held)
+        return in_order(
+            credentials,
+            held,
+            accepted=accepted_keys(route.settings),
+            only_named=bool(route.settings.get("IdentitiesOnly")),
+        )
+
+    async def _failure(
+        self, exc: Exception, route: Route, owner: _Owner, sock: socket.socket | None
+    ) -> Exception:
+        """Return the error that says why a login failed."""
+        if isinstance(exc, asyncssh.HostKeyNotVerifiable | asyncssh.KeyExchangeFailed):
+            return self._not_trusted(exc, route, owner)
+        if isinstance(exc, asyncssh.PermissionDenied):
+            return LoginError(exc, offered=owner.offered, signed=owner.signed)
+        if not isinstance(exc, LOST):
+            return exc
+        if owner.offered:
+            return LoginError(exc, offered=owner.offered, signed=owner.signed)
+        complaint = "" if sock is None else await self._proxies.complaint(sock)
+        if complaint:
+            return ProxyError(complaint)
+        return NotSshError(bytes(owner.greeting)) if _is_foreign(owner.greeting) else exc
+
+    async def _silent(self, owner: _Owner, sock: socket.socket | None) -> Exception:
+        """Return the error that says why nobody was logged in within the time limit."""
+        if _is_foreign(owner.greeting):
+            return NotSshError(bytes(owner.greeting))
+        complaint = "" if sock is None else await self._proxies.complaint(sock)
+        return ProxyError(complaint) if complaint else HandshakeTimeoutError()
 
     async def tunnel(self, route: Route) -> Any:
         """Return what asyncssh connects through to the host of a route; None: nothing.
@@ -149,6 +253,8 @@ class Transport:
     async def _connect(
         self, route: Route, sock: socket.socket | None, owner: _Owner, tunnel: Any
     ) -> asyncssh.SSHClientConnection:
+        trusted = route.known_hosts.trusted(*route.trust_name)
+        host_keys, authorities = trusted[:2]
         return await asyncssh.connect(
             route.host,
             route.port,
@@ -159,7 +265,12 @@ class Transport:
             proxy_command=None,
             username=route.user,
             client_factory=lambda: owner,
-            known_hosts=lambda *_: route.known_hosts.trusted(*route.trust_name),
+            known_hosts=lambda *_: trusted,
+            server_host_key_algs=host_key_algorithms(
+                route.settings,
+                [name.decode("ascii") for key in host_keys for name in key.sig_algorithms],
+                certificates=bool(authorities),
+            ),
             connect_timeout=None,
             login_timeout=0,
             keepalive_interval=0,
@@ -167,19 +278,7 @@ class Transport:
 
     async def explain(self, exc: Exception, route: Route) -> str:
         """Return why a connection failed and what to do, in one line without the host's name."""
-        if isinstance(exc, asyncssh.PermissionDenied) and route.credentials.agent:
-            await self._count_agent_keys(route.credentials)
         return explain(exc, route, connect_timeout=self.connect_timeout, timeout=self.timeout)
-
-    async def _count_agent_keys(self, credentials: Credentials) -> None:
-        if credentials.agent_keys is not None:
-            return
-        credentials.agent_keys = 0
-        with contextlib.suppress(OSError, ValueError, asyncssh.Error, TimeoutError):
-            async with asyncio.timeout(self.connect_timeout):
-                agent = await asyncssh.connect_agent(credentials.agent or "")
-                credentials.agent_keys = len(await agent.get_keys())
-                agent.close()
 
     async def close(self) -> None:
         """Close the connections to jump hosts, and end every ProxyCommand."""
@@ -190,14 +289,19 @@ class Transport:
                 connection.abort()
         self._hops.clear()
         self._proxies.close()
+        self._agents.close()
 
     def _not_trusted(
         self, exc: asyncssh.DisconnectError, route: Route, owner: _Owner
-    ) -> BaseException:
+    ) -> Exception:
         if owner.refused is not None:
             return owner.refused
+        said = str(exc)
+        for begin, fault in _FAULTS.items():
+            if said.startswith(begin):
+                return HostKeyError(changed=False, key=None, fault=fault)
         known = route.known_hosts.standing(*route.trust_name) == "changed"
-        if isinstance(exc, asyncssh.HostKeyNotVerifiable) or (known and "host key" in str(exc)):
+        if isinstance(exc, asyncssh.HostKeyNotVerifiable) or (known and "host key" in said):
             return HostKeyError(changed=True, key=None)
         return exc
 
@@ -255,9 +359,15 @@ def _is_over(task: asyncio.Task[asyncssh.SSHClientConnection]) -> bool:
     return reached and task.result().is_closed()
 
 
+def _is_foreign(greeting: bytes | bytearray) -> bool:
+    """Tell whether the first bytes that came are another service's."""
+    said = bytes(greeting).strip()
+    return bool(said) and b"SSH-" not in said and not said.startswith(_TOO_MANY)
+
+
 def lost_before_login(exc: BaseException) -> bool:
     """Tell whether to try once more: the connection went away, nobody refused it."""
-    return isinstance(exc, _LOST)
+    return isinstance(exc, LOST)
 
 
 async def back_off(attempt: int) -> None:
@@ -292,13 +402,17 @@ async def in_thread(function: Callable[[], T]) -> T:
     return await future
 
 
-async def _dial(host: str, port: int) -> socket.socket:
+async def _dial(route: Route) -> socket.socket:
     loop = asyncio.get_running_loop()
+    family = _FAMILIES[route.settings.get("AddressFamily", "any").lower()]
     failure: OSError = OSError("no address")
-    for family, address in await _addresses(host, port):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+    for its_family, address in await _addresses(route.host, route.port, family):
+        own = await _own_address(route.settings, its_family)
+        sock = socket.socket(its_family, socket.SOCK_STREAM)
         sock.setblocking(False)  # noqa: FBT003 positional only
         try:
+            if own is not None:
+                _bind(sock, own)
             await loop.sock_connect(sock, address)
         except OSError as exc:
             sock.close()
@@ -311,11 +425,46 @@ async def _dial(host: str, port: int) -> socket.socket:
     raise failure
 
 
-async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
-    """Return where a name leads; what is an address already costs no lookup."""
+def _bind(sock: socket.socket, own: str) -> None:
+    try:
+        sock.bind((own, 0))
+    except OSError as exc:
+        raise BindError(own, exc.strerror or str(exc)) from None
+
+
+async def _addresses(host: str, port: int, family: int) -> list[tuple[int, Any]]:
+    """Return where a name leads; what is an address already costs no lookup.
+
+    Raises:
+        FamilyError: ``AddressFamily`` leaves none.
+    """
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:
-        found = await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = await in_thread(
+            lambda: socket.getaddrinfo(host, port, family, type=socket.SOCK_STREAM)
+        )
         return [(item[0], item[4]) for item in found]
-    return [(socket.AF_INET if version == 4 else socket.AF_INET6, (host, port))]
+    its_family = socket.AF_INET if version == 4 else socket.AF_INET6
+    if family not in {socket.AF_UNSPEC, its_family}:
+        raise FamilyError
+    return [(its_family, (host, port))]
+
+
+async def _own_address(settings: Settings, family: int) -> str | None:
+    """Return the address to connect from, of ``BindAddress`` or ``BindInterface``; None: any."""
+    own = settings.get("BindAddress")
+    interface = settings.get("BindInterface")
+    if own is not None:
+        try:
+            ipaddress.ip_address(own)
+        except ValueError:
+            found = await in_thread(lambda: socket.getaddrinfo(own, None, family))
+            return str(found[0][4][0])
+        return str(own)
+    if interface is None:
+        return None
+    for name, address in await in_thread(interface_addresses):
+        if name == interface and (":" in address) == (family == socket.AF_INET6):
+            return address
+    raise BindError(interface, "no such interface, or no address of it")

@@ -652,7 +652,7 @@ def test_the_config_is_asked_for_the_name_and_then_for_the_address(
 def test_a_config_that_cannot_be_parsed(farm: Servers, open_pool: MakePool) -> None:
     config = farm.config(22, "Host *", "  Port many")
     reason = why(read(open_pool(config)))
-    assert reason == f"ssh config: {config} line 2: Invalid Port integer value: many"
+    assert reason == f"ssh config: {config} line 2: Port: 'many' is malformed: it is no port"
     assert "no such file" in why(read(open_pool(str(farm.folder / "none-there"))))
 
 

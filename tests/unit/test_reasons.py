@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,23 +12,37 @@ import asyncssh
 import pytest
 
 from pytest_droplet.connection.reasons import (
+    BindError,
     ConnectTimeoutError,
+    FamilyError,
     HandshakeTimeoutError,
     HopError,
     HostKeyError,
+    LoginError,
+    NotSshError,
+    ProxyError,
     explain,
 )
 
 KEY = asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
 
 
-def route(host: str = "203.0.113.9", **credentials: Any) -> Any:
-    """Return what is known of the way to a host."""
+def route(
+    host: str = "203.0.113.9",
+    *,
+    said: Mapping[str, Any] | None = None,
+    jump: tuple[str, ...] = (),
+    command: str | None = None,
+    file: str | None = None,
+    **credentials: Any,
+) -> Any:
+    """Return what is known of the way to a host, where the ssh config said some things."""
     offered = {
         "keys": (1, 2),
         "agent": None,
         "agent_keys": None,
         "encrypted": (),
+        "security_keys": (),
         "unreadable": (),
     }
     return SimpleNamespace(
@@ -35,9 +50,17 @@ def route(host: str = "203.0.113.9", **credentials: Any) -> Any:
         port=22,
         user="root",
         trust_name=(host, 22),
-        known_hosts=SimpleNamespace(file=None),
+        jump=jump,
+        proxy_command=command,
+        known_hosts=SimpleNamespace(file=file),
+        settings=SimpleNamespace(get=(said or {}).get, known_hosts=None),
         credentials=SimpleNamespace(**(offered | credentials)),
     )
+
+
+def denied(signed: str = "") -> LoginError:
+    """Return the error of a login that was refused after two keys."""
+    return LoginError(asyncssh.PermissionDenied("no"), offered=2, signed=signed)
 
 
 def os_error(number: int) -> OSError:
@@ -54,19 +77,45 @@ def os_error(number: int) -> OSError:
         (HostKeyError(changed=True, key=KEY), "ssh-keygen -R '203.0.113.9'"),
         (HostKeyError(changed=True, key=None), "it is of another type"),
         (HostKeyError(changed=False, key=KEY), "ssh-keyscan -p 22 203.0.113.9 >> ~/.ssh/known_"),
+        (HostKeyError(changed=False, key=None, fault="revoked"), "is revoked: do not connect"),
         (
-            asyncssh.PermissionDenied("no"),
-            "refused the login of root (keys offered: 2 from files)",
+            HostKeyError(changed=False, key=None, fault="revoked authority"),
+            "the CA of the host key of 203.0.113.9:22 is revoked: do not connect",
         ),
+        (
+            HostKeyError(changed=False, key=None, fault="other authority"),
+            "signed by a CA that known_hosts does not have for it",
+        ),
+        (
+            HostKeyError(changed=False, key=None, fault="other name"),
+            "for another name than 203.0.113.9; name it by HostKeyAlias",
+        ),
+        (HostKeyError(changed=False, key=None, fault="expired"), "is out of date; sign its"),
+        (HostKeyError(changed=False, key=None, fault="not yet valid"), "is not yet valid; sign"),
+        (HostKeyError(changed=False, key=KEY, fault="small"), "smaller than RequiredRSASize"),
+        (denied(), "refused the login of root (keys offered: 2 from files)"),
+        (denied(signed="me@laptop"), "took the key me@laptop of root, and wants more than a key"),
+        (
+            LoginError(
+                asyncssh.ProtocolError("Too many authentication failures"), offered=6, signed=""
+            ),
+            "after 6 keys (Too many authentication failures): too many keys were offered; name",
+        ),
+        (LoginError(asyncssh.ConnectionLost("gone"), offered=6, signed=""), "too many keys were"),
+        (
+            NotSshError(b"HTTP/1.1 400 Bad Request\r\nServer: x"),
+            "(HTTP/1.1 400 Bad Request); check",
+        ),
+        (NotSshError(b"Not allowed at this time\r\n"), "see PerSourcePenalties of its sshd"),
+        (ProxyError("sh: 1: corp: not found"), "failed: sh: 1: corp: not found; try it by itself"),
+        (BindError("192.0.2.1", "Cannot assign"), "from 192.0.2.1 (Cannot assign); check Bind"),
+        (FamilyError(), "is no address of AddressFamily"),
         (asyncssh.KeyExchangeFailed("no match"), "compare with Ciphers, KexAlgorithms"),
-        (asyncssh.ChannelOpenError(1, "refused"), "through its jump host (refused)"),
+        (asyncssh.ChannelOpenError(2, "refused"), "through its jump host bastion (refused)"),
+        (asyncssh.ChannelOpenError(1, "open failed"), "does not forward to 203.0.113.9:22 (open"),
         (asyncssh.ConnectionLost("gone"), "closed the connection before the login"),
         (ConnectionResetError(), "closed the connection before the login"),
         (asyncssh.ProtocolError("SSH-1"), "does not speak SSH 2 (SSH-1); check the port"),
-        (
-            asyncssh.DisconnectError(2, "Too many authentication failures"),
-            "too many keys were offered; set IdentitiesOnly",
-        ),
         (asyncssh.DisconnectError(11, "bye"), "ended the connection (bye); see the log"),
         (socket.gaierror(-2, "Name or service not known"), "cannot be resolved (Name or"),
         (os_error(errno.ECONNREFUSED), "refused the connection; check that sshd runs"),
@@ -78,7 +127,8 @@ def os_error(number: int) -> OSError:
 )
 def test_every_failure_has_its_line(exc: BaseException, said: str) -> None:
     """One line, with what was seen and what to do."""
-    text = explain(exc, route(), connect_timeout=10, timeout=60)
+    way = route(jump=("bastion",) if isinstance(exc, asyncssh.ChannelOpenError) else ())
+    text = explain(exc, way, connect_timeout=10, timeout=60)
 
     assert said in text
     assert "\n" not in text
@@ -86,11 +136,10 @@ def test_every_failure_has_its_line(exc: BaseException, said: str) -> None:
 
 def test_the_keys_that_were_offered_are_counted() -> None:
     """A refused login counts files and agent apart, and names what was not offered and why."""
-    denied = asyncssh.PermissionDenied("no")
     by_agent = route(agent="/run/agent", agent_keys=3)
     locked = route(encrypted=("~/.ssh/id",), unreadable=("~/.ssh/old cannot be read",))
 
-    asked = [explain(denied, r, connect_timeout=1, timeout=1) for r in (by_agent, locked)]
+    asked = [explain(denied(), r, connect_timeout=1, timeout=1) for r in (by_agent, locked)]
 
     assert "2 from files, 3 from the agent" in asked[0]
     assert asked[1].endswith("~/.ssh/id needs a passphrase: ssh-add it; ~/.ssh/old cannot be read")
@@ -111,3 +160,43 @@ def test_what_a_host_says_cannot_break_the_line() -> None:
 
     assert text.isprintable()
     assert len(text) < 400
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        (route(said={"VerifyHostKeyDNS": "yes"}), "and VerifyHostKeyDNS is not followed"),
+        (
+            route(said={"StrictHostKeyChecking": "accept-new"}),
+            "and StrictHostKeyChecking accept-new is not followed",
+        ),
+        (route(file="/dev/null"), "name a file for it with UserKnownHostsFile"),
+        (route(file="/k/known"), "ssh-keyscan -p 22 203.0.113.9 >> /k/known, or take it with"),
+        (route(jump=("bastion",)), "then: take it with --droplets-host-key=accept-new"),
+    ],
+)
+def test_an_unknown_host_key_has_a_way_that_works(way: Any, said: str) -> None:
+    """No key is put where it is not kept, and none is scanned where only a bastion comes."""
+    text = explain(HostKeyError(changed=False, key=KEY), way, connect_timeout=1, timeout=1)
+
+    assert said in text
+    assert ">> /dev/null" not in text
+
+
+@pytest.mark.parametrize("fault", ["revoked", "revoked authority", "other name", "expired"])
+def test_a_key_that_is_refused_for_good_is_never_removed_from_known_hosts(fault: Any) -> None:
+    """Who removes the line trusts what was revoked."""
+    error = HostKeyError(changed=False, key=None, fault=fault)
+    text = explain(error, route(), connect_timeout=1, timeout=1)
+
+    assert "ssh-keygen -R" not in text
+    assert "accept-new" not in text
+
+
+def test_keys_that_only_something_else_can_use_are_named() -> None:
+    """A FIDO key and the keys of a card are offered by an agent, and the command is said."""
+    way = route(security_keys=("~/.ssh/id_sk",), said={"PKCS11Provider": "/lib/card.so"})
+    text = explain(denied(), way, connect_timeout=1, timeout=1)
+
+    assert "~/.ssh/id_sk is a security key (FIDO), used by an agent alone: ssh-add it" in text
+    assert "PKCS11Provider is not followed: ssh-add -s /lib/card.so" in text

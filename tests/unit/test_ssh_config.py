@@ -24,13 +24,13 @@ def test_without_a_config_it_is_root_at_the_address(tmp_path: Path) -> None:
     assert (way.jump, way.proxy_command, way.trust_name) == ((), None, (ADDRESS, 22))
 
 
-def test_the_name_comes_before_the_address(tmp_path: Path) -> None:
-    """Of each keyword the first value counts; blocks of both are used."""
+def test_a_block_is_for_the_name_or_for_the_address(tmp_path: Path) -> None:
+    """Both kinds of blocks are used, in the order of the file: the first value counts."""
     way = route(
         tmp_path,
         "Host 203.0.113.*\n Port 2222\n User by-address\nHost web-*\n User by-name\n",
     )
-    assert (way.host, way.port, way.user) == (ADDRESS, 2222, "by-name")
+    assert (way.host, way.port, way.user) == (ADDRESS, 2222, "by-address")
 
 
 def test_the_option_comes_before_the_config(tmp_path: Path) -> None:
@@ -69,24 +69,38 @@ def test_hosts_that_the_config_treats_alike_share_their_options(tmp_path: Path) 
     assert not config.slow
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Match originalhost web-2\n User deploy\n",
-        "Host *\n ProxyCommand nc %h %p\n",
-        "Host *\n IdentityFile ~/.ssh/%n\n",
-    ],
-)
-def test_what_depends_on_the_host_is_evaluated_for_each(tmp_path: Path, text: str) -> None:
+def test_what_a_config_says_of_each_host_is_its_own(tmp_path: Path) -> None:
+    """Tokens and conditions are evaluated for each, the options for asyncssh are shared."""
     path = tmp_path / "config"
-    path.write_text(text)
+    path.write_text(
+        "Match originalhost web-2\n User deploy\n"
+        "Host *\n ProxyCommand nc %h %p\n IdentityFile ~/.ssh/%n\n"
+    )
     config = SshConfig(str(path))
     one, two = config.route("web-1", "203.0.113.1"), config.route("web-2", "203.0.113.2")
-    assert config.slow
-    assert one.options is not two.options
-    assert (one.user, two.user) == ("root", "deploy" if "Match" in text else "root")
-    if "Proxy" in text:
-        assert two.proxy_command == "nc 203.0.113.2 22"
+    assert (one.user, two.user) == ("root", "deploy")
+    assert (one.proxy_command, two.proxy_command) == ("nc 203.0.113.1 22", "nc 203.0.113.2 22")
+    assert (one.settings.identity_files, two.settings.identity_files) == (
+        ("~/.ssh/web-1",),
+        ("~/.ssh/web-2",),
+    )
+    assert one.options is two.options
+
+
+@pytest.mark.parametrize(
+    ("text", "slow"),
+    [
+        ("Match exec true\n User deploy\n", True),
+        ("Match localnetwork 10.0.0.0/8\n User deploy\n", True),
+        ("CanonicalizeHostname yes\nCanonicalDomains example.com\n", True),
+        ("Host *\n ProxyCommand nc %h %p\nMatch final\n User deploy\n", False),
+    ],
+)
+def test_what_may_take_long_is_known(tmp_path: Path, text: str, slow: bool) -> None:  # noqa: FBT001 a column of the table above
+    """The loop of all connections never waits for a command or for a name."""
+    path = tmp_path / "config"
+    path.write_text(text)
+    assert SshConfig(str(path)).slow is slow
 
 
 def test_included_files_count(tmp_path: Path) -> None:
