@@ -308,6 +308,8 @@ def _denied(exc: LoginError, route: Route) -> str:
     provider = route.settings.get("PKCS11Provider", "none")
     if provider.lower() != "none":
         hints.append(f"PKCS11Provider is not followed: ssh-add -s {provider}")
+    if offered.security_keys and route.settings.get("SecurityKeyProvider"):
+        hints.append("SecurityKeyProvider is not followed")
     hint = "; ".join(hints) or "name another user with --droplets-user, or load a key with ssh-add"
     return f"{where} refused the login of {route.user} (keys offered: {keys}); {hint}"
 

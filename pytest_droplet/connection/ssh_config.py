@@ -245,23 +245,38 @@ def check_followed(settings: Settings, command: str | None) -> None:
         raise SshConfigError(
             f"ssh config: AddressFamily {family} is not known; it is any, inet or inet6"
         )
-    keyword = ""
-    if settings.get("KnownHostsCommand", "none").lower() != "none":
-        keyword, advice = (
+    for keyword, applies, advice in (
+        (
             "KnownHostsCommand",
+            settings.get("KnownHostsCommand", "none").lower() != "none",
             "put the host keys into a file of UserKnownHostsFile",
-        )
-    elif command is not None and settings.get("ProxyUseFdpass"):
-        keyword, advice = "ProxyUseFdpass", "let the ProxyCommand pass the data itself"
-    elif settings.get("PubkeyAuthentication", "yes").lower() in {"no", "false"}:
-        keyword, advice = "PubkeyAuthentication no", "the audit logs in with a key alone"
-    elif "publickey" not in settings.get("PreferredAuthentications", "publickey").split(","):
-        keyword, advice = "PreferredAuthentications", "the audit logs in with publickey alone"
-    if keyword:
-        raise SshConfigError(
-            f"ssh config: {keyword} is not followed; {advice}, or give the audit a config of its"
-            " own with --ssh-config=FILE"
-        )
+        ),
+        (
+            "ProxyUseFdpass",
+            command is not None and settings.get("ProxyUseFdpass"),
+            "let the ProxyCommand pass the data itself",
+        ),
+        (
+            "PubkeyAuthentication no",
+            settings.get("PubkeyAuthentication", "yes").lower() in {"no", "false"},
+            "the audit logs in with keys alone: allow them",
+        ),
+        (
+            "PreferredAuthentications without publickey",
+            "publickey" not in settings.get("PreferredAuthentications", "publickey").split(","),
+            "the audit logs in with keys alone: allow them",
+        ),
+        (
+            "RefuseConnection",
+            settings.get("RefuseConnection") is not None,
+            "ssh refuses the host too",
+        ),
+    ):
+        if applies:
+            raise SshConfigError(
+                f"ssh config: {keyword} is not followed; {advice}, or give the audit a config of"
+                " its own with --ssh-config=FILE"
+            )
 
 
 def _files(path: str | None) -> tuple[Any, ...]:

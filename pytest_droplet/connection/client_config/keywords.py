@@ -1,6 +1,6 @@
 """The keywords of ssh_config(5): which are followed, how their values read, and what of the rest.
 
-docs/reference/ssh-config.md shows this table; a test compares both.
+docs/reference/ssh-config.md says what is done by each; tests/docs/test_ssh_config.py tries it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ FOLLOWED: Mapping[str, Kind] = {
     "ProxyUseFdpass": "flag",
     "PubkeyAcceptedAlgorithms": "word",
     "PubkeyAuthentication": "word",
+    "RefuseConnection": "command",
     "RequiredRSASize": "number",
     "RevokedHostKeys": "word",
     "SecurityKeyProvider": "word",
