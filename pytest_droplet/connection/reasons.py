@@ -276,7 +276,10 @@ def _keep(route: Route) -> str:
     take = "take it with --droplets-host-key=accept-new"
     if route.jump or route.proxy_command is not None:
         return take
-    return f"ssh-keyscan -p {route.port} {route.host} >> {file or '~/.ssh/known_hosts'}, or {take}"
+    return (
+        f"ssh-keyscan -p {route.port} {route.host} >> {file or '~/.ssh/known_hosts'}, or {take}; a CA for host keys"
+        " (@cert-authority in known_hosts) spares both for new hosts"
+    )
 
 
 def _denied(exc: LoginError, route: Route) -> str:

@@ -362,7 +362,8 @@ def _is_over(task: asyncio.Task[asyncssh.SSHClientConnection]) -> bool:
 def _is_foreign(greeting: bytes | bytearray) -> bool:
     """Tell whether the first bytes that came are another service's."""
     said = bytes(greeting).strip()
-    return bool(said) and b"SSH-" not in said and not said.startswith(_TOO_MANY)
+    begun = b"SSH-".startswith(said) or b"SSH-" in said
+    return not begun and not said.startswith(_TOO_MANY)
 
 
 def lost_before_login(exc: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,11 @@ from pytest_droplet.words import SEVERITIES, Outcome
 
 _LISTED_DROPLETS = 20
 _LISTED = 6
+_ALIKE = 3
+"""So many Droplets that were not reached for the same reason are one line."""
+_NAMED = 100
+_LONGEST = 2000
+_FINGERPRINT = re.compile(r"SHA256:[\w+/=]+")
 
 
 @dataclass(frozen=True)
@@ -188,14 +194,14 @@ def _is_unreached(summary: Summary, line: Finding) -> bool:
 def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
     unknown = Counter(f["droplet_id"] for f in summary.findings if _is_unreached(summary, f))
     lost = [line for line in _unreachable(summary) if not _is_left_out(summary, line)]
-    listed = len(lost) if look.verbosity > 0 else _LISTED_DROPLETS
-    for line in lost[:listed]:
-        count = unknown[line["id"]]
+    groups = [[line] for line in lost] if look.verbosity > 0 else _alike(lost)
+    listed = len(groups) if look.verbosity > 0 else _LISTED_DROPLETS
+    for group in groups[:listed]:
+        count = max(unknown[line["id"]] for line in group)
         known = f" ({count} {'check' if count == 1 else 'checks'} unknown)" * bool(count)
-        yield Text(_cut(f"UNREACHABLE {line['reason']}{known}", look.width), _RED)
-    if lost[listed:]:
-        text = f"UNREACHABLE {_droplets(len(lost) - listed, 'more ')}: see the report"
-        yield Text(text, _RED)
+        yield Text(f"UNREACHABLE {_reason(group, known)}", _RED)
+    if left := sum(map(len, groups[listed:])):
+        yield Text(f"UNREACHABLE {_droplets(left, 'more ')}: see the report", _RED)
     seen = summary.coverage
     if seen.not_read:
         yield Text(f"coverage: no selected check reads a host{_ephemeral(seen)}")
@@ -205,6 +211,43 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
     need = f" (at least {seen.required} % is asked for)" if seen.short else ""
     text = f"coverage: {', '.join(parts)}: {seen}{need}{_ephemeral(seen)}"
     yield Text(text, _RED if seen.short else {})
+
+
+def _alike(lost: Sequence[DropletLine]) -> list[list[DropletLine]]:
+    """Put Droplets together that have the same reason, but for what is their own in it.
+
+    Two stay apart: a line for each says more than a line for both.
+    """
+    found: dict[str, list[DropletLine]] = {}
+    for line in lost:
+        found.setdefault(_masked(line), []).append(line)
+    return [
+        part
+        for group in found.values()
+        for part in ([group] if len(group) >= _ALIKE else [[line] for line in group])
+    ]
+
+
+def _masked(line: DropletLine) -> str:
+    """Return a reason with a word in capitals for what is the Droplet's own."""
+    name = line["name"]
+    text = _FINGERPRINT.sub("FINGERPRINT", line["reason"].removeprefix(f"{name}: "))
+    for own, word in [(entry["ip"], "ADDRESS") for entry in line.get("addresses", ())] + [
+        (name, "NAME")
+    ]:
+        text = re.sub(rf"(?<![\w.:-]){re.escape(own)}(?![\w-])", word, text)
+    return text
+
+
+def _reason(group: Sequence[DropletLine], known: str) -> str:
+    """Return why these were not reached, whole, since it ends with what to type."""
+    if len(group) == 1:
+        return printable(cut(group[0]["reason"], _LONGEST) + known)
+    names = [line["name"] for line in group[:_NAMED]]
+    more = f" and {len(group) - _NAMED} more" * (len(group) > _NAMED)
+    each = known.replace(" unknown)", " unknown each)")
+    reason = cut(_masked(group[0]), _LONGEST)
+    return printable(f"{_droplets(len(group))}: {reason}{each}: {', '.join(names)}{more}")
 
 
 def _ephemeral(seen: Coverage) -> str:

@@ -93,6 +93,42 @@ def test_an_unreachable_droplet_is_one_line() -> None:
     ]
 
 
+def unreached(reason: str, count: int) -> list[dict[str, Any]]:
+    """Droplets that were not reached; NAME and ADDRESS in the reason are each one's own."""
+    lines = []
+    for i in range(1, count + 1):
+        own = {"name": f"web-{i}", "addresses": [{"ip": f"203.0.113.{i}", "version": 4}]}
+        text = reason.replace("ADDRESS", f"203.0.113.{i}").replace("NUMBER", f"{i:043d}")
+        lines.append(droplet(i, "unreachable") | own | {"reason": f"web-{i}: {text}"})
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown_as"),
+    [
+        ("no answer on ADDRESS:22; check", "no answer on ADDRESS:22; check"),
+        ("key (ssh-ed25519 SHA256:NUMBER) of ADDRESS", "key (ssh-ed25519 FINGERPRINT) of ADDRESS"),
+        ("a reason " + "that is long " * 60, "a reason " + "that is long " * 60),
+    ],
+)
+def test_droplets_with_the_same_reason_are_one_line(reason: str, shown_as: str) -> None:
+    """Fifty hosts are one line with fifty names, and the reason is whole."""
+    shown = [line for line in text([], *unreached(reason, 50)).splitlines() if "web-1," in line]
+    names = ", ".join(f"web-{i}" for i in range(1, 51))
+    assert shown == [f"UNREACHABLE 50 Droplets: {shown_as}: {names}"]
+    each = text([], *unreached(reason, 50), verbosity=1)
+    assert each.count("UNREACHABLE web-") == 50
+
+
+def test_two_droplets_have_a_line_each() -> None:
+    """With their own address, so that the command can be pasted."""
+    shown = text([], *unreached("no answer on ADDRESS:22", 2)).splitlines()
+    assert shown[:2] == [
+        "UNREACHABLE web-1: no answer on 203.0.113.1:22",
+        "UNREACHABLE web-2: no answer on 203.0.113.2:22",
+    ]
+
+
 def test_an_unknown_of_an_unreachable_droplet_has_its_own_reason() -> None:
     """What was not asked of the API is not put down to the connection."""
     shown = text(
@@ -167,6 +203,8 @@ def test_verbosity_says_how_much_is_told() -> None:
     page = {"title": "no root login", "remediation": "Close it."}
     droplets = [droplet(i) for i in range(1, 31)]
     lost = [droplet(i, "unreachable") for i in range(31, 61)]
+    for line in lost:
+        line["reason"] += f", in way {line['id']}"
     found = [result("ssh.a", i) for i in range(1, 31)]
     shown = {
         verbosity: text(found, *droplets, *lost, checks={"ssh.a": page}, verbosity=verbosity)
