@@ -386,8 +386,8 @@ PIECES = st.sampled_from(
     [
         "file:root:s:600:root:1:/root/.ssh/authorized_keys",
         "file:",
-        "unread:a:s:/x",
-        "odd:",
+        "!! /x",
+        "!! ",
         f"1:ssh-ed25519 {ED25519}",
         f'2:expiry-time="99991231235959" ssh-ed25519 {ED25519}',
         f"3:{AGENT}",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -86,7 +87,7 @@ class HostAccounts:
 )
 def droplet_host_accounts(observation: Observation) -> HostAccounts:
     """The accounts of the host with shell, expiry and the class of their password."""
-    return parse_accounts(observation.section(ACCOUNTS.name).stdout)
+    return parse_accounts(whole(observation.section(ACCOUNTS.name)).stdout)
 
 
 def parse_accounts(text: str) -> HostAccounts:
