@@ -11,7 +11,7 @@ say "$servers" | sed -n 's/.* /P /p' | sort -u
 
 command -v sshd >/dev/null || exit 127
 say "V $(sshd -V 2>&1 | grep -m1 OpenSSH_)"
-read_all /etc/nsswitch.conf | sed -n 's/^passwd:/N &/p'
+read_all /etc/nsswitch.conf | sed -n 's/^passwd:/N &/p' || not_whole /etc/nsswitch.conf
 say "A$arguments"
 say "$configuration"
 
