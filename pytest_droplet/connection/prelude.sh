@@ -91,11 +91,14 @@ processes_of() { # NAME...
             for name in "$@"; do
                 # shellcheck disable=SC2254 # it is a pattern
                 case $called in $name) ;; *) continue ;; esac
+                # One that has ended has neither a program nor words.
+                words=
+                [ -n "$program" ] || read -r words <"$process/cmdline"
                 if ! is_of_root "$process"; then
                     continue
                 elif [ -n "$program" ]; then
                     echo "${process#/proc/} $program"
-                else
+                elif [ -n "$words" ]; then
                     not_whole processes
                 fi
             done

@@ -55,6 +55,7 @@ EXCEPTIONS = {
     ("connection/prelude.sh", '<"$1"'): "read_capped itself, which judges what it opened",
     ("connection/prelude.sh", '<"$1/status"'): "a folder of /proc",
     ("connection/prelude.sh", '<"$process/comm"'): "a folder of /proc",
+    ("connection/prelude.sh", '<"$process/cmdline"'): "a folder of /proc",
     ("facts/ssh/sshd_configuration.sh", '<"$1/cmdline"'): "a folder of /proc",
     ("facts/tls/apache.sh", '. "$file"'): "the distribution's own init does so, as root",
     ("facts/patches/apt.sh", '"$2"'): "an option and a pattern, and no file",
@@ -313,6 +314,28 @@ def test_processes_are_known_by_user_and_program(tmp_path: Path) -> None:
             process.wait()
 
     assert before == after == f"{started[0].pid} sshd-of-test\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("sshd\0-D\0", "\n!! processes\n"), ("", "")],
+    ids=["unseen", "ended"],
+)
+def test_a_process_whose_program_is_unseen_may_be_one(
+    words: str, said: str, tmp_path: Path
+) -> None:
+    """Its name says so then, but for one that has ended, which is no process any more."""
+    process = tmp_path / "proc/7"
+    process.mkdir(parents=True)
+    (process / "exe").write_text("")
+    (process / "comm").write_text("sshd\n")
+    (process / "cmdline").write_text(words)
+    (process / "status").write_text("Name:\tsshd\nUid:\t0\t0\t0\t0\n")
+    command = PRELUDE.packed.replace("/proc/", f"{tmp_path}/proc/") + "processes_of sshd"
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+
+    assert done.stdout == said
 
 
 def needs_all_started(started: list[subprocess.Popen[bytes]], folder: Path) -> None:
