@@ -140,7 +140,7 @@ def test_every_exception_is_needed() -> None:
     assert set(EXCEPTIONS) <= needed
 
 
-MARKS = ("!!", "not_whole", "must_have_searched")
+MARKS = ("!!", "not_whole", "must_have_searched", "read_capped", "read_all")
 """What prints the line ``!!`` in a script: it itself, or a function of the prelude."""
 TRACES: Mapping[str, str | int] = {
     **dict.fromkeys(("addresses", "apt", "units"), 137),
@@ -148,7 +148,7 @@ TRACES: Mapping[str, str | int] = {
     **dict.fromkeys(("audit_cover", "audit_rules", "automatic_updates"), "!! x"),
     **dict.fromkeys(("firewall_files", "firewall_saved"), "!! x"),
     "auditd_conf": 1,
-    "dnf_index": "!! unreadable",
+    "dnf_index": "!! x",
     "sshd": "X something could not be read",
 }
 """What the shell leaves where a command of the section ends early: a line, or its status.

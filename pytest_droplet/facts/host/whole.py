@@ -1,16 +1,25 @@
 """Parts of a section that went missing: a command failed while the section went on.
 
 The frame of the script tells that a section came to its end, and with which status. A section of
-several commands ends with 0, and prints a line ``!! WHAT`` for one of them that failed, so that
-what is left is not taken for all there is.
+several commands ends with 0, and prints a line ``!! WHAT`` for one of them that failed, or for a
+file that was not read, so that what is left is not taken for all there is.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from pytest_droplet.model import NotObservedError, SectionOutput
 from pytest_droplet.text import one_line
 
 MARK = "!! "
+
+
+def not_whole(text: str) -> Iterator[str]:
+    """Yield what could not be read to its end, by the marks of a section's output."""
+    for line in text.split("\n"):
+        if line.startswith(MARK):
+            yield one_line(line[len(MARK) :], 100)
 
 
 def whole(output: SectionOutput) -> SectionOutput:
@@ -22,9 +31,8 @@ def whole(output: SectionOutput) -> SectionOutput:
     """
     if output.rc != 0:
         raise NotObservedError(one_line(output.stderr) or f"it ended with status {output.rc}")
-    for line in output.stdout.splitlines():
-        if line.startswith(MARK):
-            said = one_line(output.stderr, 120)
-            reason = f"{one_line(line[len(MARK) :], 100)} could not be read to its end"
-            raise NotObservedError(f"{reason}: {said}" if said else reason)
+    for part in not_whole(output.stdout):
+        said = one_line(output.stderr, 120)
+        reason = f"{part} could not be read to its end"
+        raise NotObservedError(f"{reason}: {said}" if said else reason)
     return output

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.os_release import OsRelease
+from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.packages import (
     PackageIndex,
     PackageSource,
@@ -145,9 +146,7 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
 
 
 def _metadata(output: SectionOutput) -> Metadata:
-    if any(line == "!! unreadable" for line in output.stdout.splitlines()):
-        raise NotObservedError(f"a file could not be read: {one_line(output.stderr)}")
-    return parse_metadata(output.stdout)
+    return parse_metadata(whole(output).stdout)
 
 
 def parse_updates(output: SectionOutput) -> PendingUpdates:

@@ -24,5 +24,5 @@ printf '%s\n' "$told" | grep -E '^ (ssl|md)_module '
 
 files=$(printf '%s\n' "$told" | sed -n 's/^ *([0-9*]*) \(\/.*\)/\1/p' | sort -u)
 # shellcheck disable=SC2086 # a file a line
-[ -z "$files" ] || awk "$apache_directives" $files || not_whole 'the configuration'
+read_all $files | awk "$apache_directives" || not_whole 'the configuration'
 echo end
