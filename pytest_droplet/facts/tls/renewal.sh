@@ -64,13 +64,23 @@ timers=$(TZ=UTC systemctl show -p "$properties" '*.timer' 2>/dev/null) && {
     printf '%s\n' "$timers"
     echo
 }
-for unit in $(printf '%s\n' "$timers" | sed -n 's/^Unit=//p' | sort -u); do
-    command=$(
-        systemctl show -p ExecStart --value "$unit" | sed 's/;.*argv\[\]=/ /;s/;.*//'
-    )
-    client=$(client_of "$command")
-    [ -z "$client" ] || echo "service $unit $client"
-done
+units=$(printf '%s\n' "$timers" | sed -n 's/^Unit=//p' | sort -u)
+# shellcheck disable=SC2086 # a unit a word
+[ -z "$units" ] || { systemctl show -p ExecStart $units; echo; } | {
+    set -- $units
+    commands=
+    # An empty line ends what is said of a unit.
+    while read -r line; do
+        if [ -n "$line" ]; then
+            commands="$commands $(printf '%s\n' "$line" | sed 's/;.*argv\[\]=/ /;s/;.*//')"
+        else
+            client=$(client_of "$commands")
+            [ -z "$client" ] || echo "service $1 $client"
+            commands=
+            [ $# = 0 ] || shift
+        fi
+    done
+}
 
 set +f
 for file in /etc/crontab /etc/cron.d/* /etc/cron.hourly/* /etc/cron.daily/* \
