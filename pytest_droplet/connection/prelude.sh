@@ -1,7 +1,8 @@
 # The prelude: what several sections use. The frame puts it before the text of each section.
 
-# The most that is read of one file, in bytes.
+# The most that is read of one file, in bytes, and what find(1) says of one that has no more.
 cap=1000000
+short=-1000001c
 
 # Prints the line that tells a parser: this part could not be read to its end. It goes around the
 # filters of a pipeline: 6 is the section's own output.
@@ -12,10 +13,12 @@ not_whole() { # WHAT
 
 # Whether a path leads to a regular file of a real file system: reading one of /proc can change
 # what the kernel does. Without find(1) nothing is one.
-is_regular() { # PATH [LESS-THAN-BYTES]
-    case $(find -L "$1" -maxdepth 0 -type f -size "-${2:-9999999999999999}c" -printf %F) in
-        '' | proc | sysfs | debugfs | tracefs | securityfs | configfs | cgroup* | dev* | bpf | \
-            pstore | efivarfs | binfmt_misc | nfsd | autofs | fuse*) false ;;
+is_regular() { # PATH [TESTS of find]
+    asked=$1
+    shift
+    case $(find -L "$asked" -maxdepth 0 -type f "$@" -printf %F) in
+        '' | proc | sysfs | debugfs | tracefs | securityfs | configfs | cgroup* | pstore | nfsd | \
+            fuse*) false ;;
     esac
 }
 
@@ -38,11 +41,15 @@ explain_absence() { # PATH
 # Prints a regular file. One that is longer than the cap was not read. It is judged once it is
 # open: whoever may write to its folder cannot put another in its place meanwhile.
 read_capped() { # PATH
-    if ! [ -f "$1" ] || ! { is_regular /dev/stdin "$((cap + 1))" && head -c "$cap"; } <"$1"; then
+    if ! [ -f "$1" ] || ! { is_regular /dev/stdin -size "$short" && head -c "$cap"; } <"$1"; then
         not_whole "$1"
         return 1
     fi
 }
+
+# For sed(1): such a line of read_all becomes == PATH.
+# shellcheck disable=SC2034 # the sections use it
+heads='s/^==> (\/.*) <==$/== \1/p'
 
 # Prints those files that are there, each behind a line "==> PATH <==": for folders that only root
 # may write to. Folders are left out; a file that is longer than the cap was not read.
@@ -55,10 +62,10 @@ read_all() { # PATH...
             set -- "$@" "$path"
         fi
     done
-    [ $# = 0 ] || find -L "$@" -maxdepth 0 -type f -size "-$((cap + 1))c" \
+    [ $# = 0 ] || find -L "$@" -maxdepth 0 -type f -size "$short" \
         ! -fstype proc ! -fstype sysfs -exec head -v -c "$cap" {} + -o -exec false {} + || {
         for path in "$@"; do
-            is_regular "$path" "$((cap + 1))" || break
+            is_regular "$path" -size "$short" || break
         done
         not_whole "$path"
     }

@@ -571,3 +571,31 @@ def test_of_a_crontab_only_the_schedule_leaves_the_host(line: str, tmp_path: Pat
     assert not [
         word for word in ("password", "y", "p!ss", "w$rd") if word in said.split("job", 1)[1]
     ]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+@pytest.mark.parametrize(
+    ("text", "client"),
+    [
+        ("certbot", "certbot"),
+        ("x;/root/.acme.sh/acme.sh --cron", "acme.sh"),
+        ("a\nlego\nb", "lego"),
+        ("allegory, acmexsh, certbots", ""),
+        ("CERTBOT=1 uacme", "uacme"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_known_by_its_whole_name(shell: str, text: str, client: str) -> None:
+    """It stands between signs that are no small letters, or at an end of the text."""
+    needs(shell.split(maxsplit=1)[0])
+    script = read_script("facts/tls/renewal.sh").text
+    function = script[script.index("client_in() {") : script.index("only_root_writes() {")]
+
+    done = subprocess.run(
+        [*shell.split(), "-c", f'{function}\nclient_in "$1"', "sh", text],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == client

@@ -14,7 +14,8 @@ if [ -e "$ufw" ] || ! explain_absence "$ufw"; then
     must_have_searched $? "$ufw"
 fi
 
+# shellcheck disable=SC2154 # the prelude sets heads
 read_all /etc/nftables.conf /etc/sysconfig/nftables.conf /etc/nftables/* /etc/nftables.d/* |
-    sed -nE -e 's/^==> (\/.*) <==$/== \1/p' \
+    sed -nE -e "$heads" \
         -e '/^[[:space:]]*include[[:space:]]|hook[[:space:]]+input/p' || not_whole /etc/nftables
 :

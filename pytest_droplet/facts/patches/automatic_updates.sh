@@ -7,8 +7,9 @@ if uses_apt; then
     printf '%s\n' "$settings" | grep -E '^(APT::Periodic|Unattended-Upgrade)::'
     must_have_searched $? 'apt-config dump'
 else
+    # shellcheck disable=SC2154 # the prelude sets heads
     read_all /usr/share/dnf5/dnf5-plugins/automatic.conf /etc/dnf/automatic.conf |
-        sed -nE -e 's/^==> (\/.*) <==$/== \1/p' \
+        sed -nE -e "$heads" \
             -e '/^[[:space:]]*(apply_updates|upgrade_type)[[:space:]]*=/p' ||
         not_whole automatic.conf
 fi

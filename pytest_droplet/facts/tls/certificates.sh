@@ -10,7 +10,7 @@ print_configured() {
         [ -d "$folder" ] || continue
         # Which of the files is too long to be read the sections nginx and apache tell.
         # shellcheck disable=SC2154 # the prelude sets it
-        find -L "$folder" -type f -size "-$((cap + 1))c" -exec head -v -c "$cap" {} + 2>/dev/null |
+        find -L "$folder" -type f -size "$short" -exec head -v -c "$cap" {} + 2>/dev/null |
             grep -avE '^[[:space:]]*#' |
             grep -aoiE 'ssl_?certificate(_?key)?(file)?[[:space:]]+[^;#]+' |
             sed 's/.*[sS][sS][lL]_*[cC]ert/cert/' |

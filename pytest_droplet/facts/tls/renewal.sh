@@ -6,29 +6,30 @@
 # job CLIENT SCHEDULE, without one for a script; lineage NAME of Certbot, and before TIME where it
 # is set; !! FILE not read; end.
 
-# The first client that the text on its input names.
-client_in() {
-    grep -aoE '(^|[^a-z])(certbot|acme\.sh|lego|dehydrated|uacme|getssl)([^a-z]|$)' |
-        sed -n '1{s/^[^a-z]//;s/[^a-z]$//;p;}'
+client_in() { # TEXT: prints the client that it names
+    for client in certbot acme.sh lego dehydrated uacme getssl; do
+        case " $1 " in *[!a-z]"$client"[!a-z]*)
+            echo "$client"
+            return
+            ;;
+        esac
+    done
 }
 
 only_root_writes() { # FILE
-    [ -n "$(find -L "$1" -maxdepth 0 -user 0 ! -perm /022)" ]
+    is_regular "$1" -user 0 ! -perm /022
 }
 
 # The client that a command line of root calls, itself or in a script of root that it names.
 client_of() { # COMMAND-LINE
-    {
-        printf '%s\n' "$1"
-        for word in $1; do
-            case $word in /*)
-                if [ -f "$word" ] && is_regular "$word" && only_root_writes "$word"; then
-                    head -c 65536 "$word"
-                fi
-                ;;
-            esac
-        done
-    } | client_in
+    client=$(client_in "$1")
+    for word in $1; do
+        case $client$word in /*) ;; *) continue ;; esac
+        if [ -f "$word" ] && only_root_writes "$word"; then
+            client=$(client_in "$(head -c 65536 "$word" | tr -d '\000')")
+        fi
+    done
+    [ -z "$client" ] || echo "$client"
 }
 
 # A path that a user wrote is not opened.
@@ -39,7 +40,7 @@ print_jobs() { # CRONTAB, its lines being on the input
         if [ -n "$opens" ]; then
             client=$(client_of "$line")
         else
-            client=$(printf '%s\n' "$line" | client_in)
+            client=$(client_in "$line")
         fi
         [ -n "$client" ] || continue
         # shellcheck disable=SC2086 # minute, hour, day, month, day of the week
@@ -91,7 +92,7 @@ for file in /etc/crontab /etc/cron.d/* /etc/cron.hourly/* /etc/cron.daily/* \
     jobs=$(
         set -f
         case $file in
-            */cron.*ly/*) printf '%s\n' "$file" "$contents" | client_in | sed 's/^/job /' ;;
+            */cron.*ly/*) client_in "$file $contents" | sed 's/^/job /' ;;
             *) printf '%s\n' "$contents" | print_jobs "$file" ;;
         esac
     )
