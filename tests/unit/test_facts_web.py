@@ -409,7 +409,7 @@ def test_long_lines_of_apache_take_no_time(text: str) -> None:
     [
         "1 listen" + " " * 300_000 + ";",
         '1 listen "' + "\\" * 300_000 + ";",
-        "1 " + "'\"" * 150_000,
+        "1 " + "'\"" * 150_000 + ";",
     ],
     ids=["blanks", "backslashes", "quotes"],
 )

@@ -12,7 +12,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse_loaded_line
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Unit, Units
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import Item, NotObservedError, Reading, Section, SectionOutput
 from pytest_droplet.text import one_line
 
@@ -406,7 +406,7 @@ def parse_auditd_config(text: str) -> AuditdConfig:
     for line in filter(None, conf.split("\n")):
         found = _CONF_LINE.fullmatch(line)
         if found is None:
-            raise NotObservedError(f"a line is none of auditd.conf: {one_line(line, 60)!r}")
+            raise garbled(line)
         if found[2]:
             values[found[2].lower()] = found[3]
             lines[found[2].lower()] = int(found[1])
@@ -422,7 +422,7 @@ def parse_auditd_config(text: str) -> AuditdConfig:
         elif plugin and (found := _ACTIVE.fullmatch(line)):
             active[plugin] = found[1].lower() == "yes"
         elif line != "sendmail":
-            raise NotObservedError(f"unexpected line: {one_line(line, 60)!r}")
+            raise garbled(line)
     return AuditdConfig(
         values,
         lines,

@@ -22,6 +22,11 @@ def not_whole(text: str) -> Iterator[str]:
             yield one_line(line[len(MARK) :], 100)
 
 
+def garbled(line: str) -> NotObservedError:
+    """Return the error of a line that has not the form that its section prints."""
+    return NotObservedError(f"a line is not as its section prints it: {one_line(line, 60)!r}")
+
+
 def whole(output: SectionOutput) -> SectionOutput:
     """Return a section's output, of which no part is missing.
 

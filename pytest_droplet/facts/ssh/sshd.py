@@ -290,6 +290,8 @@ def parse_sshd(text: str) -> Sshd:
     files = tuple(f for head, body in found["F"] for f in _file(head, body))
     accounts = tuple(a for head, _ in found["U"] for a in _account(head))
     gaps = [one_line(head) for head, _ in found["X"]]
+    if len(files) < len(found["F"]) or len(accounts) < len(found["U"]):
+        gaps.append("a file of the configuration, or an account, came garbled")
     gaps += [f"{part} could not be read to its end" for part in not_whole(text)]
     gaps = [*dict.fromkeys(gaps), *errors]
     asked = sorted({head.split(" ")[0] for head, _ in found["M"]} - _EVALUATED)

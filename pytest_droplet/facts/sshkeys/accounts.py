@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -124,8 +124,10 @@ def parse_accounts(text: str) -> HostAccounts:
             uid_min = uid_min or _number(rest)
         elif kind == "nss":
             sources = tuple(re.sub(r"\[[^]]*\]|#.*", " ", rest).split())
+        elif line == "end":
+            ended = True
         elif line:
-            ended = line == "end"
+            raise garbled(line)
     if not users or not ended or sources is None:
         raise NotObservedError("the host's accounts could not be listed")
     for user in users:

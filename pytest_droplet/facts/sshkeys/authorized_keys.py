@@ -32,6 +32,7 @@ _AGENT_COMMENTS = (
 _AGENT_MARK = "-dotty_ssh"
 _SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
 _BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
+_PRINTED = re.compile(r"sshd |conf |match |X |!! ")
 # One of sshd -T, or a line of the configuration; the value "none" is no source.
 _SOURCE = re.compile(
     r"(?i)(?:sshd |conf [^:]*:\d+:\s*)"
@@ -231,6 +232,8 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
             patterns.update(word[1:] for word in line.split()[1:])
         elif found := _SOURCE.match(line):
             elsewhere.append(one_line(f"{found[1].lower()} {found[2].strip()}", 100))
+        elif line and not _PRINTED.match(line):
+            unread.append(f"what a garbled line says: {one_line(line, 60)!r}")
     if not users or not patterns:
         raise NotObservedError("the authorized keys could not be listed: no account was found")
     if by_default:

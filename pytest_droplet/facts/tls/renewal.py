@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -16,6 +16,8 @@ RENEWAL = Section.of_files("facts/tls/renewal.sh", root=True)
 
 _SOON = timedelta(hours=26)
 _TIME = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
+_WORDS = frozenset({"", "systemd", "cron-runs", "timers", "guard", "end"})
+_PROPERTY = re.compile(r"[A-Za-z]+=")
 _DAILY = re.compile(r"@(hourly|daily|midnight)|\S+ \S+ \* \* \*")
 _BEFORE = re.compile(r"(\d{1,5}) *(day|week|hour)s?")
 
@@ -85,7 +87,8 @@ def parse_renewal(text: str, now: datetime) -> Renewal:
         now: When it was read.
 
     Raises:
-        NotObservedError: It does not come to its end, or systemd runs and told no timers.
+        NotObservedError: It does not come to its end, systemd runs and told no timers, or a line
+            is garbled.
     """
     lines = text.split("\n")
     if "end" not in lines:
@@ -113,6 +116,8 @@ def parse_renewal(text: str, now: datetime) -> Renewal:
             lineages[name] = None
         elif kind == "before" and name:
             lineages[name] = _before(rest)
+        elif line not in _WORDS and not _PROPERTY.match(line):
+            raise garbled(line)
     timers = [t for block in text.split("\n\n") for t in _timer(block, clients, now)]
     return Renewal((*timers, *cron), lineages)
 
