@@ -43,6 +43,15 @@ class NotReachedError(NotObservedError):
     """It was not observed for the host was not reached; no other reason is known."""
 
 
+def forget_traceback(raised: BaseException) -> None:
+    """Let an exception that was dealt with keep no frame.
+
+    A frame that has the exception in a variable would otherwise keep itself, and all that was read
+    of a host, until Python's garbage collector comes by.
+    """
+    raised.__traceback__ = None
+
+
 def not_applicable(reason: str) -> NoReturn:
     """End a check whose subject does not exist, with the reason (``pytest.skip``)."""
     pytest.skip(reason)
@@ -115,6 +124,8 @@ class Claims:
     ) -> bool:
         self._depth -= 1
         if self._depth:
+            if isinstance(exc, AssertionError | NotObservedError):
+                forget_traceback(exc)
             if isinstance(exc, AssertionError):
                 self._failures.append(str(exc).split("\nassert ", 1)[0])
                 for fact, items in getattr(exc, "details", {}).items():
@@ -127,7 +138,7 @@ class Claims:
         if exc is None and self._failures:
             raise FindingError("; ".join(self._failures), self._details)
         if exc is None and self._missing:
-            raise self._missing[0]
+            raise self._missing.pop(0)
         return False
 
 
