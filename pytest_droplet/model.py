@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,6 +15,8 @@ from pytest_droplet.script_files import ScriptFile, read_script
 from pytest_droplet.words import Outcome, Severity
 
 T = TypeVar("T")
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 KUBERNETES = "DigitalOcean Kubernetes"
 
@@ -198,10 +201,7 @@ class Droplet:
     @property
     def pytest_id(self) -> str:
         """``<name>-<id>``: names repeat, ids do not. Safe inside a node id."""
-        name = "".join(
-            c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self.name
-        )
-        return f"{name}-{self.id}"
+        return f"{_UNSAFE.sub('_', self.name)}-{self.id}"
 
     @property
     def ephemeral(self) -> str | None:

@@ -269,15 +269,22 @@ class AuditPlugin:
             distribution.take_lists(self.config, self.audit)
         if self.worker:
             distribution.prefetch(self.audit, item)
+        if isinstance(item, loop.DropletChecks):
+            for check, following in loop.each_of(item, nextitem):
+                self._run_check(check, following)
+            return True
         if not isinstance(item, collection.CheckItem):
             return None
+        self._run_check(item, nextitem)
+        return True
+
+    def _run_check(self, item: collection.CheckItem, following: pytest.Item | None) -> None:
         if self.reports:
             self.reports.show_subject(item.nodeid, item.subject)
         if self.worker and item.droplet is None:
-            loop.tear_down(item, nextitem)
+            loop.tear_down(item, following)
         else:
-            loop.run_protocol(item, nextitem)
-        return True
+            loop.run_protocol(item, following)
 
     @pytest.hookimpl(specname="pytest_runtest_setup", wrapper=True, tryfirst=True)
     def pytest_runtest_setup_with_subtests(
