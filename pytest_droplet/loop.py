@@ -311,10 +311,13 @@ class Garbage:
         gc.unfreeze()  # of a run before in this process, which kept its own
         self._before = gc.get_threshold()
 
-    def keep_out(self) -> None:
-        """Leave all that exists now alone, and look through new objects less often."""
-        gc.freeze()
+    def begin(self) -> None:
+        """Look through new objects less often: what is collected now lives until the end."""
         gc.set_threshold(*_GC_THRESHOLDS)
+
+    def keep_out(self) -> None:
+        """Leave all that exists now alone."""
+        gc.freeze()
 
     def finish(self) -> None:
         """Collect once more, then leave all to the end of the process."""

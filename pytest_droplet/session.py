@@ -89,6 +89,7 @@ class AuditPlugin:
     def pytest_sessionstart(self) -> None:
         """Read the inventory (a worker is handed it), and begin to connect where that is sure."""
         config = self.config
+        self.garbage.begin()
         self.refuse(asserts.off_in_shipped())
         if self.worker:
             audit = distribution.receive(config)
