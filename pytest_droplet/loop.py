@@ -188,9 +188,11 @@ def tear_down(item: CheckItem, following: pytest.Item | None) -> None:
 
     A check sets nothing up; the next ordinary test needs to find what it shares, and no more.
     """
+    if isinstance(following, CheckItem | DropletChecks):
+        return
     state = item.session._setupstate  # noqa: SLF001 pytest's own protocol is the other user
     needed = following.listchain() if following else ()
-    if isinstance(following, CheckItem | DropletChecks) or state.stack.keys() <= set(needed):
+    if state.stack.keys() <= set(needed):
         return
     call = pytest.CallInfo.from_call(
         lambda: state.teardown_exact(following),
@@ -230,7 +232,8 @@ def _interact(item: CheckItem, report: pytest.TestReport) -> None:
 
 
 def _reports(item: CheckItem, verdict: Verdict, start: float) -> Iterator[pytest.TestReport]:
-    outcome, phase, text = as_pytest(verdict, item.audit.options.unknown)
+    audit = item.audit
+    outcome, phase, text = as_pytest(verdict, audit.options.unknown)
     every = needs_every_phase(item.config)
     longrepr: Any = text
     if outcome == "skipped" and text is not None:
@@ -252,9 +255,9 @@ def _reports(item: CheckItem, verdict: Verdict, start: float) -> Iterator[pytest
         decisive.wasxfail = accepted
     own = item.check.id not in shipped()
     page, number = (item.check.doc, (item.location[1] or 0) + 1) if own else (None, None)
-    account_id = item.audit.inventory.account_id
+    account_id = audit.inventory.account_id
     result = result_line(verdict, item.nodeid, page, number, account_id=account_id)
-    carry(decisive, item.audit, result)
+    carry(decisive, audit, result)
     vars(decisive)["droplet_check"] = True
     yield decisive
     if every:

@@ -281,7 +281,7 @@ class AuditPlugin:
 
     def _run_check(self, item: collection.CheckItem, following: pytest.Item | None) -> None:
         if self.reports:
-            self.reports.show_subject(item.nodeid, item.subject)
+            self.reports.show_subject(item)
         if self.worker and item.droplet is None:
             loop.tear_down(item, following)
         else:
@@ -334,7 +334,8 @@ class AuditPlugin:
     @pytest.hookimpl(specname="pytest_runtest_logreport", tryfirst=True)
     def pytest_runtest_logreport_clean(self, report: pytest.TestReport) -> None:
         """Make what pytest and its plugins show of an ordinary test harmless, where it ran."""
-        if not ({"droplet_check", "node"} & vars(report).keys()):
+        carried = vars(report)
+        if "droplet_check" not in carried and "node" not in carried:
             outcomes.at_report(self.config, report)
             clean.report(report)
 
