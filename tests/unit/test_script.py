@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -27,9 +28,10 @@ from pytest_droplet.connection.script import (
     preamble,
     remote_command,
 )
+from pytest_droplet.facts import all_facts
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.script_files import ScriptFile
-from tests.support.ssh_server import needs
+from tests.support.ssh_server import needs, sections_of
 
 NONCE = "0123456789abcdef"
 SHELLS = {
@@ -76,6 +78,17 @@ def run(shell: Sequence[str], sections: Sequence[Section], **more: str) -> Answe
         env={**os.environ, **more},
     )
     return parse(done.stdout, sections, NONCE)
+
+
+def test_servers_of_tests_find_the_sections_of_a_script() -> None:
+    """A server that answers without a shell knows what it is asked, and what only root may run."""
+    every = {s.name: s for fact in all_facts().values() for s in fact.sections}
+    wanted = [*NASTY, *every.values()]
+
+    asked = sections_of(compose(wanted, NONCE).encode())
+
+    assert [(a.name, a.root) for a in asked] == [(s.name, s.root) for s in wanted]
+    assert shlex.split(asked[0].quoted) == [NASTY[0].command]
 
 
 def test_every_shell_gives_the_same_answer(shell: list[str]) -> None:
