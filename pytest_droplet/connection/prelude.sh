@@ -86,7 +86,7 @@ is_of_root() { # FOLDER of the process
 processes_of() { # NAME...
     {
         set +f
-        find /proc/[0-9]*/exe -maxdepth 0 -printf '%h %l\n'
+        find /proc/[0-9]*/exe -maxdepth 0 -printf '%h %l\0' | tr '\n\0' '?\n'
     } | {
         seen=
         while read -r process program; do

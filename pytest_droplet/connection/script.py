@@ -93,8 +93,8 @@ def _call(section: Section, shared: Mapping[ScriptFile, str]) -> str:
         if file in shared and text.startswith(file.sent):
             text = text.removeprefix(file.sent)
             names += f'"${shared[file]}"'
-    call = "root_section" if section.root else "section"
-    bound = "-" if section.address_space_mb is None else section.address_space_mb * 1024
+    call = "as_root" if section.root else "section"
+    bound = "-" if section.address_space_mb is None else section.address_space_mb
     return f"{call} {section.name} {bound} {names}{quoted(text)}"
 
 

@@ -35,8 +35,8 @@ Process = asyncssh.SSHServerProcess[bytes]
 Handler = Callable[["Session"], Awaitable[None]]
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-_NONCE = re.compile(rb"--([0-9a-f]{32}) begin _id")
-_ASKED = re.compile(rb"^(root_)?section ([A-Za-z0-9_.-]+) (.*)$", re.MULTILINE)
+_NONCE = re.compile(rb"--([0-9a-f]{32}) ")
+_ASKED = re.compile(rb"^(section|as_root) ([A-Za-z0-9_.-]+) (?:[0-9]+|-) (.*)$", re.MULTILINE)
 
 
 @dataclass
@@ -167,8 +167,8 @@ class Asked:
 def sections_of(script: bytes) -> list[Asked]:
     """Return the sections that a host script runs, in their order."""
     return [
-        Asked(name.decode(), quoted.decode("utf-8", "replace"), bool(root))
-        for root, name, quoted in _ASKED.findall(script)
+        Asked(name.decode(), quoted.decode("utf-8", "replace"), call == b"as_root")
+        for call, name, quoted in _ASKED.findall(script)
     ]
 
 

@@ -88,7 +88,8 @@ def run(
         (KEYS, parse_authorized_keys, ("getent", "head")),
         (KEYS, parse_authorized_keys, ("awk",)),
         (LISTENERS, parse_listeners, ("awk",)),
-        (LISTENERS, parse_listeners, ("uniq",)),
+        (LISTENERS, parse_listeners, ("find",)),
+        (LISTENERS, parse_listeners, ("tr",)),
     ],
 )
 def test_a_list_without_its_end_was_not_read(

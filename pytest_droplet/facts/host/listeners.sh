@@ -16,10 +16,12 @@ print_waiting_sockets() {
 
 print_open_sockets() {
     echo owners
-    # 1: a process ended meanwhile.
-    find /proc/[0-9]*/exe -maxdepth 0 -printf 'program %h %l\0' 2>/dev/null | tr '\n\0' '?\n'
-    find /proc/[0-9]*/fd -maxdepth 1 -lname 'socket:*' -printf '%h %l\n' 2>/dev/null
-    [ $? -lt 2 ] || not_whole find
+    {
+        find /proc/[0-9]*/exe /proc/[0-9]*/fd -maxdepth 1 -name exe -printf 'program %h %l\0' \
+            -o -lname 'socket:*' -printf '%h %l\0' 2>/dev/null
+        # 1: a process ended meanwhile.
+        [ $? -lt 2 ] || not_whole find
+    } | tr '\n\0' '?\n' || not_whole tr
 }
 
 # shellcheck disable=SC2154 # socket_owners is the awk program

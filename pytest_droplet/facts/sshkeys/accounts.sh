@@ -1,5 +1,6 @@
 # All accounts of the host, and the ages of their passwords. No hash leaves the host: in its place
-# stands what it is, empty, locked (no password matches it), x (told by shadow) or set.
+# stands what it is, empty, locked (no password matches it), x (told by shadow) or set. Nor does
+# what passwd says of the person.
 # Prints: nss SOURCES of accounts; uid-min NUMBER for each that is set; shadow and user before each
 # line of shadow(5) and passwd(5); end; !! FILE not read.
 sources=$(read_all /etc/nsswitch.conf | sed -n 's/^passwd://p') || not_whole /etc/nsswitch.conf
@@ -11,6 +12,7 @@ without_hashes() { # WORD that each line begins with, LINES
     printf '%s\n' "$2" | awk -F: -v OFS=: -v word="$1" '
         NF < 2 { $0 = "?" }
         NF > 1 { $2 = $2 == "" ? "empty" : $2 ~ /^[!*]/ ? "locked" : $2 == "x" ? "x" : "set" }
+        word == "user" { $5 = "" }
         { print word " " $0 }
     '
 }

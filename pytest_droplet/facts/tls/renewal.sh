@@ -59,8 +59,8 @@ set -f
 [ ! -d /run/systemd/system ] || echo systemd
 [ -z "$(processes_of cron crond)" ] || echo cron-runs
 
-properties=Id,Unit,ActiveState,UnitFileState,NextElapseUSecRealtime,LastTriggerUSec
-timers=$(TZ=UTC systemctl show -p "$properties" '*.timer' 2>/dev/null) && {
+fields=Id,Unit,ActiveState,UnitFileState,NextElapseUSecRealtime,LastTriggerUSec
+timers=$(TZ=UTC systemctl show -p "$fields" '*.timer' 2>/dev/null) && {
     echo timers
     printf '%s\n' "$timers"
     echo
