@@ -34,10 +34,10 @@ def whole(output: SectionOutput) -> SectionOutput:
         NotObservedError: It ended with another status than 0, or a line tells which part could
             not be read.
     """
-    if output.rc != 0:
-        raise NotObservedError(one_line(output.stderr) or f"it ended with status {output.rc}")
+    said = one_line(output.stderr, 120)
     for part in not_whole(output.stdout):
-        said = one_line(output.stderr, 120)
         reason = f"{part} could not be read to its end"
         raise NotObservedError(f"{reason}: {said}" if said else reason)
+    if output.rc != 0:
+        raise NotObservedError(said or f"it ended with status {output.rc}")
     return output
