@@ -36,6 +36,7 @@ from pytest_droplet.facts.tls.nginx import NGINX
 from pytest_droplet.facts.tls.renewal import RENEWAL
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.script_files import ScriptFile, read_script
+from tests.support.key_files import proc_without_servers
 from tests.support.ssh_server import needs
 from tests.unit.test_script_files import PATHS
 
@@ -359,6 +360,7 @@ def run(section: Section, folder: Path, **programs: str) -> SectionOutput:
     command = re.sub(
         r"(?<![\w*.])/(?=(etc|boot|var|usr|lib|run|root|home)/)", f"{folder}/", alone(section)
     )
+    command = command.replace("/proc/", f"{proc_without_servers(folder)}/")
     done = subprocess.run(
         ["sh", "-c", command],
         env={"PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
