@@ -52,7 +52,7 @@ def forget_traceback(raised: BaseException) -> None:
     A frame that has the exception in a variable would otherwise keep itself, and all that was read
     of a host, until Python's garbage collector comes by.
     """
-    raised.__traceback__ = None
+    raised.with_traceback(None)
 
 
 def not_applicable(reason: str) -> NoReturn:
