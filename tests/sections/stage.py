@@ -230,22 +230,22 @@ def addresses(text: str) -> Dressing:
     return made
 
 
+_HASHES = {"locked": "!", "set": "$y$x", "empty": "", "x": "x"}
+
+
 def accounts(text: str) -> Dressing:
     """Passwd and shadow, with a hash where one is set."""
     made = Dressing(prepare=["cp /srv/nsswitch /etc/nsswitch.conf"])
-    hashes = {"locked": "!", "set": "$y$x", "empty": "", "other": "*"}
-    for line in text.splitlines():
-        kind, _, rest = line.partition(":")
-        if kind == "user":
-            name, uid, state, changed, most, inactive, expires, home, shell = rest.split(":")
-            made.write("/etc/passwd", f"{name}:x:{uid}:{uid}::{home}:{shell}")
-            if state != "other":
-                ages = f"{changed}::{most}::{inactive}:{expires}:"
-                made.write("/etc/shadow", f"{name}:{hashes[state]}:{ages}")
-        elif line.startswith("nss "):
-            made.write("/srv/nsswitch", f"passwd:{line[4:]}")
-        elif line.startswith("uid-min "):
-            made.write("/etc/login.defs", f"UID_MIN {line[8:]}")
+    files = {"user": "/etc/passwd", "shadow": "/etc/shadow"}
+    for line in _printed(made, text.splitlines()):
+        kind, _, rest = line.partition(" ")
+        if kind in files:
+            name, state, *others = rest.split(":")
+            made.write(files[kind], ":".join([name, _HASHES[state], *others]))
+        elif kind == "nss":
+            made.write("/srv/nsswitch", f"passwd:{rest}")
+        elif kind == "uid-min":
+            made.write("/etc/login.defs", f"UID_MIN {rest}")
     return made
 
 
@@ -483,13 +483,11 @@ def dnf_index(text: str) -> Dressing:
 
 def renewal(text: str) -> Dressing:
     """Jobs of cron and certificates of Certbot; a program stands in for systemd."""
-    made = Dressing(prepare=["rm -rf /etc/cron* /var/spool/cron"])
-    made.prepare.append("[ ! -d /srv/files ] || cp -a /srv/files/. /")
-    timers = text.partition("\ntimers\n")[2].rpartition("\n\n")[0].strip("\n")
-    services = ""
-    made.files |= {"/srv/timers": f"{timers}\n"}
+    made = Dressing(prepare=["rm -rf /etc/cron* /var/spool/cron", _COPY])
+    timers = re.search(r"^timers\n((?:\w+=.*\n|\n)*)", text, re.MULTILINE)
+    path, guard, services, lineage = "", "", "", ""
     for line in text.splitlines():
-        words = line.split()
+        kind, _, rest = line.partition(" ")
         if line == "cron-runs":
             made.prepare += [
                 "cp /usr/bin/sleep /srv/cron",
@@ -498,28 +496,26 @@ def renewal(text: str) -> Dressing:
             ]
         elif line == "systemd":
             made.prepare.append("mkdir -p /run/systemd/system")
-        elif words[:1] == ["service"]:
-            services += f"*\" {words[1]}\") echo '{{ path=/x ; argv[]={words[2]} renew ; }}';;\n"
-        elif words[:1] == ["lineage"]:
-            before = " ".join(words[2:])
-            made.write(
-                f"/etc/letsencrypt/renewal/{words[1]}.conf",
-                f"renew_before_expiry = {before}" if before else "",
-            )
-        elif words[:1] == ["cron"]:
-            _, often, state, client, path = words
-            guard = "test -d /run/systemd/system || " if state == "guarded" else ""
-            when = "1 2 * * *" if often == "daily" else "1 2 1 * *"
-            plain = path.startswith(
-                ("/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly")
-            )
-            made.write(
-                f"/srv/files{path}",
-                f"{guard}{client} renew" if plain else f"{when} root {guard}{client} renew",
-            )
-    if "timers" in text.splitlines():
+        elif kind == "service":
+            unit, client = rest.split()
+            services += f"{unit}) echo 'ExecStart={{ path=/x ; argv[]={client} renew ; }}';;\n"
+        elif kind == "lineage":
+            lineage = f"/etc/letsencrypt/renewal/{rest}.conf"
+            made.write(lineage)
+        elif kind == "before":
+            made.write(lineage, f"renew_before_expiry = {rest}")
+        elif kind == "cron":
+            path, guard = f"/srv/files{rest}", ""
+        elif line == "guard":
+            guard = "test -d /run/systemd/system || "
+        elif kind == "job":
+            client, _, schedule = rest.partition(" ")
+            made.write(path, f"{schedule}{' root ' if schedule else ''}{guard}{client} renew")
+    if timers:
+        made.files["/srv/timers"] = timers[1].rstrip("\n") + "\n"
         shown = (
-            f'case "$*" in *ExecStart*) case " $*" in\n{services}esac;; *) cat /srv/timers;; esac'
+            'case "$*" in *ExecStart*) shift 3; for unit; do\n'
+            f"case $unit in\n{services}esac; echo; done ;; *) cat /srv/timers ;; esac"
         )
         made.prepare.append(f"stand_in systemctl {shlex.quote(shown)}")
     return made
