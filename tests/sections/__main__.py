@@ -10,14 +10,13 @@ from .stage import STAGES
 
 
 def regenerate(section: str) -> None:
-    """Rewrite the texts of a section that no root prints."""
+    """Rewrite the texts of a section that no root prints, once: the tests say what is left."""
     known: dict[str, str] = {}
-    while wrong := next(
-        (s for s in samples(section) if not _is_printed(s.text, known, section)), None
-    ):
-        wrong.path.write_text(rewritten(wrong, known[wrong.text]), encoding="utf-8")
-        _say(f"{wrong.name}: {section} rewritten")
-        known[known[wrong.text]] = known[wrong.text]
+    # From the end of each file, so that the places of those before it stay.
+    for sample in reversed(list(samples(section))):
+        if not _is_printed(sample.text, known, section):
+            sample.path.write_text(rewritten(sample, known[sample.text]), encoding="utf-8")
+            _say(f"{sample.name}: {section} rewritten")
 
 
 def _is_printed(text: str, known: dict[str, str], section: str) -> bool:
