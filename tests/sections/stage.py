@@ -85,8 +85,9 @@ def files_of(*removed: str) -> Callable[[str], Dressing]:
     def dress(text: str) -> Dressing:
         made = Dressing(prepare=[f"rm -rf {' '.join(removed)}", _COPY])
         for path, lines in blocks(text):
+            readable = _printed(made, lines)
             if path.startswith("/"):
-                made.write(f"/srv/files{path}", *_printed(made, lines))
+                made.write(f"/srv/files{path}", *readable)
         return made
 
     return dress
@@ -363,7 +364,7 @@ def certificates(text: str) -> Dressing:
 
 def automatic_updates(text: str) -> Dressing:
     """Settings of apt, and the state of the package; or files of dnf."""
-    if "== /" in text:
+    if "== /" in text or "/etc/dnf/" in text:
         made = files_of("/etc/dnf")(text)
         made.root = "almalinux-9"
         return made
