@@ -22,7 +22,6 @@ done
 mkdir "$home/jobs"
 /bin/mount -t tmpfs -o strictatime tmpfs "$home/jobs"
 echo certbot >"$home/jobs/job"
-/usr/bin/touch -a -d @1000000000 "$home/jobs/job"
 crontabs=/var/spool/cron/crontabs
 /bin/mkdir -p "$crontabs"
 printf '17 3 * * * %s\n' "$home/jobs/job" "certbot /proc/kmsg" >"$crontabs/mallory"
@@ -42,6 +41,7 @@ done
 /bin/chown -R mallory: "$home" "$crontabs/mallory"
 /bin/chmod 600 "$crontabs/mallory"
 """
+_ARM = "/usr/bin/touch -a -d @1000000000 /home/mallory/jobs/job"
 _SPRUNG = r"""
 /bin/ls /run/sprung
 [ "$(/usr/bin/stat -c %X /home/mallory/jobs/job)" = 1000000000 ] || echo job
@@ -67,6 +67,11 @@ def traps(host: Host) -> Iterator[None]:
         host.run(["/bin/sh", "-c", _CLEAR], check=True)
 
 
+def arm(host: Host) -> None:
+    """Forget what was read until now: a snapshot reads files, too."""
+    host.run(["/bin/sh", "-c", _ARM], check=True)
+
+
 def sprung(host: Host) -> list[str]:
-    """Return what root ran or read of them."""
+    """Return what root ran or read of them since they were armed."""
     return host.run(["/bin/sh", "-c", _SPRUNG], check=True).stdout.split()
