@@ -334,7 +334,7 @@ FLEET: Mapping[str, Bad] = {
         "needs root; sudo -n was refused: interactive authentication is required",
     ),
     "sudo-absent": Bad(
-        _served(answer(uid=1000, sudo=b"sh: 1: sudo: not found")),
+        _served(answer(uid=1000, sudo=b"/usr/bin/env: 'sudo': No such file or directory")),
         "reached",
         "needs root; sudo is not installed, and the login is not root",
     ),
