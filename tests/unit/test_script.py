@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pytest_droplet.connection import identity
 from pytest_droplet.connection.script import (
     CUT,
+    ENVIRONMENT,
     SKIPPED,
     STDERR_CAP_BYTES,
     STDOUT_CAP_BYTES,
@@ -384,6 +385,11 @@ def test_nothing_of_the_login_comes_near_the_script(tmp_path: Path, login: list[
 def test_a_sudo_user_that_is_no_name_is_refused(user: str) -> None:
     with pytest.raises(ValueError, match="is no user name"):
         remote_command(sudo_user=user)
+
+
+def test_the_script_looks_where_its_command_line_looked() -> None:
+    """Behind sudo, which has a path of its own, the script sets the same folders again."""
+    assert f"\nPATH={SYSTEM_PATH}:" in ENVIRONMENT.packed
 
 
 @pytest.mark.parametrize("sudo_user", [None, "audit"])
