@@ -1,6 +1,6 @@
 """What an ordinary user of a host may lay out for root: it tells when root touches it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from .defect import Host
@@ -55,6 +55,8 @@ done
 /bin/rm -rf /run/sprung /var/spool/cron/crontabs/mallory
 userdel --remove mallory 2>/dev/null
 """
+# Debian's daemon, and cronie's; a host may have neither.
+_CRON = "pkill -{signal} -x 'cron|crond' || [ $? = 1 ]"
 
 
 @contextmanager
@@ -65,6 +67,22 @@ def traps(host: Host) -> Iterator[None]:
         yield
     finally:
         host.run(["/bin/sh", "-c", _CLEAR], check=True)
+
+
+@contextmanager
+def without_jobs(hosts: Iterable[Host]) -> Iterator[None]:
+    """Keep cron from starting its jobs, which change a host at their own times.
+
+    Its unit stays as it is: the daemon is stopped, and goes on afterwards.
+    """
+    hosts = tuple(hosts)
+    for host in hosts:
+        host.run(["/bin/sh", "-c", _CRON.format(signal="STOP")], check=True)
+    try:
+        yield
+    finally:
+        for host in hosts:
+            host.run(["/bin/sh", "-c", _CRON.format(signal="CONT")], check=True)
 
 
 def arm(host: Host) -> None:
