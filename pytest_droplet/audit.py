@@ -191,8 +191,10 @@ class Audit:
     def take_evidence(self, result: ResultLine) -> list[EvidenceLine]:
         """Return the whole evidence of a result that is not passed, each fact once a Droplet."""
         droplet_id = result["droplet_id"]
+        if droplet_id is None or result["verdict"] in {"pass", "notapplicable"}:
+            return []
         names = [entry["fact"] for entry in result["evidence"]]
-        if droplet_id is None or not names or result["verdict"] in {"pass", "notapplicable"}:
+        if not names:
             return []
         return list(whole_evidence(self.observation(droplet_id), names))
 

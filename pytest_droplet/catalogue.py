@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -172,6 +172,7 @@ def check(
 
     def decorate(function: F) -> F:
         _formerly[id] = tuple(formerly)
+        identity.cache_clear()
         if rows and ACCOUNT not in inspect.signature(function).parameters:
             msg = f"check {id}: rows= is for checks that take {ACCOUNT}; take the facts themselves"
             raise ValueError(msg)
@@ -210,6 +211,7 @@ def names_of(check_id: str) -> tuple[str, ...]:
     return check_id, *(f"{old}{bracket}{parameter}" for old in _formerly.get(base, ()))
 
 
+@lru_cache(maxsize=1024)
 def identity(check_id: str) -> str:
     """Return the oldest id of a check, which its findings are known by."""
     current, *former = names_of(check_id)

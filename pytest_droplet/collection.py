@@ -83,17 +83,18 @@ class CheckItem(pytest.Item):
 
     def judge(self) -> Verdict:
         """Wait for the Droplet, judge the check, and let the gate have its say."""
+        audit = self.audit
         try:
             if self.droplet is None:
-                verdict = judge_account(self.check, self.audit.account(self.audit.rows))
+                verdict = judge_account(self.check, audit.account(audit.rows))
             else:
-                verdict = judge(self.check, self.audit.observation(self.droplet.id))
+                verdict = judge(self.check, audit.observation(self.droplet.id))
         except pytest.fail.Exception as exc:  # pytest-timeout's, while the host is waited for
             droplet_id = self.droplet.id if self.droplet else None
             verdict = make_verdict(
                 self.check.id, droplet_id, "unknown", self.check.severity, str(exc.msg)
             )
-        return self.audit.gate.settle(verdict, self.droplet)
+        return audit.gate.settle(verdict, self.droplet)
 
     def call(self) -> None:
         """Call the check's function on the same facts again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import pytest
 
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import shipped
-from pytest_droplet.collection import CheckItem, droplet_of
+from pytest_droplet.collection import NODE_FOLDER, CheckItem, droplet_of
 from pytest_droplet.model import NotObservedError, Verdict
 from pytest_droplet.record import result_line
 from pytest_droplet.redact import redact
@@ -29,6 +30,19 @@ _DECISION_IS_ENOUGH = frozenset(
     }
 )
 
+# What these do around a test is the same for all shipped checks of a Droplet: to catch warnings,
+# to explain asserts. The rest of them does nothing for a check.
+_ONCE_IS_ENOUGH = frozenset(
+    {
+        "_pytest.assertion",
+        "_pytest.faulthandler",
+        "_pytest.runner",
+        "_pytest.unittest",
+        "_pytest.warnings",
+        "pytest_droplet.session",
+    }
+)
+
 _every_phase_key: pytest.StashKey[bool] = pytest.StashKey()
 _GC_THRESHOLDS = (50_000, 20, 1_000)
 
@@ -38,6 +52,33 @@ class _Between(pytest.Item):
 
     def runtest(self) -> None:
         """Never run."""
+
+
+class DropletChecks(pytest.Item):
+    """Shipped checks of one Droplet that follow each other: to pytest's wrappers one test.
+
+    What pytest does around a test costs as much as to judge it.
+    """
+
+    def __init__(self, *, checks: Sequence[CheckItem], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.checks = checks
+
+    @classmethod
+    def of(cls, session: pytest.Session, checks: Sequence[CheckItem]) -> DropletChecks:
+        """Return the item that stands for these; a warning in one of them has its node id."""
+        subject = checks[0].subject
+        item: DropletChecks = cls.from_parent(
+            session,
+            name=subject,
+            path=checks[0].path,
+            nodeid=f"{NODE_FOLDER}[{subject}]",
+            checks=checks,
+        )
+        return item
+
+    def runtest(self) -> None:
+        """Never run; the plugin runs the checks."""
 
 
 def run_loop(session: pytest.Session, audit: Audit) -> None:
@@ -75,12 +116,55 @@ def run_loop(session: pytest.Session, audit: Audit) -> None:
 
 
 def _run(session: pytest.Session, items: Sequence[pytest.Item], after: pytest.Item | None) -> None:
-    for item, following in zip(items, [*items[1:], after], strict=False):
+    turns = list(_turns(session, items))
+    for item, following in zip(turns, [*turns[1:], after], strict=False):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
         if session.shouldstop:
             raise session.Interrupted(session.shouldstop)
+
+
+def _turns(session: pytest.Session, items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield the items, those of shipped checks as one where they follow each other."""
+    if not _wraps_as_one(session.config):
+        yield from items
+        return
+    for joined, group in itertools.groupby(items, _is_plain_check):
+        if joined:
+            yield DropletChecks.of(session, [i for i in group if isinstance(i, CheckItem)])
+        else:
+            yield from group
+
+
+def _is_plain_check(item: pytest.Item) -> bool:
+    """Whether an item is a shipped check of a Droplet, without marks that others gave it."""
+    return (
+        isinstance(item, CheckItem)
+        and item.droplet is not None
+        and item.check.id in shipped()
+        and len(item.own_markers) == 1
+    )
+
+
+def _wraps_as_one(config: pytest.Config) -> bool:
+    """Whether none but pytest's own wrap a test, and they do the same for all checks."""
+    impls = config.hook.pytest_runtest_protocol.get_hookimpls()
+    known = {impl.function.__module__ for impl in impls} <= _ONCE_IS_ENOUGH
+    listens = config.hook.pytest_assertion_pass.get_hookimpls()
+    return known and not listens and not float(config.getini("faulthandler_timeout") or 0)
+
+
+def each_of(
+    checks: DropletChecks, following: pytest.Item | None
+) -> Iterator[tuple[CheckItem, pytest.Item | None]]:
+    """Yield each check with the item after it, until something stops the run."""
+    session = checks.session
+    after = [*checks.checks[1:], following]
+    for check, its_following in zip(checks.checks, after, strict=True):
+        yield check, its_following
+        if session.shouldfail or session.shouldstop:
+            return
 
 
 def run_protocol(item: CheckItem, following: pytest.Item | None = None) -> None:
@@ -104,9 +188,11 @@ def tear_down(item: CheckItem, following: pytest.Item | None) -> None:
 
     A check sets nothing up; the next ordinary test needs to find what it shares, and no more.
     """
+    if isinstance(following, CheckItem | DropletChecks):
+        return
     state = item.session._setupstate  # noqa: SLF001 pytest's own protocol is the other user
     needed = following.listchain() if following else ()
-    if isinstance(following, CheckItem) or state.stack.keys() <= set(needed):
+    if state.stack.keys() <= set(needed):
         return
     call = pytest.CallInfo.from_call(
         lambda: state.teardown_exact(following),
@@ -146,7 +232,8 @@ def _interact(item: CheckItem, report: pytest.TestReport) -> None:
 
 
 def _reports(item: CheckItem, verdict: Verdict, start: float) -> Iterator[pytest.TestReport]:
-    outcome, phase, text = as_pytest(verdict, item.audit.options.unknown)
+    audit = item.audit
+    outcome, phase, text = as_pytest(verdict, audit.options.unknown)
     every = needs_every_phase(item.config)
     longrepr: Any = text
     if outcome == "skipped" and text is not None:
@@ -168,9 +255,9 @@ def _reports(item: CheckItem, verdict: Verdict, start: float) -> Iterator[pytest
         decisive.wasxfail = accepted
     own = item.check.id not in shipped()
     page, number = (item.check.doc, (item.location[1] or 0) + 1) if own else (None, None)
-    account_id = item.audit.inventory.account_id
+    account_id = audit.inventory.account_id
     result = result_line(verdict, item.nodeid, page, number, account_id=account_id)
-    carry(decisive, item.audit, result)
+    carry(decisive, audit, result)
     vars(decisive)["droplet_check"] = True
     yield decisive
     if every:
@@ -227,10 +314,13 @@ class Garbage:
         gc.unfreeze()  # of a run before in this process, which kept its own
         self._before = gc.get_threshold()
 
-    def keep_out(self) -> None:
-        """Leave all that exists now alone, and look through new objects less often."""
-        gc.freeze()
+    def begin(self) -> None:
+        """Look through new objects less often: what is collected now lives until the end."""
         gc.set_threshold(*_GC_THRESHOLDS)
+
+    def keep_out(self) -> None:
+        """Leave all that exists now alone."""
+        gc.freeze()
 
     def finish(self) -> None:
         """Collect once more, then leave all to the end of the process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,6 +15,8 @@ from pytest_droplet.script_files import ScriptFile, read_script
 from pytest_droplet.words import Outcome, Severity
 
 T = TypeVar("T")
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 KUBERNETES = "DigitalOcean Kubernetes"
 
@@ -41,6 +44,15 @@ class NotObservedError(Exception):
 
 class NotReachedError(NotObservedError):
     """It was not observed for the host was not reached; no other reason is known."""
+
+
+def forget_traceback(raised: BaseException) -> None:
+    """Let an exception that was dealt with keep no frame.
+
+    A frame that has the exception in a variable would otherwise keep itself, and all that was read
+    of a host, until Python's garbage collector comes by.
+    """
+    raised.with_traceback(None)
 
 
 def not_applicable(reason: str) -> NoReturn:
@@ -115,6 +127,8 @@ class Claims:
     ) -> bool:
         self._depth -= 1
         if self._depth:
+            if isinstance(exc, AssertionError | NotObservedError):
+                forget_traceback(exc)
             if isinstance(exc, AssertionError):
                 self._failures.append(str(exc).split("\nassert ", 1)[0])
                 for fact, items in getattr(exc, "details", {}).items():
@@ -127,7 +141,7 @@ class Claims:
         if exc is None and self._failures:
             raise FindingError("; ".join(self._failures), self._details)
         if exc is None and self._missing:
-            raise self._missing[0]
+            raise self._missing.pop(0)
         return False
 
 
@@ -187,10 +201,7 @@ class Droplet:
     @property
     def pytest_id(self) -> str:
         """``<name>-<id>``: names repeat, ids do not. Safe inside a node id."""
-        name = "".join(
-            c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self.name
-        )
-        return f"{name}-{self.id}"
+        return f"{_UNSAFE.sub('_', self.name)}-{self.id}"
 
     @property
     def ephemeral(self) -> str | None:

@@ -376,12 +376,12 @@ class Record:
             OSError: The folder of the path cannot be made, or the file cannot be written.
         """
         self.path = path
-        self._file: IO[str]
+        self._file: IO[bytes]
         if path is None:
-            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", prefix="droplet-")  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(prefix="droplet-")  # noqa: SIM115
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w+", encoding="utf-8")
+            self._file = path.open("w+b")
         self.findings: list[Finding] = []
         self.counts: Counter[Outcome] = Counter()
         self.checks: set[str] = set()
@@ -389,7 +389,7 @@ class Record:
 
     def add(self, line: Line) -> None:
         """Write one line."""
-        self._file.write(_encode(line) + "\n")
+        self._file.write(_encode(line).encode("ascii") + b"\n")
         self._file.flush()
         if line["type"] == "result":
             self.counts[line["verdict"]] += 1

@@ -92,11 +92,14 @@ def _without_key_ends(text: str) -> str:
 
 def redact_json(value: Any, secrets: Iterable[Secret] = ()) -> Any:
     """Return a copy of JSON-able data with :func:`redact` applied to every text, keys too."""
-    known = tuple(secrets)
+    return _redact_json(value, tuple(secrets))
+
+
+def _redact_json(value: Any, secrets: tuple[Secret, ...]) -> Any:
     if isinstance(value, str):
-        return redact(value, known)
+        return redact(value, secrets)
     if isinstance(value, dict):
-        return {redact_json(k, known): redact_json(v, known) for k, v in value.items()}
+        return {_redact_json(k, secrets): _redact_json(v, secrets) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [redact_json(v, known) for v in value]
+        return [_redact_json(v, secrets) for v in value]
     return value

@@ -26,9 +26,9 @@ def as_pytest(
     if accepted_for(verdict):
         return "skipped", "call", None
     kind = VERDICTS[verdict.outcome]
-    text = harmless_line(verdict.message)
     if kind.name == "pass":
         return kind.outcome, kind.phase, None
+    text = harmless_line(verdict.message)
     if kind.name == "error":
         return kind.outcome, kind.phase, harmless(verdict.traceback or verdict.message)
     if kind.name != "unknown":

@@ -63,6 +63,7 @@ def read_script(path: str) -> ScriptFile:
     return ScriptFile(path, (_ROOT / path).read_text("utf-8"))
 
 
+@cache
 def packed_shell(text: str) -> str:
     """Return shell text without lines that begin with ``#`` and without leading blanks.
 

@@ -89,6 +89,7 @@ class AuditPlugin:
     def pytest_sessionstart(self) -> None:
         """Read the inventory (a worker is handed it), and begin to connect where that is sure."""
         config = self.config
+        self.garbage.begin()
         self.refuse(asserts.off_in_shipped())
         if self.worker:
             audit = distribution.receive(config)
@@ -269,15 +270,22 @@ class AuditPlugin:
             distribution.take_lists(self.config, self.audit)
         if self.worker:
             distribution.prefetch(self.audit, item)
+        if isinstance(item, loop.DropletChecks):
+            for check, following in loop.each_of(item, nextitem):
+                self._run_check(check, following)
+            return True
         if not isinstance(item, collection.CheckItem):
             return None
-        if self.reports:
-            self.reports.show_subject(item.nodeid, item.subject)
-        if self.worker and item.droplet is None:
-            loop.tear_down(item, nextitem)
-        else:
-            loop.run_protocol(item, nextitem)
+        self._run_check(item, nextitem)
         return True
+
+    def _run_check(self, item: collection.CheckItem, following: pytest.Item | None) -> None:
+        if self.reports:
+            self.reports.show_subject(item)
+        if self.worker and item.droplet is None:
+            loop.tear_down(item, following)
+        else:
+            loop.run_protocol(item, following)
 
     @pytest.hookimpl(specname="pytest_runtest_setup", wrapper=True, tryfirst=True)
     def pytest_runtest_setup_with_subtests(
@@ -326,7 +334,8 @@ class AuditPlugin:
     @pytest.hookimpl(specname="pytest_runtest_logreport", tryfirst=True)
     def pytest_runtest_logreport_clean(self, report: pytest.TestReport) -> None:
         """Make what pytest and its plugins show of an ordinary test harmless, where it ran."""
-        if not ({"droplet_check", "node"} & vars(report).keys()):
+        carried = vars(report)
+        if "droplet_check" not in carried and "node" not in carried:
             outcomes.at_report(self.config, report)
             clean.report(report)
 

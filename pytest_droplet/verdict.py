@@ -24,6 +24,7 @@ from pytest_droplet.model import (
     NotReachedError,
     Reading,
     Verdict,
+    forget_traceback,
 )
 from pytest_droplet.record import EvidenceLine, evidence_line
 from pytest_droplet.redact import redact, redact_json
@@ -37,6 +38,8 @@ _DETAILS_TEXT_LIMIT = 1_000
 _DETAILS_DEPTH = 4
 _EVIDENCE_LIMIT = 400
 WHOLE_LIMIT = 65_536
+# A broken check must not end the audit; pytest's own are no Exception.
+_ENDS_A_CHECK = (Exception, pytest.fail.Exception, pytest.skip.Exception)
 
 
 @dataclass(frozen=True)
@@ -333,17 +336,26 @@ def _call(check: Check, arguments: Mapping[str, Any]) -> _Outcome:
     """Call a check's function; return the outcome, the message, and what else is known of it."""
     try:
         check.function(**arguments)
-    except AssertionError as exc:
-        return _Outcome("fail", _first_claim(exc), details=details_of(exc))
-    except pytest.fail.Exception as exc:
-        return _Outcome("fail", str(exc.msg))
-    except NotObservedError as exc:
-        return _Outcome("unknown", str(exc), unreached=isinstance(exc, NotReachedError))
-    except pytest.skip.Exception as exc:
-        return _Outcome("notapplicable", str(exc.msg))
-    except Exception as exc:  # noqa: BLE001 a broken check must not end the audit
-        return _Outcome("error", f"{type(exc).__name__}: {exc}", traceback.format_exc())
+    except _ENDS_A_CHECK as exc:
+        called = _outcome_of(exc)
+        forget_traceback(exc)
+        return called
     return _Outcome("pass")
+
+
+def _outcome_of(raised: BaseException) -> _Outcome:
+    match raised:
+        case AssertionError():
+            return _Outcome("fail", _first_claim(raised), details=details_of(raised))
+        case pytest.fail.Exception():
+            return _Outcome("fail", str(raised.msg))
+        case NotObservedError():
+            unreached = isinstance(raised, NotReachedError)
+            return _Outcome("unknown", str(raised), unreached=unreached)
+        case pytest.skip.Exception():
+            return _Outcome("notapplicable", str(raised.msg))
+    trace = "".join(traceback.format_exception(raised))
+    return _Outcome("error", f"{type(raised).__name__}: {raised}", trace)
 
 
 def details_of(raised: BaseException | None) -> Mapping[str, Sequence[Item]]:

@@ -34,6 +34,7 @@ class Question:
         sections: What is read of it.
         as_user: The user that sudo runs the script as, where not root.
         names: Served names that probes ask for beside those of the host's configuration.
+        timeout_s: Seconds that each section has.
         nonce: Letters and digits that no output of the host can foretell; they mark its parts.
     """
 
@@ -43,6 +44,7 @@ class Question:
     sections: tuple[Section, ...] = ()
     as_user: str | None = None
     names: tuple[str, ...] = ()
+    timeout_s: int = script.SECTION_TIMEOUT_S
     nonce: str = field(default_factory=_new_nonce)
 
     @property
@@ -57,7 +59,9 @@ class Question:
         Raises:
             ValueError: A section's name is malformed or is used twice.
         """
-        return script.compose(self.parts, self.nonce).encode("utf-8", "surrogateescape")
+        return script.compose(self.parts, self.nonce, timeout_s=self.timeout_s).encode(
+            "utf-8", "surrogateescape"
+        )
 
     @property
     def end(self) -> bytes:

@@ -1,10 +1,8 @@
 # What all sections run in, but for the login's own environment where testinfra asks. The folders
 # of the system come before those that others than root may write to on many hosts.
-LC_ALL=C LANG=C
+LC_ALL=C
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin:/snap/bin
-export LC_ALL LANG PATH
+export LC_ALL PATH
 umask 077
-unset ENV BASH_ENV
 # The host's own work comes first.
-renice -n 10 -p $$ >/dev/null 2>&1
-ionice -c 2 -n 7 -p $$ >/dev/null 2>&1
+{ renice -n 10 $$; ionice -c 2 -n 7 -p $$; } >/dev/null 2>&1

@@ -7,9 +7,14 @@ droplet_read() {
     prelude=PRELUDE
     line_feed='
 '
+    mark() { # WORDS...
+        printf '\n--NONCE %s\n' "$*"
+    }
+
     uid=$(id -u)
-    printf '\n--NONCE begin _id\n%s\n%s\n%.400s' "$uid" "$(id -un)" "$DROPLET_SUDO"
-    printf '\n--NONCE end _id rc=0\n'
+    mark begin _id
+    printf '%s\n%s\n%.400s' "$uid" "$(id -un)" "$DROPLET_SUDO"
+    mark end _id rc=0
     unset DROPLET_SUDO
 
     # The time limit of a section, in the first form that this host's timeout(1) takes.
@@ -18,36 +23,39 @@ droplet_read() {
     done
 
     # section NAME ADDRESS-SPACE TEXT: runs TEXT, and prints its output, its standard error and its
-    # status. A process of it has so many KiB at most; - is no limit. Descriptor 9 is the script's
+    # status. A process of it has so many MiB at most; - is no limit. Descriptor 9 is the script's
     # own output, 8 takes the status, 7 the section's standard error.
     section() {
-        printf '\n--NONCE begin %s\n' "$1"
+        mark begin "$1"
         bound=
-        [ "$2" = - ] || bound="ulimit -v $2 2>/dev/null$line_feed"
+        [ "$2" = - ] || bound="ulimit -v $(($2 * 1024)) 2>/dev/null$line_feed"
         ended=$( { errors=$( {
             { $limit sh -c "$bound$prelude$3" </dev/null 2>&7 7>&- 8>&- 9>&-; echo $? >&8; } |
                 { head -c STDOUT >&9 7>&- 8>&- 9>&- || echo lost >&8; }
         } 7>&1 | tail -c STDERR 8>&- 9>&-; printf x ); } 8>&1; printf x%s "$errors" )
         errors=${ended#*"$line_feed"x}
         errors=${errors%x}
-        [ -z "$errors" ] || printf '\n--NONCE err %s\n%s' "$1" "$errors"
+        [ -z "$errors" ] || {
+            mark err "$1"
+            printf %s "$errors"
+        }
         code=${ended%%"$line_feed"x*}
         # Not all of the output came through head(1): the section counts as killed.
         case $code in *lost*) code=137 ;; esac
-        printf '\n--NONCE end %s rc=%s\n' "$1" "$code"
+        mark end "$1" "rc=$code"
     }
 
-    # root_section NAME ADDRESS-SPACE TEXT: the same as root; without root it only says that it was
+    # as_root NAME ADDRESS-SPACE TEXT: the same as root; without root it only says that it was
     # left out.
-    root_section() {
+    as_root() {
         if [ "$uid" = 0 ]; then
             section "$1" "$2" "$3"
         else
-            printf '\n--NONCE skip %s\n' "$1"
+            mark skip "$1"
         fi
     }
 
     SECTIONS
-    printf '\n--NONCE eof\n'
+    mark eof
 }
 droplet_read 9>&1

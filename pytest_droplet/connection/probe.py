@@ -26,6 +26,8 @@ Port = Literal["open", "refused", "filtered"]
 
 jump_host: ContextVar[Any] = ContextVar("jump_host", default=None)
 """The connection to a jump host that SSH is asked through; None: straight from here."""
+login_limit_s: ContextVar[float] = ContextVar("login_limit_s", default=TIMEOUT_S)
+"""Seconds for each login that is begun to see what is offered."""
 
 
 async def tcp_connect(address: str, port: int, *, timeout_s: float = TIMEOUT_S) -> Port:
@@ -55,9 +57,7 @@ async def tcp_connect(address: str, port: int, *, timeout_s: float = TIMEOUT_S) 
     return "open"
 
 
-async def ssh_auth_methods(
-    address: str, port: int, users: Iterable[str], *, timeout_s: float = TIMEOUT_S
-) -> dict[str, list[str]]:
+async def ssh_auth_methods(address: str, port: int, users: Iterable[str]) -> dict[str, list[str]]:
     """Ask sshd which ways to log in it offers each user; no key and no password is sent.
 
     The users are asked one after the other, on a connection each. ``["none"]`` means that the
@@ -68,6 +68,7 @@ async def ssh_auth_methods(
     """
     import asyncssh  # noqa: PLC0415 a module of facts may import this one in any run
 
+    timeout_s = login_limit_s.get()
     options = _ssh_options()
     kex_algs = [name.decode("ascii") for name in options.kex_algs]  # it would take the defaults
     found: dict[str, list[str]] = {}

@@ -54,6 +54,7 @@ class Host:
             order.sections,
             as_user=order.as_user,
             names=order.names,
+            timeout_s=script.section_timeout_s(order.timeout),
         )
 
     def unreachable(self, reason: str) -> HostReading:

@@ -19,6 +19,7 @@ from pytest_droplet.text import line_of_bytes
 STDOUT_CAP_BYTES = 400_000
 STDERR_CAP_BYTES = 4_000
 SECTION_TIMEOUT_S = 25
+USUAL_TIMEOUT_S = 60
 TIMED_OUT = 124
 SELF = "_id"
 CUT = "the connection was cut before its end"
@@ -50,7 +51,22 @@ class Answer(NamedTuple):
     complete: bool
 
 
-def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = False) -> str:
+def section_timeout_s(of_host_s: float) -> int:
+    """Return a section's time limit in seconds, for that of the host.
+
+    It is 25 s, and as many times longer as the host is given more than the usual 60 s: who allows
+    a slow host more time means its sections.
+    """
+    return max(SECTION_TIMEOUT_S, int(SECTION_TIMEOUT_S * of_host_s / USUAL_TIMEOUT_S))
+
+
+def compose(
+    sections: Sequence[Section],
+    nonce: str,
+    *,
+    as_logged_in: bool = False,
+    timeout_s: int = SECTION_TIMEOUT_S,
+) -> str:
     """Return the script for these sections.
 
     Args:
@@ -58,6 +74,7 @@ def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = Fal
         nonce: Letters and digits that no output of the host can foretell.
         as_logged_in: Leave locale, ``PATH`` and umask as the login made them, without the prelude:
             for commands that are not ours.
+        timeout_s: Seconds that each section has.
 
     Raises:
         ValueError: A name is malformed or names two sections.
@@ -72,7 +89,7 @@ def compose(sections: Sequence[Section], nonce: str, *, as_logged_in: bool = Fal
         "ENVIRONMENT": ":" if as_logged_in else ENVIRONMENT.packed,
         "PRELUDE": quoted("" if as_logged_in else PRELUDE.packed),
         "NONCE": nonce,
-        "SECONDS": str(SECTION_TIMEOUT_S),
+        "SECONDS": str(timeout_s),
         "STDOUT": str(STDOUT_CAP_BYTES + 1),
         "STDERR": str(STDERR_CAP_BYTES),
         "SECTIONS": "\n".join(lines),
@@ -93,8 +110,8 @@ def _call(section: Section, shared: Mapping[ScriptFile, str]) -> str:
         if file in shared and text.startswith(file.sent):
             text = text.removeprefix(file.sent)
             names += f'"${shared[file]}"'
-    call = "root_section" if section.root else "section"
-    bound = "-" if section.address_space_mb is None else section.address_space_mb * 1024
+    call = "as_root" if section.root else "section"
+    bound = "-" if section.address_space_mb is None else section.address_space_mb
     return f"{call} {section.name} {bound} {names}{quoted(text)}"
 
 

@@ -19,7 +19,7 @@ import pytest
 from pytest_droplet import clean
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import Check
-from pytest_droplet.collection import Chosen, takes_all
+from pytest_droplet.collection import CheckItem, Chosen, takes_all
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Judged
 from pytest_droplet.options import AuditConfig, gates_from_ini
@@ -148,16 +148,16 @@ class Reports:
             )
         )
 
-    def show_subject(self, nodeid: str, subject: str) -> None:
+    def show_subject(self, item: CheckItem) -> None:
         """Begin a line of progress for each Droplet, where pytest has one for each file."""
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or not reporter.showfspath or reporter.verbosity > 0:
             return
-        if subject != self._subject:
+        if item.subject != self._subject:
             reporter.ensure_newline()
-            reporter.write(f"{subject} ")
-            self._subject = subject
-        reporter.currentfspath = self._config.rootpath / nodeid.partition("::")[0]
+            reporter.write(f"{item.subject} ")
+            self._subject = item.subject
+        reporter.currentfspath = self._config.rootpath / item.nodeid.partition("::")[0]
 
     def add(self, report: pytest.TestReport) -> None:
         """Write what a finished phase of a test carries."""

@@ -7,7 +7,6 @@ prints them. Of ten Droplets seven are the well kept one.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -25,12 +24,10 @@ from pytest_droplet.testing import Cloud
 from tests.benchmarks import suite
 from tests.benchmarks.addresses import FIRST_ID, address
 from tests.support.accounts import read_account
-from tests.support.ssh_server import framed
+from tests.support.ssh_server import framed, nonce_of, sections_of
 
 PROFILE = "droplet"
 _KINDS = ("kept",) * 7 + ("bare", "old", "rpm")
-_NAMED = re.compile(rb"^(?:root)?sec ([A-Za-z0-9_.-]+) ", re.MULTILINE)
-_NONCE = re.compile(rb"--([0-9a-f]{32}) begin _id")
 _PLACE = "0" * 32
 _OF_TESTINFRA = {section.name: section.command for section in ASKED_BY_ALL}
 _OFFERED = {"root": ["publickey"], "pytest-droplet-nobody": ["publickey"]}
@@ -79,12 +76,11 @@ def sections() -> tuple[Section, ...]:
 
 def answer(sent: bytes, index: int) -> bytes:
     """Return what a host prints for a script."""
-    nonce = _NONCE.search(sent)
-    assert nonce is not None, sent[:200]
-    names = tuple(name.decode() for name in _NAMED.findall(sent))
+    nonce = nonce_of(sent)
+    names = tuple(asked.name for asked in sections_of(sent))
     return (
         _template(kind_of(index), names)
-        .replace(_PLACE.encode(), nonce[1])
+        .replace(_PLACE.encode(), nonce.encode())
         .replace(b"DROPLET", b"%d" % (FIRST_ID + index))
     )
 

@@ -49,13 +49,13 @@ async def respond(process: asyncssh.SSHServerProcess[bytes]) -> None:
     command = process.command or ""
     index = index_of(process.get_extra_info("sockname")[0])
     with contextlib.suppress(asyncssh.Error, OSError):
-        if one := _ONE.search(command):
-            process.stdout.write(fleet.printed(fleet.kind_of(index), one[1]))
-        elif "sh -s" in command or "begin _id" in command:
+        if "sh -s" in command or "begin _id" in command:
             sent = command.encode()
             if "begin _id" not in command:
                 sent = await process.stdin.read()
             process.stdout.write(suite.batch(sent) or fleet.answer(sent, index))
+        elif one := _ONE.search(command):
+            process.stdout.write(fleet.printed(fleet.kind_of(index), one[1]))
         else:
             process.stdout.write(suite.said(command))
         process.exit(0)

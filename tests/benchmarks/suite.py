@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+from tests.support.ssh_server import nonce_of, sections_of
+
 SUITE = """
 def test_nginx_is_installed(host):
     assert host.package("nginx").is_installed
@@ -91,8 +93,7 @@ _ANSWERS = {
     "/usr/bin/ss --numeric --listening": "State Recv-Q Send-Q Local:Port Peer:Port\n"
     "LISTEN 0 511 0.0.0.0:443 0.0.0.0:*\n",
 }
-_NONCE = re.compile(rb"--([0-9a-f]{32}) begin _id")
-_BATCHED = re.compile(r"^sec (c\d+) (.*)$", re.MULTILINE)
+_BATCHED = re.compile(r"c\d+")
 
 
 def write(folder: Path) -> None:
@@ -112,15 +113,14 @@ def said(command: str) -> bytes:
 
 def batch(sent: bytes) -> bytes:
     """Return what the script of a batch prints; empty: it is another script."""
-    commands = _BATCHED.findall(sent.decode())
-    nonce = _NONCE.search(sent)
-    if not commands or nonce is None:
+    commands = [asked for asked in sections_of(sent) if _BATCHED.fullmatch(asked.name)]
+    if not commands:
         return b""
-    mark = b"\n--%s " % nonce[1]
+    mark = f"\n--{nonce_of(sent)} ".encode()
     parts = [mark + b"begin _id\n0\nroot\n" + mark + b"end _id rc=0\n"]
-    for name, quoted in commands:
-        (command,) = shlex.split(quoted)
-        named = name.encode()
+    for asked in commands:
+        (command,) = shlex.split(asked.quoted)
+        named = asked.name.encode()
         parts.append(
             mark + b"begin %s\n" % named + said(command) + mark + b"end %s rc=0\n" % named
         )

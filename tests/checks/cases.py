@@ -15,6 +15,7 @@
     [api.missing]                 # the same names = why there is no answer
     [host]                        # state, root, reason, root_reason, address, port, user
     [sections.NAME]               # stdout, stderr, rc, truncated, missing; "absent" removes it
+    typed = "..."                 # why no root prints it: see tests/sections/samples.py
     replace = [["old", "new"]]    # in the base's stdout, each at least once
     [probes]                      # name = result; "absent" removes it
     [probe_errors]                # name = why it could not tell
@@ -333,7 +334,12 @@ def _host(table: Mapping[str, Any], droplet_id: int, now: datetime) -> HostReadi
 
 
 def _section(
-    name: str, *, stdout: str = "", replace: list[list[str]] | None = None, **more: Any
+    name: str,
+    *,
+    stdout: str = "",
+    replace: list[list[str]] | None = None,
+    typed: str = "",
+    **more: Any,
 ) -> SectionOutput:
     for old, new in replace or ():
         if old not in stdout:

@@ -12,7 +12,7 @@ from .expected import EXPECTED
 from .hosts import SPECS
 from .lab import Lab
 from .snapshot import LOGIN_TRACES, MACHINE_TRACES, PROBE_TRACES
-from .traps import sprung, traps
+from .traps import arm, sprung, traps, without_jobs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -128,16 +128,17 @@ def test_reading_a_host_changes_nothing_on_it(
     # The first login makes fish's folders, and starts a socket's sshd.
     for user in ("root", "audit"):
         audit(lab, account, tmp_path / f"first-{user}", *args, user)
-    with traps(trapped):
+    with without_jobs(lab.hosts.values()), traps(trapped):
         before = {name: host.snapshot() for name, host in lab.hosts.items()}
+        arm(trapped)
         for user in ("root", "audit"):
             audit(lab, account, tmp_path / user, *args, user)
+        assert sprung(trapped) == []
         for name, host in lab.hosts.items():
             changes = before[name].changes(
                 host.snapshot(), except_paths=(*LOGIN_TRACES, *MACHINE_TRACES, *PROBE_TRACES)
             )
             assert changes == [], name
-        assert sprung(trapped) == []
 
 
 _INTRODUCED = sorted(

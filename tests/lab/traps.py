@@ -1,6 +1,6 @@
 """What an ordinary user of a host may lay out for root: it tells when root touches it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from .defect import Host
@@ -22,7 +22,6 @@ done
 mkdir "$home/jobs"
 /bin/mount -t tmpfs -o strictatime tmpfs "$home/jobs"
 echo certbot >"$home/jobs/job"
-/usr/bin/touch -a -d @1000000000 "$home/jobs/job"
 crontabs=/var/spool/cron/crontabs
 /bin/mkdir -p "$crontabs"
 printf '17 3 * * * %s\n' "$home/jobs/job" "certbot /proc/kmsg" >"$crontabs/mallory"
@@ -42,6 +41,7 @@ done
 /bin/chown -R mallory: "$home" "$crontabs/mallory"
 /bin/chmod 600 "$crontabs/mallory"
 """
+_ARM = "/usr/bin/touch -a -d @1000000000 /home/mallory/jobs/job"
 _SPRUNG = r"""
 /bin/ls /run/sprung
 [ "$(/usr/bin/stat -c %X /home/mallory/jobs/job)" = 1000000000 ] || echo job
@@ -55,6 +55,8 @@ done
 /bin/rm -rf /run/sprung /var/spool/cron/crontabs/mallory
 userdel --remove mallory 2>/dev/null
 """
+# Debian's daemon, and cronie's; a host may have neither.
+_CRON = "pkill -{signal} -x 'cron|crond' || [ $? = 1 ]"
 
 
 @contextmanager
@@ -67,6 +69,27 @@ def traps(host: Host) -> Iterator[None]:
         host.run(["/bin/sh", "-c", _CLEAR], check=True)
 
 
+@contextmanager
+def without_jobs(hosts: Iterable[Host]) -> Iterator[None]:
+    """Keep cron from starting its jobs, which change a host at their own times.
+
+    Its unit stays as it is: the daemon is stopped, and goes on afterwards.
+    """
+    hosts = tuple(hosts)
+    for host in hosts:
+        host.run(["/bin/sh", "-c", _CRON.format(signal="STOP")], check=True)
+    try:
+        yield
+    finally:
+        for host in hosts:
+            host.run(["/bin/sh", "-c", _CRON.format(signal="CONT")], check=True)
+
+
+def arm(host: Host) -> None:
+    """Forget what was read until now: a snapshot reads files, too."""
+    host.run(["/bin/sh", "-c", _ARM], check=True)
+
+
 def sprung(host: Host) -> list[str]:
-    """Return what root ran or read of them."""
+    """Return what root ran or read of them since they were armed."""
     return host.run(["/bin/sh", "-c", _SPRUNG], check=True).stdout.split()

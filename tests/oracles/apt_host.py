@@ -111,6 +111,9 @@ class AptHost:
                 *(("os-release", "/etc/os-release"),),
             )
         )
+        # A host is no chroot, for which its apt would take this namespace.
+        if chroot := shutil.which("ischroot"):
+            mounts += f"\nmount --bind /bin/false {chroot}"
         try:
             return subprocess.run(
                 [*_namespace(), "sh", "-euc", f"{mounts}\nexec {shell}"],

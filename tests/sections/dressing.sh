@@ -44,7 +44,7 @@ interface() { # NAME ADDRESS...
     for address; do
         case $address in
             *:*) ip address add "$address" dev "$name" nodad ;;
-            *) ip address add "$address" dev "$name" ;;
+            *) ip address add "$address" brd + dev "$name" ;;
         esac
     done
 }

@@ -20,7 +20,9 @@ IPTABLES = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACC
 BUILT_IN = 'mkdir -p "/lib/modules/$(uname -r)"\n: >"/lib/modules/$(uname -r)/modules.builtin"\n'
 # A kernel of a distribution that has neither loaded modules nor any built in.
 WITHOUT_MODULES = (
-    f"{BUILT_IN}mount -t tmpfs tmpfs /sys\nmount -t tmpfs tmpfs /proc\n: >/proc/modules"
+    f"{BUILT_IN}mkdir /srv/proc\nmount --bind /proc /srv/proc\n"
+    "mount -t tmpfs tmpfs /sys\nmount -t tmpfs tmpfs /proc\n"
+    "ln -s /srv/proc/self /proc/self\n: >/proc/modules"
 )
 
 

@@ -223,7 +223,7 @@ def test_accounts_are_read_from_their_file_where_getent_fails(seen: Seen) -> Non
 @case("accounts", prepare="unreadable /etc/shadow")
 def test_accounts_are_unknown_without_their_passwords(seen: Seen) -> None:
     """Nothing is said of them."""
-    assert "accounts could not be listed" in seen.missing("droplet_host_accounts")
+    assert "/etc/shadow could not be read" in seen.missing("droplet_host_accounts")
 
 
 AGENT = "# Added and Managed by DigitalOcean Droplet Agent\n"

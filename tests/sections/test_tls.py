@@ -270,7 +270,7 @@ Id=certbot.timer
 ActiveState=active
 UnitFileState=enabled
 """
-SERVICE = "{ path=/usr/bin/certbot ; argv[]=/usr/bin/certbot -q renew ; ignore_errors=no ; pid=0 }"
+SERVICE = "ExecStart={ path=/usr/bin/certbot ; argv[]=/usr/bin/certbot -q renew ; ignore_errors=no ; pid=0 }"
 
 
 @case(

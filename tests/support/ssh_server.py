@@ -35,7 +35,8 @@ Process = asyncssh.SSHServerProcess[bytes]
 Handler = Callable[["Session"], Awaitable[None]]
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-_NONCE = re.compile(rb"--([0-9a-f]{32}) begin _id")
+_NONCE = re.compile(rb"--([0-9a-f]{32}) ")
+_ASKED = re.compile(rb"^(section|as_root) ([A-Za-z0-9_.-]+) (?:[0-9]+|-) (.*)$", re.MULTILINE)
 
 
 @dataclass
@@ -152,6 +153,23 @@ def nonce_of(script: bytes) -> str:
     found = _NONCE.search(script)
     assert found is not None, script[:200]
     return found[1].decode()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A section that a host script runs; ``quoted`` is its text up to the first line feed."""
+
+    name: str
+    quoted: str
+    root: bool
+
+
+def sections_of(script: bytes) -> list[Asked]:
+    """Return the sections that a host script runs, in their order."""
+    return [
+        Asked(name.decode(), quoted.decode("utf-8", "replace"), call == b"as_root")
+        for call, name, quoted in _ASKED.findall(script)
+    ]
 
 
 def framed(

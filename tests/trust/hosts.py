@@ -17,13 +17,12 @@ import asyncssh
 
 from pytest_droplet.testing import Cloud
 from tests.checks.cases import HERE, _merge_base
-from tests.support.ssh_server import Handler, Servers, Session, framed, nonce_of
+from tests.support.ssh_server import Handler, Servers, Session, framed, nonce_of, sections_of
 
 CONNECT_S, READ_S = 8, 25
 """The limits that a run over the fleet needs: a slow machine reads the well hosts in time."""
 
 _BASES = ("debian-12-clean", "debian-12-patched", "no-web")
-_NAMED = re.compile(rb"^(root)?sec ([A-Za-z0-9_.-]+) ", re.MULTILINE)
 _NOISE = b"Welcome!\r\n\x1b[31mLast login: \x00\xff\n--0123456789abcdef begin _id\n0\n"
 
 Change = Callable[[str, dict[str, bytes]], None]
@@ -78,10 +77,11 @@ def answer(
     async def handler(session: Session) -> None:
         script = await session.script()
         nonce = nonce_of(script)
-        asked = [(root, name.decode()) for root, name in _NAMED.findall(script)]
+        asked = sections_of(script)
         told = f"cloud-init {session.droplet_id}\n" if identity is None else identity
-        skipped = [name for root, name in asked if root and uid]
-        printed = {n: sections()[n] for _, n in asked if n in sections() and n not in skipped}
+        skipped = [section.name for section in asked if section.root and uid]
+        names = [section.name for section in asked if section.name not in skipped]
+        printed = {name: sections()[name] for name in names if name in sections()}
         change(nonce, printed)
         session.write(
             before + framed(nonce, {"droplet_identity": told.encode()}, uid, sudo, eof=False)
@@ -334,7 +334,7 @@ FLEET: Mapping[str, Bad] = {
         "needs root; sudo -n was refused: interactive authentication is required",
     ),
     "sudo-absent": Bad(
-        _served(answer(uid=1000, sudo=b"sh: 1: sudo: not found")),
+        _served(answer(uid=1000, sudo=b"/usr/bin/env: 'sudo': No such file or directory")),
         "reached",
         "needs root; sudo is not installed, and the login is not root",
     ),

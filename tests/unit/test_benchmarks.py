@@ -1,4 +1,4 @@
-"""What the benchmarks say of a rival that could not do the work."""
+"""The benchmarks: their fleet answers what it is asked; rivals that could not do the work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_droplet.connection import ahead
+from tests.benchmarks import fleet, suite
 from tests.benchmarks.__main__ import Bench, Cost, all_passed, nothing_failed
 
 
@@ -13,6 +15,25 @@ from tests.benchmarks.__main__ import Bench, Cost, all_passed, nothing_failed
 def bench(tmp_path: Path) -> Bench:
     """Benchmarks of two runs each."""
     return Bench(tmp_path, "auditor", "servers", 2)
+
+
+@pytest.mark.parametrize("index", [0, 7, 8, 9])
+def test_a_host_of_the_fleet_prints_every_section(index: int) -> None:
+    """A fleet that answers nothing is judged faster than any real one."""
+    answered = fleet.reading(index).sections
+
+    lost = {name: section.missing for name, section in answered.items() if section.missing}
+    assert lost == {}
+    assert {s.name for s in fleet.sections()} < answered.keys()
+
+
+def test_a_host_of_the_fleet_answers_a_batch_of_commands() -> None:
+    """Those of a suite whose commands are sent ahead."""
+    sent, nonce = ahead.compose(["id -u deploy", "uname -s"])
+
+    answered = ahead.parse(suite.batch(sent), ["id -u deploy", "uname -s"], nonce)
+
+    assert answered == {"id -u deploy": (0, b"1000\n", b""), "uname -s": (0, b"Linux\n", b"")}
 
 
 def test_a_rival_that_works_is_measured(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,8 @@ CONF = """1:# comment
 ==
 /dev/vda1 25620656 6128120 18171756 26% /var/log
 sendmail
-/etc/audit/plugins.d/au-remote.conf
+plugin /etc/audit/plugins.d/au-remote.conf
+active = yes
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.sshkeys.accounts import parse_accounts
+from pytest_droplet.connection.script import alone
+from pytest_droplet.facts.sshkeys.accounts import ACCOUNTS, parse_accounts
 from pytest_droplet.facts.sshkeys.authorized_keys import (
     AuthorizedKeys,
     _rows,
@@ -26,6 +28,7 @@ from pytest_droplet.facts.sshkeys.public_keys import (
     parse_blob,
 )
 from pytest_droplet.model import AccountKey, NotObservedError
+from tests.support.ssh_server import needs
 
 ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAIA//iqDklgxjxjiIU95fV7OJWR8RUVCvCCa6k3qvCo1z"
 ED25519_SHA256 = "SHA256:iZZf4zuuLNU8OYbm6asExxYpdezEguUGdiZLwGldEnk"
@@ -386,8 +389,8 @@ PIECES = st.sampled_from(
     [
         "file:root:s:600:root:1:/root/.ssh/authorized_keys",
         "file:",
-        "unread:a:s:/x",
-        "odd:",
+        "!! /x",
+        "!! ",
         f"1:ssh-ed25519 {ED25519}",
         f'2:expiry-time="99991231235959" ssh-ed25519 {ED25519}',
         f"3:{AGENT}",
@@ -450,42 +453,103 @@ ACCOUNT_LINES = st.sampled_from(
     [
         "nss files [NOTFOUND=return] sss",
         "uid-min 1000",
-        "user:root:0:locked:20000:99999:::/root:/bin/bash",
-        "user:a:1:set:9999999999:9999999999:9999999999:9999999999:/:/bin/sh",
-        "user:b:x:other::::::",
-        "user:c",
-        "end:1",
-        "end:2",
+        "shadow root:locked:20000:0:99999:7:::",
+        "user root:x:0:0::/root:/bin/bash",
+        "shadow a:set:9999999999:0:9999999999:7:9999999999:9999999999:",
+        "user a:x:1:1::/:/bin/sh",
+        "user b:x:x:::/:",
+        "user c:x",
+        "shadow c",
+        "end",
     ]
 )
 
 
 @given(st.lists(ACCOUNT_LINES | st.text(max_size=60)))
 def test_no_text_breaks_the_parser_of_accounts(lines: list[str]) -> None:
-    """Any text is parsed, or was not observed; as many accounts came as there are."""
+    """Any text is parsed, or was not observed."""
     try:
         seen = parse_accounts("\n".join(lines))
     except NotObservedError:
         return
 
     assert str(seen).isprintable()
-    assert seen.accounts or "user:" in "\n".join(lines)
+    assert seen.accounts or "user " in "\n".join(lines)
 
 
 def test_accounts_are_read_without_their_hashes() -> None:
     """Dates count in days since 1970; a locked password does not age out."""
     seen = parse_accounts(
         "nss files\nuid-min 500\n"
-        "user:a:500:set:20000:90:30:20454:/home/a:/bin/bash\n"
-        "user:b:501:locked:20000:90:30::/home/b:\n"
-        "user:c:33:other:::::/:/usr/sbin/nologin\n"
-        "end:3\n"
+        "shadow a:set:20000:0:90:7:30:20454:\n"
+        "shadow b:locked:20000:0:90:7:30::\n"
+        "user a:x:500:500::/home/a:/bin/bash\n"
+        "user b:x:501:501::/home/b:\n"
+        "user c:x:33:33::/:/usr/sbin/nologin\n"
+        "end\n"
     ).accounts
 
     assert seen["a"].expires == datetime(2026, 1, 1, tzinfo=UTC)
     assert seen["a"].aged_out == datetime(2025, 2, 2, tzinfo=UTC)
     assert (seen["b"].aged_out, seen["b"].expires) == (None, None)
     assert [seen[n].has_shell for n in "abc"] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("own", "shadow", "password"),
+    [
+        ("x", "set", "set"),
+        ("x", "x", "set"),
+        ("x", "locked", "locked"),
+        ("x", "empty", "empty"),
+        ("x", "", "other"),
+        ("locked", "", "other"),
+        ("set", "locked", "set"),
+        ("empty", "locked", "empty"),
+    ],
+)
+def test_a_password_is_that_of_passwd_or_of_shadow(own: str, shadow: str, password: str) -> None:
+    """What stands in passwd itself counts before shadow; where neither has it it is elsewhere."""
+    line = f"shadow a:{shadow}:20000:0:99999:7:::\n" if shadow else ""
+    seen = parse_accounts(f"nss files\n{line}user a:{own}:0:0::/root:/bin/sh\nend\n")
+
+    assert seen.accounts["a"].password == password
+
+
+def test_the_first_number_of_a_person_counts() -> None:
+    """login.defs in /etc comes before that of the distribution; without any it is 1000."""
+    text = "nss files\n{}user a:x:0:0::/:\nend\n"
+
+    assert parse_accounts(text.format("uid-min 500\nuid-min 2000\n")).uid_min == 500
+    assert parse_accounts(text.format("")).uid_min == 1000
+
+
+@pytest.mark.parametrize("awk", ["mawk", "gawk", "busybox awk"])
+def test_no_hash_leaves_the_host(awk: str, tmp_path: Path) -> None:
+    """Of a line of shadow, of passwd, and of one that is neither, its class alone is printed."""
+    needs(awk.split(maxsplit=1)[0])
+    shadow = "a:$6$salt$hash:20000:0:99999:7:::\nb:!$6$hash:1::::::\nc::1::::::\n$6$hash\n"
+    (tmp_path / "shadow").write_text(shadow)
+    (tmp_path / "awk").write_text(f'#!/bin/sh\nexec {awk} "$@"\n')
+    (tmp_path / "getent").write_text("#!/bin/sh\necho 'a:hash:0:0::/:'; echo 'b:x:1:1::/:'\n")
+    for tool in ("awk", "getent"):
+        (tmp_path / tool).chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", alone(ACCOUNTS).replace("/etc/shadow", f"{tmp_path}/shadow")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "hash" not in done.stdout
+    assert done.stdout.split("\n")[-8:] == [
+        "shadow a:set:20000:0:99999:7:::",
+        "shadow b:locked:1::::::",
+        "shadow c:empty:1::::::",
+        "shadow ?",
+        *("user a:set:0:0::/:", "user b:x:1:1::/:", "end", ""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -497,7 +561,7 @@ def test_directories_need_not_list_their_accounts(
     known: bool,  # noqa: FBT001 a table
 ) -> None:
     """Of the sources in nsswitch.conf, only the host's own files list everybody."""
-    seen = parse_accounts(f"nss {sources}\nuser:a:0:set:::::/root:/bin/sh\nend:1\n")
+    seen = parse_accounts(f"nss {sources}\nuser a:set:0:0::/root:/bin/sh\nend\n")
 
     if known:
         seen.require_all()
@@ -508,8 +572,8 @@ def test_directories_need_not_list_their_accounts(
 
 def test_a_garbled_account_is_no_account_less() -> None:
     """An account whose line has no uid may be the one that is asked for."""
-    one = "nss files\nuser:a:0:set:::::/:/bin/sh\nuser:{}\nend:2\n"
+    one = "nss files\nuser a:set:0:0::/:/bin/sh\nuser {}\nend\n"
 
     with pytest.raises(NotObservedError, match="garbled"):
         parse_accounts(one.format("b"))
-    assert list(parse_accounts(one.format("+::other::::::")).accounts) == ["a"]
+    assert list(parse_accounts(one.format("+::::::")).accounts) == ["a"]

@@ -258,7 +258,8 @@ def _run_beside(
     for pid, words in {"self": ["sh"], **running}.items():
         (proc / pid / "ns").mkdir(parents=True)
         (proc / pid / "ns/pid").symlink_to("pid:[4026531836]")
-        (proc / pid / "comm").write_text(f"{words[0]}\n")
+        (proc / pid / "exe").symlink_to(f"/usr/sbin/{words[0]}")
+        (proc / pid / "status").write_text("Name:\tsshd\nUid:\t0\t0\t0\t0\n")
         (proc / pid / "cmdline").write_text("".join(f"{word}\0" for word in words))
     _program(folder / "systemctl", "echo 1\n")
     return subprocess.run(

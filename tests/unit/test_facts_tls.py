@@ -258,8 +258,12 @@ TIMER_LINES = st.sampled_from(
         "ActiveState=active",
         "NextElapseUSecRealtime=Mon 2026-99-99 03:12:00 UTC",
         "service certbot.service certbot",
-        "cron daily live certbot /etc/cron.d/x",
-        "lineage a 99999 weeks",
+        "cron /etc/cron.d/x",
+        "guard",
+        "job certbot 0 3 * * *",
+        "job certbot",
+        "lineage a",
+        "before 99999 weeks",
         "end",
     ]
 )

@@ -98,9 +98,12 @@ NGINX_SENT = """
 def test_the_host_sends_the_wanted_directives_of_nginx_alone(awk: str, tmp_path: Path) -> None:
     """Quotes, comments, Lua and several lines are read as nginx does; no secret is sent."""
     path = tmp_path / "nginx.conf"
-    path.write_text(NGINX_CONF)
     done = subprocess.run(
-        [*awk.split(), STATEMENTS.packed, path], capture_output=True, text=True, check=True
+        [*awk.split(), STATEMENTS.packed],
+        input=f"==> {path} <==\n{NGINX_CONF}",
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert done.stdout == f"== {path}{NGINX_SENT}"
@@ -211,9 +214,12 @@ Listen 443 https
 def test_the_host_sends_the_wanted_directives_of_apache_alone(awk: str, tmp_path: Path) -> None:
     """Continued lines are joined; of a secret nothing is sent."""
     path = tmp_path / "apache.conf"
-    path.write_text(APACHE_CONF)
     done = subprocess.run(
-        [*awk.split(), DIRECTIVES.packed, path], capture_output=True, text=True, check=True
+        [*awk.split(), DIRECTIVES.packed],
+        input=f"==> {path} <==\n{APACHE_CONF}",
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert done.stdout.split("\n") == [
@@ -403,7 +409,7 @@ def test_long_lines_of_apache_take_no_time(text: str) -> None:
     [
         "1 listen" + " " * 300_000 + ";",
         '1 listen "' + "\\" * 300_000 + ";",
-        "1 " + "'\"" * 150_000,
+        "1 " + "'\"" * 150_000 + ";",
     ],
     ids=["blanks", "backslashes", "quotes"],
 )

@@ -140,8 +140,12 @@ def test_no_key_and_no_agent_is_used(farm: Servers, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n\xff"])
 def test_a_server_that_does_not_tell_its_methods(farm: Servers, said: bytes) -> None:
     port = farm.tcp(answering(said))
-    with pytest.raises(NotObservedError, match="did not tell its login methods"):
-        do(probe.ssh_auth_methods(HOME, port, ["root"], timeout_s=2))
+    token = probe.login_limit_s.set(2)
+    try:
+        with pytest.raises(NotObservedError, match="did not tell its login methods"):
+            do(probe.ssh_auth_methods(HOME, port, ["root"]))
+    finally:
+        probe.login_limit_s.reset(token)
 
 
 # --- TLS ------------------------------------------------------------------------------------

@@ -897,8 +897,14 @@ HELD_ELSEWHERE = {
     ("how-to/scale.md", "250 requests a minute for the whole account"): (
         "tests/unit/test_api_pacing.py::TestPace::test_never_sends_more_than_the_minute_allows"
     ),
-    ("explanation/one-round-trip.md", "a test holds it below 40 KB"): (
-        "tests/checks/test_catalogue.py::test_the_script_of_all_sections_is_small"
+    ("explanation/one-round-trip.md", "a test holds that of the profile within 40 KB"): (
+        "tests/checks/test_catalogue.py::test_the_script_of_the_usual_profile_is_small"
+    ),
+    ("section_timeout_s", "25 s"): (
+        "tests/unit/test_script.py::test_who_gives_a_host_more_time_gives_its_sections_more"
+    ),
+    ("section_timeout_s", "60 s"): (
+        "tests/unit/test_script.py::test_who_gives_a_host_more_time_gives_its_sections_more"
     ),
     ("back_off", "0.5 to 1.5 s, twice as long each time"): (
         "tests/unit/test_promised_numbers.py::test_attempts_are_further_and_further_apart"

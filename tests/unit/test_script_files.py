@@ -11,7 +11,7 @@ import pytest
 
 import pytest_droplet
 from pytest_droplet.connection import identity
-from pytest_droplet.connection.script import ENVIRONMENT, FRAME, PRELUDE
+from pytest_droplet.connection.script import ENVIRONMENT, FRAME, PRELUDE, compose
 from pytest_droplet.facts import all_facts
 from pytest_droplet.script_files import ScriptFile, packed_shell, read_script
 from tests.support.ssh_server import needs
@@ -50,6 +50,17 @@ def test_a_section_says_what_it_prints(file: ScriptFile) -> None:
     if file.path.startswith("facts/") and not file.variable:
         head = file.text.partition("\n\n")[0]
         assert "\n# Prints: " in head or "\n# Sets: " in head
+
+
+def test_a_file_is_packed_once() -> None:
+    """However many hosts are sent it: a run composes a script for each."""
+    everything = [s for fact in all_facts().values() for s in fact.sections]
+    compose(everything, "0" * 32)
+    packed = packed_shell.cache_info().misses
+
+    compose(everything, "1" * 32)
+
+    assert packed_shell.cache_info().misses == packed > 0
 
 
 def test_names_are_unique() -> None:

@@ -23,7 +23,7 @@ from pytest_droplet.facts.auditd.audit_rules import (
     syscall_number,
 )
 from pytest_droplet.facts.host.kernel import Kernel, KernelArguments
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -59,6 +59,7 @@ CALLED: Mapping[str, tuple[str, ...]] = {
     "modules": ("init_module", "finit_module", "delete_module"),
 }
 _OF_USERS = frozenset({"perm-mod", "access", "mounts", "delete", "user-emulation", "modules"})
+_UID_MIN = re.compile(r"UID_MIN\s+(\d{1,9})\s*")
 AUDIT_COVER = Section.of_files("facts/auditd/audit_cover.sh", root=True)
 
 
@@ -124,17 +125,22 @@ def parse_surroundings(text: str, machine: str, emulation: str | None = None) ->
         emulation: The kernel argument ``ia32_emulation``, None where it is not given.
 
     Raises:
-        NotObservedError: Not even ``/etc/passwd`` was seen: the section did not run.
+        NotObservedError: Not even ``/etc/passwd`` was seen: the section did not run; or a line
+            is garbled, so that what it says is not known.
     """
     found: dict[str, list[str]] = {kind: [] for kind in "EUKCL"}
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
         if kind in found:
             found[kind].append(rest)
+        elif line:
+            raise garbled(line)
     paths = frozenset(found["E"])
     if "/etc/passwd" not in paths:
         raise NotObservedError("the paths of the host were not looked at")
-    uids = [m[1] for line in found["U"] if (m := re.fullmatch(r"UID_MIN\s+(\d{1,9})\s*", line))]
+    if strange := [line for line in found["U"] if not _UID_MIN.fullmatch(line)]:
+        raise garbled(strange[0])
+    uids = [m[1] for line in found["U"] if (m := _UID_MIN.fullmatch(line))]
     wanted = "CONFIG_IA32_EMULATION=" if machine == "x86_64" else "CONFIG_COMPAT="
     runs: bool | None = None
     if found["C"]:

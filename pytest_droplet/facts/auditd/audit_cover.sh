@@ -2,10 +2,6 @@
 # Prints: E PATH for each that exists; U and the line of UID_MIN; C FILE for a configuration of
 # the kernel, K and its lines about 32-bit programs; L and sudo's log files; !! FILE not read.
 
-print_lines() { # SED-PROGRAM FILE
-    [ ! -f "$2" ] || sed -n "$1" "$2" || not_whole "$2"
-}
-
 for path in /etc/localtime \
     /etc/group /etc/passwd /etc/gshadow /etc/shadow /etc/security/opasswd /etc/nsswitch.conf \
     /etc/pam.conf /etc/pam.d \
@@ -18,14 +14,10 @@ for path in /etc/localtime \
     [ ! -e "$path" ] || echo "E $path"
 done
 
-print_lines 's/^UID_MIN[[:space:]]/U &/p' /etc/login.defs
-
-for config in "/boot/config-$(uname -r)" "/lib/modules/$(uname -r)/config"; do
-    [ ! -f "$config" ] || echo "C $config"
-    print_lines 's/^CONFIG_IA32_EMULATION=/K &/p;s/^CONFIG_COMPAT=/K &/p' "$config"
-done
-
-for sudoers in /etc/sudoers /etc/sudoers.d/*; do
-    print_lines 's/^[[:space:]]*Defaults.*logfile/L &/p' "$sudoers"
-done
+read_all /etc/login.defs | sed -n 's/^UID_MIN[[:space:]]/U &/p' || not_whole /etc/login.defs
+read_all "/boot/config-$(uname -r)" "/lib/modules/$(uname -r)/config" | sed -n \
+    -e 's/^==> \(.*\) <==$/C \1/p' \
+    -e 's/^CONFIG_IA32_EMULATION=/K &/p;s/^CONFIG_COMPAT=/K &/p' || not_whole /boot
+read_all /etc/sudoers /etc/sudoers.d/* | sed -n 's/^[[:space:]]*Defaults.*logfile/L &/p' ||
+    not_whole /etc/sudoers
 :

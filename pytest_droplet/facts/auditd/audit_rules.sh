@@ -6,7 +6,8 @@ folder=/etc/audit/rules.d
 compiled=/etc/audit/audit.rules
 
 print_rules() { # FILE
-    { stat -L -c 'F %a %u %n' "$1" && awk '{ print "| " NR " " $0 }' "$1"; } || not_whole "$1"
+    stat -L -c 'F %a %u %n' "$1" || not_whole "$1"
+    read_capped "$1" | awk '{ print "| " NR " " $0 }' || not_whole "$1"
 }
 
 # In the order in which augenrules joins them: that of versions.
@@ -14,12 +15,17 @@ names=
 if [ -d "$folder" ]; then
     names=$(ls -1v "$folder") || not_whole "$folder"
 fi
-printf '%s\n' "$names" | while read -r name; do
-    case $name in *.rules) print_rules "$folder/$name" ;; esac
-done
-[ ! -f "$compiled" ] || print_rules "$compiled"
+rules=$(
+    printf '%s\n' "$names" | while read -r name; do
+        case $name in *.rules) print_rules "$folder/$name" ;; esac
+    done
+    if [ -e "$compiled" ] || ! explain_absence "$compiled"; then
+        print_rules "$compiled"
+    fi
+)
+printf '%s\n' "$rules"
 
-grep -ohE '[ug]id(!?=|[<>]=?)[A-Za-z_][A-Za-z0-9_.-]*' "$folder"/*.rules "$compiled" 2>/dev/null |
+printf '%s\n' "$rules" | grep -oE '[ug]id(!?=|[<>]=?)[A-Za-z_][A-Za-z0-9_.-]*' |
     sed 's/.*[<>=]//' | sort -u | while read -r name; do
     getent passwd -- "$name" | sed 's/^/U /'
     getent group -- "$name" | sed 's/^/G /'

@@ -12,6 +12,7 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse_loaded_line
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Unit, Units
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import Item, NotObservedError, Reading, Section, SectionOutput
 from pytest_droplet.text import one_line
 
@@ -20,6 +21,9 @@ AUDIT = Section.of_files("facts/auditd/audit.sh", root=True)
 AUDITD_CONF = Section.of_files("facts/auditd/auditd_conf.sh", root=True)
 
 _DPKG = re.compile(r"(\S+) ([a-z])([a-zA-Z])([a-zA-Z]?) (\S*)")
+_CONF_LINE = re.compile(r"([0-9]{1,6}):\s*(?:#.*|(\w+)\s*=\s*(.*?)\s*)?")
+_DF = re.compile(r"\S.*\s(\d{1,18})\s+\d+\s+(\d{1,18})\s+\d+%.*")
+_ACTIVE = re.compile(r"\s*active\s*=\s*(\S*).*", re.IGNORECASE)
 _REMOTE_PLUGINS = (
     "au-remote.conf",
     "audisp-remote.conf",
@@ -258,7 +262,7 @@ def droplet_auditd_config(observation: Observation) -> AuditdConfig:
     output = observation.section(AUDITD_CONF.name)
     if output.rc != 0:
         raise NotObservedError(one_line(output.stderr) or "auditd.conf is absent or empty")
-    return parse_auditd_config(output.stdout)
+    return parse_auditd_config(whole(output).stdout)
 
 
 def parse_package(output: SectionOutput) -> AuditPackage:
@@ -388,25 +392,42 @@ def _action(rule: str) -> set[str]:
 def parse_auditd_config(text: str) -> AuditdConfig:
     """Parse numbered lines of auditd.conf, then ``==``, df's line, and what is there beside.
 
-    Keys are read without regard to case, and the last line of a key wins, as in auditd.
+    Keys are read without regard to case, and the last line of a key wins, as in auditd. A plugin
+    is active by its last line that says so.
+
+    Raises:
+        NotObservedError: A line is not as expected: what a key has is not known then.
     """
-    conf, _, more = text.partition("\n==\n")
+    conf, mark, more = text.partition("\n==\n")
+    if not mark:
+        raise NotObservedError("auditd.conf was not read to its end")
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for line in conf.splitlines():
-        found = re.fullmatch(r"([0-9]{1,6}):\s*(\w+)\s*=\s*(.*?)\s*", line)
-        if found is not None:
+    for line in filter(None, conf.split("\n")):
+        found = _CONF_LINE.fullmatch(line)
+        if found is None:
+            raise garbled(line)
+        if found[2]:
             values[found[2].lower()] = found[3]
             lines[found[2].lower()] = int(found[1])
-    rest = more.splitlines()
-    df = next(
-        (m for r in rest if (m := re.search(r"\s(\d{1,18})\s+\d+\s+(\d{1,18})\s+\d+%", r))), None
-    )
+    df: re.Match[str] | None = None
+    active: dict[str, bool] = {}
+    plugin = ""
+    rest = [line for line in more.split("\n") if line]
+    for line in rest:
+        if found := _DF.fullmatch(line):
+            df = found
+        elif line.startswith("plugin /"):
+            plugin = line.removeprefix("plugin ")
+        elif plugin and (found := _ACTIVE.fullmatch(line)):
+            active[plugin] = found[1].lower() == "yes"
+        elif line != "sendmail":
+            raise garbled(line)
     return AuditdConfig(
         values,
         lines,
         partition_kib=int(df[1]) if df else None,
         free_kib=int(df[2]) if df else None,
         can_mail="sendmail" in rest,
-        plugins=tuple(r for r in rest if r.startswith("/etc/aud")),
+        plugins=tuple(path for path, is_active in active.items() if is_active),
     )

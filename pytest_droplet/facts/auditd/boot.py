@@ -14,12 +14,16 @@ from fnmatch import fnmatchcase
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.kernel import KernelArguments, parse_kernel_arguments
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
 BOOT = Section.of_files("facts/auditd/boot.sh", root=True)
 
+_PRINTED = re.compile(
+    r"\s*(GRUB_(CMDLINE_LINUX|DEFAULT)|(options|title|version|default)\s|menuentry|submenu|linux"
+    r"|set default=|blscfg|\}|(kernelopts|saved_entry|next_entry|tuned_params)=)"
+)
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+(.*)")
 _MENU = re.compile(r"\s*(menuentry|submenu)\s+(?:'([^']*)'|\"([^\"]*)\"|(\S+))(.*)")
 _MENU_ID = re.compile(r"(?:\$menuentry_id_option|--id[ =])\s*'?\"?([^'\"\s{]+)")
@@ -108,6 +112,8 @@ def _files(text: str) -> Iterator[tuple[str, list[str]]]:
             if path:
                 yield path, lines
             path, lines = line[2:], []
+        elif line.strip() and not _PRINTED.match(line):
+            raise garbled(line)
         else:
             lines.append(line)
     if path:

@@ -5,14 +5,9 @@
 print_matching() { # PATTERN FILE...
     pattern=$1
     shift
-    for file in "$@"; do
-        [ -f "$file" ] || continue
-        echo "F $file"
-        {
-            grep -aE "$pattern" "$file"
-            must_have_searched $? "$file"
-        } | tr -d '\000' || not_whole "$file"
-    done
+    {
+        read_all "$@" | sed -nE -e 's/^==> (\/.*) <==$/F \1/p' -e "/$pattern/p" || not_whole "$1"
+    } | tr -d '\000' || not_whole "$1"
 }
 
 print_matching '^[[:space:]]*GRUB_(CMDLINE_LINUX|DEFAULT)' \

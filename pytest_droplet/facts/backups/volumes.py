@@ -92,9 +92,12 @@ def parse_partitions(text: str) -> Disks:
     """Parse ``/proc/partitions``.
 
     Raises:
-        NotObservedError: It names no disk at all.
+        NotObservedError: It names no disk at all, or a line is garbled.
     """
-    names = [found[1] for line in text.splitlines() if (found := _PARTITION.fullmatch(line))]
+    rows = [line for line in text.splitlines() if line.strip() and not line.startswith("major ")]
+    if strange := [row for row in rows if not _PARTITION.fullmatch(row)]:
+        raise NotObservedError(f"unexpected line: {one_line(strange[0], 60)!r}")
+    names = [found[1] for row in rows if (found := _PARTITION.fullmatch(row))]
     if not names:
         raise NotObservedError("/proc/partitions names no disk")
     return Disks(tuple(name for name in names if _VOLUME.fullmatch(name)))

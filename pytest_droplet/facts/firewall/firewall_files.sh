@@ -3,22 +3,19 @@
 # lines of nftables files that include others or hook into input; !! FILE where one was not read.
 built_in=$(built_in_modules)
 for module in nf_tables ip_tables; do
-    if [ -d "/sys/module/$module" ] || [ ! -e "$built_in" ] ||
-        grep -qs "/${module}[.]ko" "$built_in"; then
+    if [ -d "/sys/module/$module" ] || [ ! -e "$built_in" ] || is_built_in "$module"; then
         echo "module $module"
     fi
 done
 
 ufw=/etc/ufw/ufw.conf
-if [ -f "$ufw" ]; then
-    grep '^ENABLED=' "$ufw"
+if [ -e "$ufw" ] || ! explain_absence "$ufw"; then
+    read_capped "$ufw" | grep '^ENABLED='
     must_have_searched $? "$ufw"
 fi
 
-for file in /etc/nftables.conf /etc/sysconfig/nftables.conf /etc/nftables/* /etc/nftables.d/*; do
-    [ -f "$file" ] || continue
-    echo "== $file"
-    grep -E '^[[:space:]]*include[[:space:]]|hook[[:space:]]+input' "$file"
-    must_have_searched $? "$file"
-done
+# shellcheck disable=SC2154 # the prelude sets heads
+read_all /etc/nftables.conf /etc/sysconfig/nftables.conf /etc/nftables/* /etc/nftables.d/* |
+    sed -nE -e "$heads" \
+        -e '/^[[:space:]]*include[[:space:]]|hook[[:space:]]+input/p' || not_whole /etc/nftables
 :

@@ -11,13 +11,14 @@ from typing import Any
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.host_rules import HostRules
 from pytest_droplet.facts.host.units import Units
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import NotObservedError, Reading, Section
 from pytest_droplet.text import one_line
 
 FIREWALL_FILES = Section.of_files("facts/firewall/firewall_files.sh")
 
 _INCLUDE = re.compile(r"""include\s+["']([^"']+)["']""")
+_NFT_LINE = re.compile(r"^\s*include\s|hook\s+input")
 _KNOWN_HEAD = re.compile(r"\s*(module |ENABLED=|== |!! |\Z)")
 _STARTED_WITH = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 
@@ -103,12 +104,14 @@ def parse_firewall_files(text: str) -> FirewallFiles:
         if line.startswith("== "):
             path = line[3:].strip()
             lines[path] = []
-        elif path:
+        elif path and _NFT_LINE.search(line):
             lines[path].append(line.partition("#")[0])
         elif line.startswith("module "):
             modules.add(line[7:].strip())
         elif line.startswith("ENABLED="):
             ufw = line[8:].strip().strip("\"'").lower() == "yes"
+        elif line.strip():
+            raise garbled(line)
     return FirewallFiles(frozenset(modules), ufw, _has_input_hook(lines))
 
 

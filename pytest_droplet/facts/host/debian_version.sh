@@ -1,3 +1,3 @@
 # Debian's point release.
 # Prints: the file as it is.
-cat /etc/debian_version
+read_capped /etc/debian_version

@@ -16,18 +16,12 @@ print_waiting_sockets() {
 
 print_open_sockets() {
     echo owners
-    find /proc/[0-9]*/fd -maxdepth 1 -lname 'socket:*' -printf '%h %l\n' 2>/dev/null
-    # 1: a process ended meanwhile.
-    [ $? -lt 2 ] || not_whole find
-}
-
-name_programs() {
-    while read -r kind inode rest; do
-        if [ "$kind" = own ]; then
-            rest=$(readlink -n "/proc/$rest/exe" | tr '\n' '?')
-        fi
-        echo "$kind${inode:+ $inode}${rest:+ $rest}"
-    done
+    {
+        find /proc/[0-9]*/exe /proc/[0-9]*/fd -maxdepth 1 -name exe -printf 'program %h %l\0' \
+            -o -lname 'socket:*' -printf '%h %l\0' 2>/dev/null
+        # 1: a process ended meanwhile.
+        [ $? -lt 2 ] || not_whole find
+    } | tr '\n\0' '?\n' || not_whole tr
 }
 
 # shellcheck disable=SC2154 # socket_owners is the awk program
@@ -35,4 +29,4 @@ name_programs() {
     print_waiting_sockets
     [ "$(id -u)" != 0 ] || print_open_sockets
     echo end
-} | awk "$socket_owners" | name_programs | uniq
+} | awk "$socket_owners"

@@ -1,3 +1,5 @@
 # The distribution and its release.
 # Prints: os-release(5) as it is.
-cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release
+file=/etc/os-release
+[ -e "$file" ] || file=/usr/lib/os-release
+read_capped "$file"

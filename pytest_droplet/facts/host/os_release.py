@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -66,25 +67,22 @@ class UbuntuPro:
 @fact("cat /etc/os-release", sections=(OS,))
 def droplet_os_release(observation: Observation) -> OsRelease:
     """Return the distribution and release that the host itself names."""
-    return parse_os_release(observation.section(OS.name).stdout)
+    return parse_os_release(whole(observation.section(OS.name)).stdout)
 
 
 @fact("cat /etc/debian_version", sections=(DEBIAN_VERSION,))
 def droplet_debian_version(observation: Observation) -> str:
     """Return Debian's point release, ``12.15``; ``trixie/sid`` before a release."""
-    output = observation.section(DEBIAN_VERSION.name)
-    if output.rc != 0 or not output.stdout.strip():
-        raise NotObservedError(one_line(output.stderr) or "the file is empty")
-    return one_line(output.stdout, 40)
+    text = whole(observation.section(DEBIAN_VERSION.name)).stdout
+    if not text.strip():
+        raise NotObservedError("the file is empty")
+    return one_line(text, 40)
 
 
 @fact("cat /var/lib/ubuntu-advantage/status.json", sections=(UBUNTU_PRO,))
 def droplet_ubuntu_pro(observation: Observation) -> UbuntuPro:
     """Return the state of Ubuntu Pro: never by ``pro status``, which may go to the network."""
-    output = observation.section(UBUNTU_PRO.name)
-    if output.rc != 0:
-        raise NotObservedError(one_line(output.stderr) or f"status {output.rc}")
-    return parse_ubuntu_pro(output.stdout)
+    return parse_ubuntu_pro(whole(observation.section(UBUNTU_PRO.name)).stdout)
 
 
 def parse_os_release(text: str) -> OsRelease:

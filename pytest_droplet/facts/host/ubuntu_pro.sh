@@ -2,7 +2,7 @@
 # Prints: the file as it is; {} where there is none.
 status=/var/lib/ubuntu-advantage/status.json
 if [ -e "$status" ]; then
-    cat "$status"
+    read_capped "$status"
 else
-    echo '{}'
+    explain_absence "$status" && echo '{}'
 fi

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.whole import garbled
 from pytest_droplet.model import Item, NotObservedError, Section
 
 UNITS = Section.of_files("facts/host/units.sh")
@@ -103,6 +104,8 @@ def droplet_units(observation: Observation) -> Units:
         NotObservedError: systemd is not PID 1 of the host, or systemctl is absent.
     """
     output = observation.section(UNITS.name)
+    if strange := [ln for ln in output.stdout.splitlines() if ln.strip() and "=" not in ln]:
+        raise garbled(strange[0])
     units = parse_units(output.stdout)
     if output.rc != 0 or not units.by_name:
         reason = output.stderr.partition("\n")[0].strip()

@@ -1,9 +1,9 @@
 # The states of the systemd units that the checks ask about.
 # Prints: Name=value of each unit, an empty line between them.
-properties=Id,Names,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus
-properties=$properties,ConditionResult,MainPID,ActiveEnterTimestamp,StateChangeTimestamp
-properties=$properties,NextElapseUSecRealtime,LastTriggerUSec
-TZ=UTC systemctl show -p "$properties" \
+fields=Id,Names,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus
+fields=$fields,ConditionResult,MainPID,ActiveEnterTimestamp,StateChangeTimestamp
+fields=$fields,NextElapseUSecRealtime,LastTriggerUSec
+TZ=UTC systemctl show -p "$fields" \
     auditd.service audit-rules.service \
     ufw.service firewalld.service nftables.service iptables.service ip6tables.service \
     netfilter-persistent.service \

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.os_release import OsRelease
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import MARK, garbled, whole
 from pytest_droplet.facts.patches.apt_policy import (
     Reach,
     apt_policy,
@@ -64,6 +64,7 @@ _SECURITY = re.compile(r"(?:^|[ ,])(?:Debian-Security:|[^ ,]*/[a-z-]*-security(?
 _SCHEME = re.compile(r"^[A-Za-z][\w+.-]*:(?://)?")
 _QUOTED = re.compile(r"""[\\|{}\[\]<>"^~_=!@#$%&*\x00-\x20\x7f]""")
 _UPGRADABLE = "\n==upgradable\n"
+_FIELD = re.compile(r"(Date|Valid-Until|Suite|Codename|Label|Origin):(.*)")
 _STAMP = re.compile(r"(\d{1,11}) (/\S+)")
 
 
@@ -309,8 +310,14 @@ def parse_sources(text: str) -> Iterator[AptSource]:
 
     Both forms of sources.list(5) are read, by the end of the path: one line an entry, and
     stanzas (deb822) whose ``Enabled`` may be ``no``. A file whose name apt does not take has none.
+
+    Raises:
+        NotObservedError: The text does not begin with such a line.
     """
     path, lines = "", list[str]()
+    first = next(filter(str.strip, text.splitlines()), "== ")
+    if not first.startswith(("== ", MARK)):
+        raise garbled(first)
     for line in (*text.splitlines(), "== "):
         if line.startswith("== "):
             parse = _stanzas if path.endswith(".sources") else _one_liners
@@ -349,7 +356,11 @@ def _entries(fields: dict[str, str]) -> Iterator[AptSource]:
 
 
 def parse_indexes(text: str) -> AptIndexes:
-    """Parse the stamps (``EPOCH PATH``) and the headers of Release files after ``== FILE``."""
+    """Parse the stamps (``EPOCH PATH``) and the headers of Release files after ``== FILE``.
+
+    Raises:
+        NotObservedError: A line is none of these.
+    """
     stamps: list[tuple[datetime, str]] = []
     headers: dict[str, dict[str, str]] = {}
     current = ""
@@ -358,12 +369,12 @@ def parse_indexes(text: str) -> AptIndexes:
             current = line[3:].strip()
             if current != "stamps":
                 headers.setdefault(current, {})
-        elif current == "stamps":
-            if found := _STAMP.fullmatch(line.strip()):
-                stamps.append((datetime.fromtimestamp(int(found[1]), UTC), found[2]))
-        elif current in headers:
-            name, _, value = line.partition(":")
-            headers[current].setdefault(name, value.strip())
+        elif current == "stamps" and (found := _STAMP.fullmatch(line.strip())):
+            stamps.append((datetime.fromtimestamp(int(found[1]), UTC), found[2]))
+        elif current in headers and (found := _FIELD.fullmatch(line)):
+            headers[current].setdefault(found[1], found[2].strip())
+        elif line.strip():
+            raise garbled(line)
     return AptIndexes(
         tuple(stamps),
         tuple(

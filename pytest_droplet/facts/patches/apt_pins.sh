@@ -4,10 +4,10 @@
 # and folder, the file and the folder of pins; restricted, where there is a pin or a target
 # release. It ends the section where apt is absent.
 # shellcheck disable=SC2034,SC2154 # the sections after it use them; the inner script is a variable
-release='' pins='' folder='' cache='' sources_cache='' restricted=''
+release='' pins='' folder='' cache='' sources='' restricted=''
 settings=$(apt-config shell release APT::Default-Release \
     pins Dir::Etc::preferences/f folder Dir::Etc::preferencesparts/d \
-    cache Dir::Cache::pkgcache/f sources_cache Dir::Cache::srcpkgcache/f) || exit
+    cache Dir::Cache::pkgcache/f sources Dir::Cache::srcpkgcache/f) || exit
 eval "$settings"
 
 # Without its cache apt reads all indexes, which takes seconds; one that is out of date it writes
@@ -18,12 +18,11 @@ in_read_only() { # COMMAND...
 }
 ask=
 [ ! -w "$caches" ] || ask=in_read_only
-case $cache$sources_cache in *[!A-Za-z0-9._/+-]*) caches= ;; esac
 no_writes='-o Debug::NoLocking=1 -o Dir::Log::Planner= -o Dir::Log::Solver='
-if [ -n "$caches" ] && [ "$caches" = "${sources_cache%/*}" ] && [ -s "$cache" ] &&
-    $ask true 2>/dev/null; then
+if [ -n "$caches" ] && [ "$caches" = "${sources%/*}" ] && [ -s "$cache" ] &&
+    ! ischroot 2>/dev/null && $ask true 2>/dev/null; then
     no_writes="$no_writes -o Dir::Cache::pkgcache=$cache"
-    no_writes="$no_writes -o Dir::Cache::srcpkgcache=$sources_cache"
+    no_writes="$no_writes -o Dir::Cache::srcpkgcache=$sources"
 else
     ask=
     no_writes="$no_writes -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="

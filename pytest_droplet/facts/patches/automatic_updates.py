@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.os_release import OsRelease
 from pytest_droplet.facts.host.units import Units
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.facts.patches.apt import APT_INDEX, APT_SOURCES, AptIndex, security_indexes
 from pytest_droplet.facts.patches.packages import distribution
 from pytest_droplet.model import NotObservedError, Section
@@ -89,6 +89,8 @@ def parse_apt_automatic(text: str) -> AptAutomatic:
                 lists.setdefault(found[1], []).append(found[3])
             else:
                 values[found[1]] = found[3]
+        elif line.strip():
+            raise garbled(line)
     return AptAutomatic(installed, values, {name: tuple(v) for name, v in lists.items()})
 
 
@@ -149,6 +151,8 @@ def _dnf_obstacles(text: str, units: Units, os: OsRelease) -> list[str]:
     for line in text.splitlines():
         if found := _OPTION.fullmatch(line):
             options[found[1]] = found[2].lower()
+        elif line.strip() and not line.startswith("== "):
+            raise garbled(line)
     if text.strip() and not options and "[commands]" not in text:
         raise NotObservedError("automatic.conf is not to be read: it has no option")
     installing = units["dnf-automatic-install.timer"].is_enabled

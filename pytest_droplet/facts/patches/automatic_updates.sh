@@ -7,11 +7,10 @@ if uses_apt; then
     printf '%s\n' "$settings" | grep -E '^(APT::Periodic|Unattended-Upgrade)::'
     must_have_searched $? 'apt-config dump'
 else
-    for file in /usr/share/dnf5/dnf5-plugins/automatic.conf /etc/dnf/automatic.conf; do
-        [ -e "$file" ] || continue
-        echo "== $file"
-        grep -E '^[[:space:]]*(apply_updates|upgrade_type)[[:space:]]*=' "$file"
-        must_have_searched $? "$file"
-    done
+    # shellcheck disable=SC2154 # the prelude sets heads
+    read_all /usr/share/dnf5/dnf5-plugins/automatic.conf /etc/dnf/automatic.conf |
+        sed -nE -e "$heads" \
+            -e '/^[[:space:]]*(apply_updates|upgrade_type)[[:space:]]*=/p' ||
+        not_whole automatic.conf
 fi
 :

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.os_release import OsRelease
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.facts.patches.packages import (
     PackageIndex,
     PackageSource,
@@ -46,6 +47,10 @@ _NEVRA = re.compile(r"(.+)-([^-]+-[^-]+)\.([^.]+)")
 _CACHED = re.compile(r"(\d{1,11}) /var/cache/\w+/([^/]+)-[0-9a-f]{16}/repodata/(\S+)")
 _OPTION = re.compile(r"\s*(enabled|baseurl|mirrorlist|metalink)\s*[=:]\s*(.*)")
 _MAIN_OPTION = re.compile(rf"\s*({_DECISIVE})\s*[=:]\s*(.*)")
+_PRINTED = re.compile(
+    rf"== /|\d+ /|\[|\s*(enabled|baseurl|mirrorlist|metalink|{_DECISIVE})\s*[=:]"
+    r"|\s+[a-z]+://|\s*\Z"
+)
 _OVERRIDES = ".override.d/"
 _FALSE = frozenset({"0", "no", "false", "off"})
 _ELSEWHERE = re.compile(r"debug|source|src|testing|beta|devel", re.IGNORECASE)
@@ -145,9 +150,7 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
 
 
 def _metadata(output: SectionOutput) -> Metadata:
-    if any(line == "!! unreadable" for line in output.stdout.splitlines()):
-        raise NotObservedError(f"a file could not be read: {one_line(output.stderr)}")
-    return parse_metadata(output.stdout)
+    return parse_metadata(whole(output).stdout)
 
 
 def parse_updates(output: SectionOutput) -> PendingUpdates:
@@ -228,6 +231,8 @@ def parse_metadata(text: str) -> Metadata:
     doubts: list[str] = []
     path, section, override = "", "", False
     for line in text.splitlines():
+        if not _PRINTED.match(line):
+            raise garbled(line)
         if line.startswith("== "):
             path, section, override = line, "", _OVERRIDES in line
         elif not path:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.kernel import Kernel
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.facts.patches.versions import dpkg_key, rpm_key
 from pytest_droplet.model import Item, NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
@@ -27,6 +27,9 @@ _DEBIAN_BUILD = re.compile(r"\bDebian (\S+)")
 _UBUNTU_BUILD = re.compile(r"^Ubuntu (\S+) ", re.MULTILINE)
 _RPM_KERNEL = re.compile(r"(kernel[0-9.]*((?:-(?:uek|rt|64k|16k|debug|lt|ml|core))*)) (\S+)")
 _VENDORS = frozenset({"core", "uek", "lt", "ml"})
+_DPKG_LINE = re.compile(r"[a-z]{2}\S* +linux-image\S* \S*|Ubuntu \S+ .*")
+_RPM_LINE = re.compile(r"kernel\S* \S+")
+_CORE_LINE = re.compile(r"\S+ [0-9]{1,11}|package \S+ is not installed")
 _INSTALLED_AT = re.compile(r"(\S+) ([0-9]{1,11})")
 
 
@@ -128,6 +131,7 @@ def parse_dpkg_kernels(output: SectionOutput, kernel: Kernel) -> InstalledKernel
             told.
     """
     release = _RELEASE.fullmatch(kernel.release)
+    _all_like(output, _DPKG_LINE)
     images = [
         _Image(f"linux-image-{found[1]}", found[1], found[2], flavour[2])
         for line in output.stdout.splitlines()
@@ -157,6 +161,7 @@ def parse_rpm_kernels(output: SectionOutput, kernel: Kernel) -> InstalledKernels
         NotObservedError: rpm reported an error, or no package is a kernel of this flavour.
     """
     _no_rpm_error(output)
+    _all_like(output, _RPM_LINE)
     release, _, suffix = kernel.release.partition("+")
     images = [image for image in _rpm_images(output.stdout) if image.flavour == suffix]
     running = {image.package for image in images if image.version == release}
@@ -182,11 +187,14 @@ def parse_reboot(output: SectionOutput, booted_at: datetime) -> PendingReboot:
     """
     head, *lines = output.stdout.splitlines() or [""]
     if head == "== dpkg":
+        if lines and lines[0] != "required":
+            raise garbled(lines[0])
         packages = tuple(dict.fromkeys(one_line(line, 80) for line in lines[1:]))
         return PendingReboot(lines[:1] == ["required"], packages, booted_at)
     if head != "== rpm":
         raise NotObservedError(f"unexpected answer: {one_line(output.stdout, 60) or 'empty'}")
     _no_rpm_error(output)
+    _all_like(output, _CORE_LINE)
     installed = {
         found[1]: datetime.fromtimestamp(int(found[2]), UTC)
         for line in lines
@@ -196,6 +204,13 @@ def parse_reboot(output: SectionOutput, booted_at: datetime) -> PendingReboot:
         raise NotObservedError("rpm names none of the core packages")
     newer = tuple(sorted(name for name, when in installed.items() if when > booted_at))
     return PendingReboot(flagged=False, packages=newer, booted_at=booted_at)
+
+
+def _all_like(output: SectionOutput, form: re.Pattern[str]) -> None:
+    """Make sure that each line behind the head has its form (NotObservedError)."""
+    for line in output.stdout.splitlines()[1:]:
+        if line.strip() and not form.fullmatch(line):
+            raise garbled(line)
 
 
 def _no_rpm_error(output: SectionOutput) -> None:

@@ -6,7 +6,8 @@ if uses_apt; then
     echo '== dpkg'
     if [ -e /run/reboot-required ]; then
         echo required
-        cat /run/reboot-required.pkgs 2>/dev/null
+        packages=/run/reboot-required.pkgs
+        [ ! -e "$packages" ] || read_capped "$packages"
     fi
 else
     echo '== rpm'

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_droplet.connection.probe import SSH_AUTH
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.units import Units
+from pytest_droplet.facts.host.whole import not_whole
 from pytest_droplet.facts.ssh.sshd import SSHD, SshAccount, Sshd, parse_sshd, processes_in
 from pytest_droplet.model import NotObservedError, Reading, SectionOutput
 from pytest_droplet.text import one_line
@@ -56,6 +57,8 @@ def droplet_sshd(observation: Observation, droplet_units: Reading[Units]) -> Ssh
                 f"no sshd runs but {one_line(processes[0], 40)}, whose settings are not read"
             )
         if not _may_be_active(droplet_units):
+            if unread := next(not_whole(output.stdout), ""):
+                raise NotObservedError(f"no sshd was seen, and {unread} could not be read")
             return Sshd(running=False)
     if output.rc == 127:
         raise NotObservedError("sshd is not in PATH")

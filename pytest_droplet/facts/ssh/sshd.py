@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
+from pytest_droplet.facts.host.whole import not_whole
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -288,7 +289,11 @@ def parse_sshd(text: str) -> Sshd:
         raise NotObservedError(errors[0] if errors else "sshd evaluated no connection")
     files = tuple(f for head, body in found["F"] for f in _file(head, body))
     accounts = tuple(a for head, _ in found["U"] for a in _account(head))
-    gaps = [*(one_line(head) for head, _ in found["X"]), *errors]
+    gaps = [one_line(head) for head, _ in found["X"]]
+    if len(files) < len(found["F"]) or len(accounts) < len(found["U"]):
+        gaps.append("a file of the configuration, or an account, came garbled")
+    gaps += [f"{part} could not be read to its end" for part in not_whole(text)]
+    gaps = [*dict.fromkeys(gaps), *errors]
     asked = sorted({head.split(" ")[0] for head, _ in found["M"]} - _EVALUATED)
     gaps += [f"Match {one_line(name, 40)} was not evaluated" for name in asked if name]
     if not files:

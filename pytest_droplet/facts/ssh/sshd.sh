@@ -4,17 +4,14 @@
 # A and the arguments of the running sshd; F and a file of the configuration, | and its lines;
 # M and values that Match lines ask for; U NAME:UID:PASSWORD:KEYS:EXPIRES:SHELL:GROUPS, an account
 # that may log in; C ADDRESS HOST LOCAL-ADDRESS PORT USER, a connection, followed by the options
-# for it, by S (the same as for the first) or by E and the error; X and what is left out.
+# for it, by S (the same as for the first) or by E and the error; X and what is left out; and with
+# two exclamation marks what could not be read.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
-for comm in /proc/[0-9]*/comm; do
-    read -r name <"$comm" && case $name in
-        sshd* | dropbear | tinysshd | tailscaled) say "P $name" ;;
-    esac
-done 2>/dev/null | sort -u
+say "$servers" | sed -n 's/.* /P /p' | sort -u
 
 command -v sshd >/dev/null || exit 127
 say "V $(sshd -V 2>&1 | grep -m1 OpenSSH_)"
-grep -s '^passwd:' /etc/nsswitch.conf | sed 's/^/N /'
+read_all /etc/nsswitch.conf | sed -n 's/^passwd:/N &/p' || not_whole /etc/nsswitch.conf
 say "A$arguments"
 say "$configuration"
 
@@ -55,6 +52,7 @@ has_keys() { # USER HOME
             *) path=$2/$path ;;
         esac
         case $path in *%u*) path=${path%%%u*}$1${path#*%u} ;; esac
+        [ -e "$path" ] || explain_absence "$path"
         [ -s "$path" ] && return
     done
     false
@@ -75,8 +73,8 @@ print_accounts() {
 
 accounts=$(
     {
-        sed 's/^/S:/' /etc/shadow && entries=$(getent passwd) &&
-            say "$entries" | sed 's/^/P:/' && say Z:
+        shadow=$(read_capped /etc/shadow) && say "$shadow" | sed 's/^/S:/' &&
+            entries=$(getent passwd) && say "$entries" | sed 's/^/P:/' && say Z:
     } | awk -F: "$login_accounts" | print_accounts
 )
 say "$accounts"

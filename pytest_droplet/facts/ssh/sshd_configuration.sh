@@ -1,7 +1,8 @@
 # What sshd is configured with: shared by the sections that ask it.
-# Sets: arguments, those of the running sshd that "sshd -T" takes too; configuration, the files
-# that it reads: F MODE UID MTIME FILE, then | NUMBER LINE for each line that is no comment.
-# Prints: X and what is left out, which may also stand in configuration.
+# Sets: servers, PID NAME of what may serve SSH; arguments, those of the running sshd that "sshd -T"
+# takes too; configuration, the files that it reads: F MODE UID MTIME FILE, then | NUMBER LINE for
+# each line that is no comment.
+# Prints: X and what is left out, which may also stand in configuration; !! WHAT was not read.
 
 say() {
     printf '%s\n' "$*"
@@ -37,14 +38,15 @@ command_line() { # FOLDER of a process
 
 # The sshd that takes new logins: the one that systemd knows, else the first one found. A process
 # that serves a login calls itself "sshd: ..."; one of a container has another namespace.
+servers=$(processes_of 'sshd*' 'dropbear*' tinysshd tailscaled)
 set -f
 main_pid=$(
     systemctl show -p MainPID --value ssh.service sshd.service 2>/dev/null | grep -m1 '[1-9]'
 )
 others=
-for process in $(set +f; grep -lsx sshd /proc/[0-9]*/comm); do
-    process=${process%/comm}
-    [ "$process" != "/proc/$main_pid" ] || continue
+for pid in $(say "$servers" | sed -n 's/ sshd$//p'); do
+    process=/proc/$pid
+    [ "$pid" != "$main_pid" ] || continue
     [ "$(readlink "$process/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
     line=$(command_line "$process") || continue
     case $line in
@@ -54,7 +56,7 @@ for process in $(set +f; grep -lsx sshd /proc/[0-9]*/comm); do
     if [ "$main_pid" ]; then
         others="$others $process"
     else
-        main_pid=${process#/proc/}
+        main_pid=$pid
     fi
 done 2>/dev/null
 
@@ -62,8 +64,8 @@ if [ "$main_pid" ]; then
     line=$(command_line "/proc/$main_pid")
 else
     line=$(
-        sed -n 's/^SSHD_OPTS=//p;s/^OPTIONS=//p' /etc/default/ssh /etc/sysconfig/sshd 2>/dev/null |
-            tr -d "\"'"
+        read_all /etc/default/ssh /etc/sysconfig/sshd |
+            sed -n 's/^SSHD_OPTS=//p;s/^OPTIONS=//p' | tr -d "\"'"
     )
 fi
 # shellcheck disable=SC2086 # words of command lines
@@ -84,6 +86,7 @@ set +f
 count=0
 print_files() { # FILE...
     for file in "$@"; do
+        [ -e "$file" ] || explain_absence "$file" || say "X $file could not be read to its end"
         [ -f "$file" ] || continue
         if [ "$count" -ge 99 ]; then
             say 'X there are more than 99 configuration files'
@@ -91,10 +94,11 @@ print_files() { # FILE...
         fi
         count=$((count + 1))
         # shellcheck disable=SC2015
-        stat -L -c 'F %a %u %Y %n' "$file" &&
-            awk '!/^[[:space:]]*(#|$)/ { print "| " NR " " $0 }' "$file" &&
+        stat -L -c 'F %a %u %Y %n' "$file" && text=$(read_capped "$file") &&
+            say "$text" | awk '!/^[[:space:]]*(#|$)/ { print "| " NR " " $0 }' &&
             included=$(
-                awk '{ gsub(/["=]/, " ") } tolower($1) == "include" { $1 = ""; print }' "$file"
+                say "$text" |
+                    awk '{ gsub(/["=]/, " ") } tolower($1) == "include" { $1 = ""; print }'
             ) || {
             say "X $file could not be read to its end"
             continue

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
-ACCOUNTS = Section.of_files(
-    "facts/sshkeys/account_states.awk", "facts/sshkeys/accounts.sh", root=True
-)
+ACCOUNTS = Section.of_files("facts/sshkeys/accounts.sh", root=True)
 _LISTED_SOURCES = frozenset({"files", "compat", "systemd", "db", "altfiles"})
 _NO_SHELL = re.compile(r"/(nologin|false|sync|shutdown|halt)$")
+_UID_MIN = 1000
+# Fields of shadow(5): the day of the last change, the days that it holds, and those after that.
+_AGES = (2, 4, 6)
+_EXPIRES = 7
 _DAY_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -24,7 +27,8 @@ class HostAccount:
     """An account, from passwd and shadow.
 
     Attributes:
-        password: ``set``, ``locked``, ``empty``, or ``other``: not in the host's own shadow.
+        password: ``set``, ``locked``, ``empty``, or ``other``: neither the host's own passwd nor
+            its shadow tells.
         expires: Day from which nobody may log in, by whatever means.
         aged_out: Day from which the password is too old for any login.
     """
@@ -86,61 +90,84 @@ class HostAccounts:
 )
 def droplet_host_accounts(observation: Observation) -> HostAccounts:
     """The accounts of the host with shell, expiry and the class of their password."""
-    return parse_accounts(observation.section(ACCOUNTS.name).stdout)
+    return parse_accounts(whole(observation.section(ACCOUNTS.name)).stdout)
 
 
 def parse_accounts(text: str) -> HostAccounts:
     """Parse the output of the section ``accounts``.
 
     Args:
-        text: ``nss`` and the sources of accounts; ``uid-min N``; ``user:NAME:UID:CLASS:CHANGED:MAX:INACTIVE:EXPIRE:HOME:SHELL``;
-            ``end:`` and how many they are.
+        text: ``nss`` and the sources of accounts; ``uid-min N``, of which the first
+            counts; ``shadow`` and ``user`` before
+            the lines of shadow and passwd, in which a hash is ``set``, ``locked`` or ``empty``;
+            ``end``.
 
     Raises:
-        NotObservedError: Not as many accounts as it ends with, or none, or one is garbled.
+        NotObservedError: It does not come to its end, names no account, or one is garbled.
 
     Source: passwd(5), shadow(5).
     """
     found: dict[str, HostAccount] = {}
-    uid_min, wanted, users = 1000, 0, 0
+    shadow: dict[str, list[str]] = {}
+    users: list[str] = []
+    uid_min: int | None = None
+    ended = False
     sources: tuple[str, ...] | None = None
     for line in text.split("\n"):
-        kind, _, rest = line.partition(":")
+        kind, _, rest = line.partition(" ")
         if kind == "user":
-            users += 1
-            account = _account(rest.split(":"))
-            if account is not None:
-                found.setdefault(account.name, account)
-            elif not rest.startswith(("+", "-")):
-                raise NotObservedError(f"an account is garbled: {one_line(rest, 60)}")
-        elif kind == "end":
-            wanted = _number(rest) or 0
-        elif line.startswith("uid-min "):
-            uid_min = _number(line[8:]) or 1000
-        elif line.startswith("nss "):
-            sources = tuple(re.sub(r"\[[^]]*\]|#.*", " ", line[4:]).split())
-    if not users or users != wanted or sources is None:
+            users.append(rest)
+        elif kind == "shadow":
+            fields = rest.split(":")
+            shadow.setdefault(fields[0], fields)
+        elif kind == "uid-min":
+            uid_min = uid_min or _number(rest)
+        elif kind == "nss":
+            sources = tuple(re.sub(r"\[[^]]*\]|#.*", " ", rest).split())
+        elif line == "end":
+            ended = True
+        elif line:
+            raise garbled(line)
+    if not users or not ended or sources is None:
         raise NotObservedError("the host's accounts could not be listed")
-    return HostAccounts(found, uid_min, sources)
+    for user in users:
+        account = _account(user.split(":"), shadow)
+        if account is not None:
+            found.setdefault(account.name, account)
+        elif not user.startswith(("+", "-")):
+            raise NotObservedError(f"an account is garbled: {one_line(user, 60)}")
+    return HostAccounts(found, uid_min or _UID_MIN, sources)
 
 
-def _account(parts: list[str]) -> HostAccount | None:
-    uid = _number(parts[1]) if len(parts) >= 9 else None
+def _account(fields: list[str], shadow: Mapping[str, list[str]]) -> HostAccount | None:
+    """Join an account's line of passwd with that of shadow; None: it is garbled."""
+    uid = _number(fields[2]) if len(fields) >= 7 else None
     if uid is None:
         return None
-    name, _, password, changed, longest, inactive, expires, home, shell = parts[:9]
-    ages = password == "set"  # noqa: S105 a class, no password
-    days = [_number(text) for text in (changed, longest, inactive)]
-    known = [d for d in days if d is not None]
+    name, own, _, _, _, home, shell = fields[:7]
+    known = shadow.get(name, [])
+    if known and len(known) < 8:
+        return None
+    password = _password(own, known)
+    days = [_number(known[i]) for i in _AGES] if known and password == "set" else []  # noqa: S105
+    told = [d for d in days if d is not None]
     return HostAccount(
         name=one_line(name, 64),
         uid=uid,
-        password=one_line(password, 10),
+        password=password,
         shell=one_line(shell, 80),
         home=one_line(home, 120),
-        expires=_day(_number(expires)),
-        aged_out=_day(sum(known) + 1) if len(known) == 3 and ages else None,
+        expires=_day(_number(known[_EXPIRES])) if known else None,
+        aged_out=_day(sum(told) + 1) if len(told) == len(_AGES) else None,
     )
+
+
+def _password(own: str, known: list[str]) -> str:
+    """Return the class of a password: passwd has it itself, or shadow, or something else."""
+    if own in {"set", "empty"}:
+        return own
+    in_shadow = known[1] if known else "other"
+    return {"locked": "locked", "empty": "empty", "other": "other"}.get(in_shadow, "set")
 
 
 def _number(text: str) -> int | None:

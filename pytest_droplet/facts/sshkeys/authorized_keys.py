@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.whole import not_whole
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.redact import MASK
@@ -31,6 +32,7 @@ _AGENT_COMMENTS = (
 _AGENT_MARK = "-dotty_ssh"
 _SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
 _BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
+_PRINTED = re.compile(r"sshd |conf |match |X |!! ")
 # One of sshd -T, or a line of the configuration; the value "none" is no source.
 _SOURCE = re.compile(
     r"(?i)(?:sshd |conf [^:]*:\d+:\s*)"
@@ -194,7 +196,7 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
             after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and its lines
             with their numbers, but for comments and blank ones; ``hidden:`` has the number of
             the first line that holds no key's blob; ``end:`` and the number of users. ``X``
-            says what of sshd's configuration is left out.
+            says what of sshd's configuration is left out, ``!!`` what was not read.
 
     Returns:
         The keys. A file with a line that is neither a key nor a comment is among the unread: what
@@ -224,19 +226,20 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
         elif kind == "file":
             current = _file(rest, by_default=by_default)
             files.append(current)
-        elif kind in {"unread", "odd"} and rest.count(":") >= 2:
-            unread.append(one_line(rest.split(":", 2)[2]))
         elif kind == "end" and rest.isascii() and rest.isdigit():
             users = int(rest[:9])
         elif line.startswith("look "):
             patterns.update(word[1:] for word in line.split()[1:])
         elif found := _SOURCE.match(line):
             elsewhere.append(one_line(f"{found[1].lower()} {found[2].strip()}", 100))
+        elif line and not _PRINTED.match(line):
+            unread.append(f"what a garbled line says: {one_line(line, 60)!r}")
     if not users or not patterns:
         raise NotObservedError("the authorized keys could not be listed: no account was found")
     if by_default:
         unread.append("files that sshd -T would name, which it did not")
     unread += [file.unread for file in files if file.unread]
+    unread += [part for part in not_whole(text) if part not in unread]
     left_out = (line[2:] for line in text.split("\n") if line.startswith("X "))
     unread += [one_line(f"files of another configuration: {reason}") for reason in left_out]
     return AuthorizedKeys(

@@ -2,20 +2,18 @@
 # that it does not read.
 # Prints: sshd KEYWORD VALUE and conf FILE:NUMBER:LINE of what says where keys come from; match
 # PATTERN; look and all patterns, where they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE,
-# then its lines as NUMBER:LINE and an empty line; hidden:NUMBER; unread:USERS:LETTER:FILE; odd:
-# for what is no regular file; end:NUMBER of accounts. LETTER is that of key_paths.awk.
+# then its lines as NUMBER:LINE and an empty line; hidden:NUMBER; !! FILE where one was not read;
+# end:NUMBER of accounts. LETTER is that of key_paths.awk.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
 keywords='authorized(keys|principals)|trustedusercakeys'
 left_out=$(say "$configuration" | grep '^X')
-files=$(say "$configuration" | sed -n 's/^F [^ ]* [^ ]* [^ ]* //p')
 # shellcheck disable=SC2086
 settings=$(
     { sshd $arguments -T || sshd $arguments -G; } 2>/dev/null | lower_keywords |
         grep -E "^($keywords)"
 )
 [ -z "$settings" ] || say "$settings" | sed 's/^/sshd /'
-# shellcheck disable=SC2086
-written=$([ -z "$files" ] || awk "$key_settings" $files) || left_out=yes
+written=$(say "$configuration" | awk "$key_settings") || left_out=yes
 say "$written"
 
 patterns=
@@ -44,18 +42,19 @@ print_strays() {
 }
 
 print_file() { # USERS LETTER FILE
-    if [ -f "$3" ]; then
-        echo "file:$1:$2:$(stat -L -c %a:%U:%Y "$3"):$3"
-        grep -an '' "$3" || [ $? = 1 ] || { echo; echo "unread:$1:$2:$3"; }
-        echo
-    elif [ -e "$3" ]; then
-        echo "odd:$1:$2:$3"
+    if [ ! -e "$3" ]; then
+        explain_absence "$3"
+        return
     fi
+    echo "file:$1:$2:$(stat -L -c %a:%U:%Y "$3"):$3"
+    read_capped "$3" | grep -an ''
+    must_have_searched $? "$3"
+    echo
 }
 
 {
     all=Z
-    entries=$(getent passwd) || entries=$(cat /etc/passwd) || all=
+    entries=$(getent passwd) || entries=$(read_capped /etc/passwd) || all=
     printf '%s\n' "$entries" | sed 's/^/p:/' || all=
     print_strays
     echo "$all"
@@ -71,4 +70,4 @@ print_file() { # USERS LETTER FILE
     for file in ${line#*:}; do
         print_file "$users" "${line%%:*}" "$file"
     done
-done | tr '\000\001' '\001\002' | awk "$key_lines"
+done 6>&1 | tr '\000\001' '\001\002' | awk "$key_lines"

@@ -1,11 +1,16 @@
-# Reads the configuration of sshd, and prints what says where keys come from: conf
+# Reads the lines of sshd_configuration.sh, and prints what says where keys come from: conf
 # FILE:NUMBER:LINE, and of files for keys in a Match block, match PATTERN...
 
-FNR == 1 {
+$1 == "F" {
     in_match = 0
+    file = $0
+    sub(/^F [^ ]* [^ ]* [^ ]* /, "", file)
+    next
 }
 
 {
+    number = $2
+    sub(/^[|] [0-9]+ /, "")
     line = $0
     sub(/=/, " ")
     keyword = tolower($1)
@@ -16,7 +21,7 @@ keyword == "match" {
 }
 
 keyword ~ /^(authorized(keys|principals)|trustedusercakeys)/ {
-    print "conf " FILENAME ":" FNR ":" line
+    print "conf " file ":" number ":" line
 }
 
 in_match && keyword == "authorizedkeysfile" {

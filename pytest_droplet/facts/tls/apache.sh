@@ -23,6 +23,9 @@ printf '%s\n' "$told" | grep -vE '^ *\([0-9*]+\) /|_module \('
 printf '%s\n' "$told" | grep -E '^ (ssl|md)_module '
 
 files=$(printf '%s\n' "$told" | sed -n 's/^ *([0-9*]*) \(\/.*\)/\1/p' | sort -u)
+for file in $files; do
+    [ -e "$file" ] || not_whole "$file"
+done
 # shellcheck disable=SC2086 # a file a line
-[ -z "$files" ] || awk "$apache_directives" $files || not_whole 'the configuration'
+read_all $files | awk "$apache_directives" || not_whole 'the configuration'
 echo end

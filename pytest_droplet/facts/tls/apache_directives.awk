@@ -1,17 +1,21 @@
 # Prints "LINE DIRECTIVE" of configuration files of Apache, with continued lines joined, and
 # before the first of a file == FILE. Only directives that are wanted are printed: no secret of
-# the configuration leaves the host.
+# the configuration leaves the host. Each file stands behind its head(1): ==> FILE <==.
 
-FNR == 1 {
+/^==> \/.* <==$/ {
+    path = $0
+    gsub(/^==> | <==$/, "", path)
+    start = NR
     joined = ""
     begun = 0
+    next
 }
 
 {
     text = $0
     sub(/\r$/, "", text)
     if (!begun)
-        begun = FNR
+        begun = NR - start
 }
 
 text ~ /\\$/ {
@@ -29,8 +33,8 @@ text ~ /\\$/ {
     sub(/[ \t>].*/, "", word)
     if (word ~ /^(<\/?virtualhost|<macro|<?mdomain(set)?|listen|server(name|alias|root))$/ ||
         word ~ /^ssl(engine|protocol|certificate(key)?file)$/) {
-        if (file != FILENAME) {
-            file = FILENAME
+        if (file != path) {
+            file = path
             print "== " file
         }
         print line " " text

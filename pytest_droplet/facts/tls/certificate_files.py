@@ -137,9 +137,10 @@ def _file(path: str, lines: list[str]) -> CertificateFile:
         for ln in lines
         if ln.startswith("parent ")
     ]
+    said = "read" if stats and stats[0] else "unread"
     return CertificateFile(
         path=shown,
-        state=next((ln for ln in lines if ln in {"missing", "unread"}), "read"),
+        state=next((ln for ln in lines if ln in {"missing", "unread"}), said),
         file=stats[0] if stats else None,
         certificate=_certificate(lines),
         holds_key="holds-key" in lines,

@@ -8,7 +8,10 @@ print_configured() {
     for folder in /etc/nginx /usr/local/nginx/conf /usr/local/openresty/nginx/conf \
         /opt/nginx/conf /etc/apache2 /etc/httpd; do
         [ -d "$folder" ] || continue
-        grep -RahvE '^[[:space:]]*#' "$folder" 2>/dev/null |
+        # Which of the files is too long to be read the sections nginx and apache tell.
+        # shellcheck disable=SC2154 # the prelude sets it
+        find -L "$folder" -type f -size "$short" -exec head -v -c "$cap" {} + 2>/dev/null |
+            grep -avE '^[[:space:]]*#' |
             grep -aoiE 'ssl_?certificate(_?key)?(file)?[[:space:]]+[^;#]+' |
             sed 's/.*[sS][sS][lL]_*[cC]ert/cert/' |
             while read -r directive path; do
@@ -37,14 +40,16 @@ print_parents() { # FILE: of the path as it is written, and of the file that it 
 
 print_configured | while read -r kind file; do
     echo "$kind $file"
-    [ -f "$file" ] || { echo missing; continue; }
-    grep -aq 'PRIVATE KEY-----' "$file"
-    found=$?
-    [ "$found" -lt 2 ] || { echo unread; continue; }
+    if [ ! -e "$file" ] && explain_absence "$file"; then
+        echo missing
+        continue
+    fi
+    contents=$(read_capped "$file") || { echo unread; continue; }
     stat -L -c 'stat %a %U %G %Y' "$file"
-    [ "$found" != 0 ] || echo holds-key
+    case $contents in *'PRIVATE KEY-----'*) echo holds-key ;; esac
     if [ "$kind" = cert ]; then
-        sed -n '/^-----BEGIN \(TRUSTED \)*CERTIFICATE-----/,/^-----END/p' "$file" |
+        printf '%s\n' "$contents" |
+            sed -n '/^-----BEGIN \(TRUSTED \)*CERTIFICATE-----/,/^-----END/p' |
             sed '/^-----END/q'
     else
         print_parents "$file"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.facts.tls.virtual_hosts import (
     Endpoint,
     NotInstalled,
@@ -81,7 +81,7 @@ def _files(lines: list[str]) -> tuple[dict[str, list[str]], list[str], str]:
             unread.append(line[3:])
         elif line.startswith("conf "):
             conf = line[5:]
-        else:
+        elif line not in {"", "end"}:
             current.append(line)
     return files, unread, conf
 
@@ -123,7 +123,7 @@ class _Reader:
         for line in self._files[path]:
             match = _STATEMENT.fullmatch(line)
             if match is None:
-                continue
+                raise garbled(line)
             self._spend(1)
             number, body, end = match.groups()
             where = one_line(f"{path}:{number}", 120)

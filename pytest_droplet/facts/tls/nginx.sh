@@ -36,12 +36,13 @@ echo "conf $conf"
             if [ -f "$file" ] && [ -r "$file" ]; then
                 files="$files $file"
             else
+                [ -e "$file" ] || explain_absence "$file"
                 echo "-- $file"
             fi
         done
         wanted=
         [ -n "$files" ] || break
-        statements=$(awk "$nginx_statements" $files) || not_whole "$files"
+        statements=$(read_all $files | awk "$nginx_statements") || not_whole "$files"
         printf '%s\n' "$statements"
         for included in $(
             printf '%s\n' "$statements" | sed -n 's/^[0-9]* include \(.*\);$/\1/p' |

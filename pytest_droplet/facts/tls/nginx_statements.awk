@@ -1,4 +1,5 @@
-# Splits configuration files of nginx into statements, as nginx reads them.
+# Splits configuration files of nginx into statements, as nginx reads them. Each file stands behind
+# its head(1): ==> FILE <==.
 # Prints: == FILE, then "LINE DIRECTIVE ARGUMENTS;", "LINE BLOCK {" and "LINE }". Of directives
 # only those wanted are printed: no secret of the configuration leaves the host.
 # statement is what was read of one, begun its line (0: none yet), quote the open quote, lua how
@@ -15,7 +16,7 @@ function end_statement(mark,    text, word) {
         lua = word ~ /_by_lua_block$/
         print begun " " word " {"
     } else if (mark == "}") {
-        print FNR " }"
+        print number " }"
     } else if (word ~ /^(include|listen|server_name|acme_certificate)$/ ||
         word ~ /^ssl(_certificate(_key)?|_protocols|_reject_handshake|_preread)?$/) {
         # A certificate or key may stand in the configuration itself.
@@ -26,13 +27,17 @@ function end_statement(mark,    text, word) {
     begun = 0
 }
 
-FNR == 1 {
-    print "== " FILENAME
+/^==> \/.* <==$/ {
+    gsub(/^==> | <==$/, "")
+    print "== " $0
+    start = NR
     statement = quote = ""
     lua = begun = 0
+    next
 }
 
 {
+    number = NR - start
     rest = $0 " "
     while (rest != "") {
         if (lua) {
@@ -44,7 +49,7 @@ FNR == 1 {
             rest = substr(rest, RSTART + 1)
             lua += sign == "{" ? 1 : -1
             if (!lua)
-                print FNR " }"
+                print number " }"
             continue
         }
         if (quote != "") {
@@ -62,7 +67,7 @@ FNR == 1 {
         }
         if (!match(rest, /[\\"\047#;{}]/)) {
             if (!begun && rest ~ /[^ \t\r]/)
-                begun = FNR
+                begun = number
             statement = statement rest
             break
         }
@@ -74,7 +79,7 @@ FNR == 1 {
         if (sign == "#" && starts_word)
             break
         if (!begun && (before sign) ~ /[^ \t\r]/)
-            begun = FNR
+            begun = number
         if (sign == "\\") {
             statement = statement sign substr(rest, 1, 1)
             rest = substr(rest, 2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -15,6 +16,9 @@ RENEWAL = Section.of_files("facts/tls/renewal.sh", root=True)
 
 _SOON = timedelta(hours=26)
 _TIME = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
+_WORDS = frozenset({"", "systemd", "cron-runs", "timers", "guard", "end"})
+_PROPERTY = re.compile(r"[A-Za-z]+=")
+_DAILY = re.compile(r"@(hourly|daily|midnight)|\S+ \S+ \* \* \*")
 _BEFORE = re.compile(r"(\d{1,5}) *(day|week|hour)s?")
 
 
@@ -69,7 +73,8 @@ class Renewal:
 )
 def droplet_renewal(observation: Observation) -> Renewal:
     """The timers and cron jobs that call an ACME client, and Certbot's certificates."""
-    return parse_renewal(observation.section(RENEWAL.name).stdout, observation.host.observed_at)
+    text = whole(observation.section(RENEWAL.name)).stdout
+    return parse_renewal(text, observation.host.observed_at)
 
 
 def parse_renewal(text: str, now: datetime) -> Renewal:
@@ -77,12 +82,13 @@ def parse_renewal(text: str, now: datetime) -> Renewal:
 
     Args:
         text: ``systemd``, ``cron-runs``, ``timers`` and blocks of ``Name=value``, then
-            ``service UNIT CLIENT``, ``cron daily|rare live|guarded CLIENT FILE``, ``lineage``
-            lines, ``end``.
+            ``service UNIT CLIENT``, ``cron FILE`` with ``guard`` and ``job CLIENT SCHEDULE``,
+            ``lineage NAME`` with ``before TIME``, ``end``.
         now: When it was read.
 
     Raises:
-        NotObservedError: It does not come to its end, or systemd runs and told no timers.
+        NotObservedError: It does not come to its end, systemd runs and told no timers, or a line
+            is garbled.
     """
     lines = text.split("\n")
     if "end" not in lines:
@@ -92,28 +98,35 @@ def parse_renewal(text: str, now: datetime) -> Renewal:
     clients = {}
     cron: list[Scheduler] = []
     lineages: dict[str, timedelta | None] = {}
+    path = name = idle = ""
     for line in lines:
-        words = line.split(" ", 4)
-        if words[0] == "service" and len(words) == 3 and words[1]:
-            clients[words[1]] = one_line(words[2], 20)
-        elif words[0] == "cron" and len(words) == 5:
-            cron.append(_job(words, runs="cron-runs" in lines))
-        elif words[0] == "lineage" and len(words) > 1:
-            lineages[words[1]] = _before(" ".join(words[2:]))
+        kind, _, rest = line.partition(" ")
+        if kind == "service" and (found := re.fullmatch(r"(\S+) (\S+)", rest)):
+            clients[found[1]] = one_line(found[2], 20)
+        elif kind == "cron":
+            path, idle = rest, "" if "cron-runs" in lines else "no cron daemon runs"
+        elif line == "guard" and "systemd" in lines:
+            idle = "does nothing where systemd runs"
+        elif kind == "job" and path:
+            client, _, schedule = rest.partition(" ")
+            why = idle or ("" if _is_daily(path, schedule) else "does not run every day")
+            cron.append(Scheduler(one_line(client, 20), one_line(path, 80), not why, why))
+        elif kind == "lineage":
+            name = rest
+            lineages[name] = None
+        elif kind == "before" and name:
+            lineages[name] = _before(rest)
+        elif line not in _WORDS and not _PROPERTY.match(line):
+            raise garbled(line)
     timers = [t for block in text.split("\n\n") for t in _timer(block, clients, now)]
     return Renewal((*timers, *cron), lineages)
 
 
-def _job(words: list[str], *, runs: bool) -> Scheduler:
-    _, often, state, client, path = words
-    why = ""
-    if state == "guarded":
-        why = "does nothing where systemd runs"
-    elif not runs:
-        why = "no cron daemon runs"
-    elif often != "daily":
-        why = "does not run every day"
-    return Scheduler(one_line(client, 20), one_line(path, 80), live=not why, why=why)
+def _is_daily(path: str, schedule: str) -> bool:
+    """Whether a job runs every day: by its folder, or by day, month and day of the week."""
+    if not schedule:
+        return "/cron.hourly/" in path or "/cron.daily/" in path
+    return bool(_DAILY.fullmatch(schedule))
 
 
 def _timer(block: str, clients: Mapping[str, str], now: datetime) -> list[Scheduler]:

@@ -1,0 +1,92 @@
+"""What a section could not read, or lost on its way: its facts are unknown, and never less."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_droplet.model import NotObservedError
+
+from .case import Seen, case
+
+
+def assert_unknown(seen: Seen, *facts: str) -> None:
+    """No fact has a value, and each says why."""
+    for fact in facts:
+        with pytest.raises(NotObservedError, match="could not be read to its end"):
+            seen.fact(fact)
+
+
+@case(
+    *("audit_cover", "auditd_conf", "firewall_files", "firewall_saved", "accounts", "renewal"),
+    *("kernel", "cmdline", "os"),
+    base="firewalled",
+    prepare="failing sed 1",
+)
+def test_what_a_filter_loses_is_unknown(seen: Seen) -> None:
+    """A tool fails wherever it is asked."""
+    assert_unknown(
+        seen,
+        *("droplet_audit_surroundings", "droplet_auditd_config", "droplet_saved_firewall"),
+        *("droplet_host_accounts", "droplet_renewal"),
+    )
+
+
+@case("sshd", prepare="failing sed 1")
+def test_logins_are_unknown_where_a_filter_fails(seen: Seen) -> None:
+    """Neither the sources of accounts nor the options come through."""
+    assert "!! /etc/nsswitch.conf" in seen["sshd"].stdout
+    assert seen.missing("droplet_sshd")
+
+
+@case(
+    *("automatic_updates", "dnf_index", "os"),
+    root="almalinux-9",
+    base="firewalled",
+    prepare="failing sed 1",
+)
+def test_settings_of_dnf_are_unknown_where_a_filter_fails(seen: Seen) -> None:
+    """Repositories, and what would install updates."""
+    assert_unknown(seen, "droplet_automatic_updates")
+    assert "!! /etc/yum.repos.d" in seen["dnf_index"].stdout
+
+
+@case("audit_rules", "kernel", prepare="failing stat 1")
+def test_rules_are_unknown_where_their_modes_are_lost(seen: Seen) -> None:
+    """A file whose mode is not known."""
+    assert_unknown(seen, "droplet_audit_files")
+
+
+@case("listeners", prepare="failing tr 1")
+def test_sockets_are_unknown_where_their_programs_are_lost(seen: Seen) -> None:
+    """A socket without a program would be one of the kernel."""
+    assert_unknown(seen, "droplet_listeners")
+
+
+@case("authorized_keys", prepare="ln -s /srv/nothing/x /etc/ssh/sshd_config.d/x.conf")
+def test_a_link_of_sshd_that_leads_nowhere_is_a_gap(seen: Seen) -> None:
+    """What it led to may be back when sshd starts again."""
+    assert "!! /etc/ssh/sshd_config.d/x.conf" in seen["authorized_keys"].stdout
+    assert seen.missing("droplet_authorized_keys")
+
+
+@case("firewall_files", base="firewalled", prepare="ln -sf /srv/nothing/x /etc/ufw/ufw.conf")
+def test_a_switch_of_ufw_that_leads_nowhere_is_a_gap(seen: Seen) -> None:
+    """It may be on."""
+    assert "!! /etc/ufw/ufw.conf" in seen["firewall_files"].stdout
+
+
+@case("renewal", "sshd", prepare="failing find 1")
+def test_without_find_no_process_is_known(seen: Seen) -> None:
+    """No cron and no sshd is then not said to be absent."""
+    assert "!! processes" in seen["renewal"].stdout
+    assert_unknown(seen, "droplet_renewal")
+
+
+@case(
+    "renewal",
+    files={"/var/spool/cron/crontabs/audit": "17 3 * * * certbot renew\n"},
+    prepare="chown audit /var/spool/cron/crontabs/audit",
+)
+def test_a_job_of_a_user_is_known_by_its_line(seen: Seen) -> None:
+    """Its client stands in the line; no path in it is opened."""
+    assert "job certbot 17 3 * * *\n" in seen["renewal"].stdout
