@@ -1,7 +1,7 @@
 """What the ssh config says of one host: read once from its files, evaluated for each host.
 
 The evaluation is our own. ``ssh -G`` cannot be asked: it knows one name for a host, where a
-Droplet has two (its name and the address that the API gives), it costs 10 ms a host, and the
+Droplet has two (its name and the address that the API gives), it is a process for each host, and the
 client may not be installed. asyncssh's reader knows one name as well, and refuses whole files
 for a comment behind a value, for ``1m`` or for a keyword that nobody needs.
 
