@@ -1,8 +1,8 @@
 """What the ssh config says of one host: read once from its files, evaluated for each host.
 
 The evaluation is our own. ``ssh -G`` cannot be asked: it knows one name for a host, where a
-Droplet has two (its name and the address that the API gives), it is a process for each host, and the
-client may not be installed. asyncssh's reader knows one name as well, and refuses whole files
+Droplet has two (its name and the address that the API gives), it is a process for each host, and
+the client may not be installed. asyncssh's reader knows one name as well, and refuses whole files
 for a comment behind a value, for ``1m`` or for a keyword that nobody needs.
 
 Source: ssh_config(5); ``main`` of OpenSSH's ssh.c for the order of things.
