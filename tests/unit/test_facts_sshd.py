@@ -251,7 +251,8 @@ def _run_beside(
 ) -> subprocess.CompletedProcess[str]:
     """Run a section where such servers run; the first is the one that systemd knows.
 
-    The section sees a folder in the place of /proc, with these processes and no others.
+    The section sees a folder in the place of /proc, with these processes and no others, and one
+    account, into whose home it may look whoever runs the test.
     """
     proc = folder / "proc"
     running = {str(pid): ["sshd", *arguments] for pid, arguments in enumerate(servers, 1)}
@@ -262,6 +263,7 @@ def _run_beside(
         (proc / pid / "status").write_text("Name:\tsshd\nUid:\t0\t0\t0\t0\n")
         (proc / pid / "cmdline").write_text("".join(f"{word}\0" for word in words))
     _program(folder / "systemctl", "echo 1\n")
+    _program(folder / "getent", f"echo me:x:0:0::{folder}:/bin/sh\n")
     return subprocess.run(
         ["sh", "-c", alone(section).replace("/proc/", f"{proc}/")],
         capture_output=True,

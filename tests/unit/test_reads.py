@@ -411,6 +411,7 @@ SAYS_KEYS = {
     "getent": "echo root:x:0:0::{folder}/root:/bin/sh",
     "systemctl": "",
     "dpkg-query": "",
+    "rpm": "",
     "setpriv": "",
 }
 LONG = [
