@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from pytest_droplet.record import DropletLine
+from pytest_droplet.report import unreached
 from pytest_droplet.report.document import Document, Group, grouped, source_of
 from pytest_droplet.tables import OPEN
 from pytest_droplet.text import one_line
@@ -19,6 +21,7 @@ from pytest_droplet.text import one_line
 STDOUT = Path("-")
 _EACH = 10
 _NAMES = 5
+_NAMED = 50
 
 
 def write(document: Document, path: Path) -> None:
@@ -75,9 +78,18 @@ def _bounded(
 def _unreachable(document: Document) -> Iterator[str]:
     lines = document.unreachable()
     if lines:
-        reasons = "\n".join(one_line(line["reason"], 300) for line in lines[:_NAMES])
-        more = f"\nand {len(lines) - _NAMES:,} more" * (len(lines) > _NAMES)
-        yield _command("warning", f"{reasons}{more}", f"{len(lines):,} Droplets not reached")
+        groups = unreached.alike(lines)
+        texts = [_reason(group) for group in groups[:_NAMES]]
+        if left := sum(map(len, groups[_NAMES:])):
+            texts.append(f"and {left:,} more")
+        yield _command("warning", "\n".join(texts), f"{len(lines):,} Droplets not reached")
+
+
+def _reason(group: list[DropletLine]) -> str:
+    reason = one_line(unreached.reason(group), 500)
+    if len(group) == 1:
+        return reason
+    return f"{len(group):,} Droplets: {reason}: {one_line(unreached.names(group, _NAMED), 2_000)}"
 
 
 def _count(number: int) -> str:

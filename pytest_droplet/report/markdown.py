@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import BaselineEntry, ResultLine, WaiverEntry, time_between
+from pytest_droplet.report import unreached
 from pytest_droplet.report.document import TEXT_LIMIT, Document, Group, grouped
 from pytest_droplet.tables import OPEN, VERDICTS
 from pytest_droplet.text import one_line
@@ -20,6 +21,7 @@ from pytest_droplet.words import SEVERITIES
 LIMIT_BYTES = 1024 * 1024
 _SPARE_BYTES = 2_000
 _NAMES = 5
+_NAMED = 50
 _ROWS = 5_000
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+!|&~$:=\"'^]|(?<=www)\.", re.IGNORECASE)
 _LISTED = OPEN | {"waived"}
@@ -62,12 +64,18 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         (_check_row(document, group) for group in groups),
         len(groups),
     )
-    unreachable = document.unreachable()
+    groups_unreached = unreached.alike(document.unreachable())
     page.table(
         "Not reached",
         ("Droplet", "Reason"),
-        ((document.name(d["id"]), one_line(d["reason"], 500)) for d in unreachable),
-        len(unreachable),
+        (
+            (
+                one_line(unreached.names(group, _NAMED), TEXT_LIMIT),
+                one_line(unreached.reason(group), 500),
+            )
+            for group in groups_unreached
+        ),
+        len(groups_unreached),
     )
     counts = document.counts
     page.table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,17 +17,15 @@ from pytest_droplet.record import (
     WaiverEntry,
     time_between,
 )
+from pytest_droplet.report import unreached
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import cut, no_command, printable
 from pytest_droplet.words import SEVERITIES, Outcome
 
 _LISTED_DROPLETS = 20
 _LISTED = 6
-_ALIKE = 3
-"""So many Droplets that were not reached for the same reason are one line."""
 _NAMED = 100
 _LONGEST = 2000
-_FINGERPRINT = re.compile(r"SHA256:[\w+/=]+")
 
 
 @dataclass(frozen=True)
@@ -194,7 +191,7 @@ def _is_unreached(summary: Summary, line: Finding) -> bool:
 def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
     unknown = Counter(f["droplet_id"] for f in summary.findings if _is_unreached(summary, f))
     lost = [line for line in _unreachable(summary) if not _is_left_out(summary, line)]
-    groups = [[line] for line in lost] if look.verbosity > 0 else _alike(lost)
+    groups = [[line] for line in lost] if look.verbosity > 0 else unreached.alike(lost)
     listed = len(groups) if look.verbosity > 0 else _LISTED_DROPLETS
     for group in groups[:listed]:
         count = max(unknown[line["id"]] for line in group)
@@ -213,41 +210,14 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
     yield Text(text, _RED if seen.short else {})
 
 
-def _alike(lost: Sequence[DropletLine]) -> list[list[DropletLine]]:
-    """Put Droplets together that have the same reason, but for what is their own in it.
-
-    Two stay apart: a line for each says more than a line for both.
-    """
-    found: dict[str, list[DropletLine]] = {}
-    for line in lost:
-        found.setdefault(_masked(line), []).append(line)
-    return [
-        part
-        for group in found.values()
-        for part in ([group] if len(group) >= _ALIKE else [[line] for line in group])
-    ]
-
-
-def _masked(line: DropletLine) -> str:
-    """Return a reason with a word in capitals for what is the Droplet's own."""
-    name = line["name"]
-    text = _FINGERPRINT.sub("FINGERPRINT", line["reason"].removeprefix(f"{name}: "))
-    for own, word in [(entry["ip"], "ADDRESS") for entry in line.get("addresses", ())] + [
-        (name, "NAME")
-    ]:
-        text = re.sub(rf"(?<![\w.:-]){re.escape(own)}(?![\w-])", word, text)
-    return text
-
-
 def _reason(group: Sequence[DropletLine], known: str) -> str:
     """Return why these were not reached, whole, since it ends with what to type."""
+    reason = cut(unreached.reason(group), _LONGEST)
     if len(group) == 1:
-        return printable(cut(group[0]["reason"], _LONGEST) + known)
-    names = [line["name"] for line in group[:_NAMED]]
-    more = f" and {len(group) - _NAMED} more" * (len(group) > _NAMED)
+        return printable(reason + known)
     each = known.replace(" unknown)", " unknown each)")
-    reason = cut(_masked(group[0]), _LONGEST)
-    return printable(f"{_droplets(len(group))}: {reason}{each}: {', '.join(names)}{more}")
+    names = unreached.names(group, _NAMED)
+    return printable(f"{_droplets(len(group))}: {reason}{each}: {names}")
 
 
 def _ephemeral(seen: Coverage) -> str:

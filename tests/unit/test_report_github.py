@@ -48,6 +48,18 @@ def test_unreachable_droplets_are_one_warning() -> None:
     assert found == [("warning", "no 0%0Ano 1%0Ano 2%0Ano 3%0Ano 4%0Aand 2 more")]
 
 
+def test_droplets_with_the_same_reason_are_one_line() -> None:
+    """With their names, so that the other reasons are seen too."""
+    lines = [
+        sample.droplet(n, name=f"w{n}", coverage="unreachable", reason=f"w{n}: no route")
+        for n in range(4)
+    ]
+    lines.append(sample.droplet(4, coverage="unreachable", reason="refused"))
+    results = [sample.result("a.b", line["id"], "unknown", unreached=True) for line in lines]
+    found = parsed([*lines, *results])
+    assert found == [("warning", "4 Droplets: no route: w0, w1, w2, w3%0Arefused")]
+
+
 def test_what_does_not_fail_the_run_is_no_error() -> None:
     """Below the gate and unknown are warnings; waived and pass are nothing."""
     lines = [

@@ -27,6 +27,19 @@ def tags(text: str) -> set[str]:
     return set(re.findall(r"</?([a-zA-Z][a-zA-Z0-9]*)", text))
 
 
+def test_droplets_with_the_same_reason_are_one_row() -> None:
+    """The first names stand there, and how many more there are."""
+    lines = [
+        sample.droplet(n, name=f"w{n}", coverage="unreachable", reason=f"w{n}: no route")
+        for n in range(60)
+    ]
+    rows = re.findall(
+        r"^\| (w0.*) \| no route \|$", draw(Document.from_lines(lines)), re.MULTILINE
+    )
+    assert [row.count(",") for row in rows] == [49]
+    assert rows[0].endswith(", w49 and 10 more")
+
+
 def test_the_page_says_the_worst_first() -> None:
     """Figures, then checks, hosts that were not reached, findings, waivers."""
     text = draw(Document.from_lines(sample.fleet(12)))
