@@ -53,7 +53,7 @@ class UndeclaredError(TypeError):
     """A fact read a section or probe that it does not declare."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fact:
     """A registered fact: how a person would read it, and what must be read for it.
 
@@ -78,7 +78,11 @@ class Fact:
     @property
     def of_host(self) -> bool:
         """Whether the host itself must be reached for it, or for a fact that it takes."""
-        return any(f.sections or f.probes for f in (self, *needed(self.needs)))
+        known = _of_host.get(self)
+        if known is None:
+            every = (self, *needed(self.needs))
+            known = _of_host[self] = any(f.sections or f.probes for f in every)
+        return known
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -278,6 +282,7 @@ def unread_rows(when: datetime, reason: str) -> dict[str, Reading[Any]]:
 
 _facts: dict[str, Fact] = {}
 _closures: dict[tuple[str, ...], tuple[Fact, ...]] = {}
+_of_host: dict[Fact, bool] = {}
 
 
 def fact(
@@ -332,6 +337,7 @@ def fact(
             msg = f"fact {name!r}: what it may use it takes as Reading[...]: {eager[0]}"
             raise ValueError(msg)
         _closures.clear()
+        _of_host.clear()
         _facts[name] = Fact(
             name=name,
             source=source,

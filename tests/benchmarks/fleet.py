@@ -76,13 +76,16 @@ def sections() -> tuple[Section, ...]:
 
 def answer(sent: bytes, index: int) -> bytes:
     """Return what a host prints for a script."""
-    nonce = nonce_of(sent)
-    names = tuple(asked.name for asked in sections_of(sent))
-    return (
-        _template(kind_of(index), names)
-        .replace(_PLACE.encode(), nonce.encode())
-        .replace(b"DROPLET", b"%d" % (FIRST_ID + index))
-    )
+    return _of_host(_names(sent), index).replace(_PLACE.encode(), nonce_of(sent).encode())
+
+
+def _of_host(names: tuple[str, ...], index: int) -> bytes:
+    """Return what a host prints for sections, with a place where the nonce belongs."""
+    return _template(kind_of(index), names).replace(b"DROPLET", b"%d" % (FIRST_ID + index))
+
+
+def _names(sent: bytes) -> tuple[str, ...]:
+    return tuple(asked.name for asked in sections_of(sent))
 
 
 def printed(kind: str, name: str) -> bytes:
@@ -96,8 +99,7 @@ def printed(kind: str, name: str) -> bytes:
 def reading(index: int) -> HostReading:
     """Return what a host answered, parsed from the bytes of its script's output."""
     wanted = (identity.section(FIRST_ID + index), *sections())
-    raw = answer(_composed(), index)
-    parsed = script.parse(raw, wanted, _PLACE)
+    parsed = script.parse(_of_host(_asked(), index), wanted, _PLACE)
     return HostReading(
         FIRST_ID + index,
         "reached",
@@ -125,8 +127,8 @@ def observations(account: Inventory, indices: Iterable[int]) -> Iterator[Droplet
 
 
 @cache
-def _composed() -> bytes:
-    return script.compose((identity.section(0), *sections()), _PLACE).encode()
+def _asked() -> tuple[str, ...]:
+    return _names(script.compose((identity.section(0), *sections()), _PLACE).encode())
 
 
 @cache
