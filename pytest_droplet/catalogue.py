@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import itertools
@@ -209,6 +210,18 @@ def names_of(check_id: str) -> tuple[str, ...]:
     """
     base, bracket, parameter = check_id.partition("[")
     return check_id, *(f"{old}{bracket}{parameter}" for old in _formerly.get(base, ()))
+
+
+def nearest(name: str) -> str | None:
+    """Return the id, or the pattern of ids, of shipped checks that a mistyped one means."""
+    known = dict.fromkeys(text for i in shipped() for text in (i, i.partition("[")[0]))
+    alike = difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)
+    if alike:
+        return str(alike[0])
+    family, dot, rest = name.partition(".")
+    families = {text.partition(".")[0] for text in known}
+    alike = difflib.get_close_matches(family, families, n=1, cutoff=0.8)
+    return f"{alike[0]}{dot}{rest}" if alike and family not in families and dot else None
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from pytest_droplet.baseline import Baseline
-from pytest_droplet.catalogue import shipped
+from pytest_droplet.catalogue import nearest, shipped
 from pytest_droplet.model import Droplet, Verdict
 from pytest_droplet.record import Finding, WaiverEntry, WaiverState, fingerprint
 from pytest_droplet.verdict import with_note
@@ -36,7 +36,15 @@ class Judged:
     all_tests: bool = True
 
     def state_of_unused(self, waiver: Waiver) -> WaiverState:
-        """Return ``unused`` where what it is for was judged, or is not there at all."""
+        """Return ``unused`` where what it is for was judged, or is not there at all.
+
+        ``no-check``: neither this run nor the package has a check that it is for. That some test
+        of the user's is it, which did not run, is believed where no id of ours is alike.
+        """
+        if not any(map(waiver.names, (*shipped(), *self.checks))):
+            everything_ran = self.whole and self.all_tests
+            if everything_ran or nearest(waiver.check):
+                return "no-check"
         if not any(map(waiver.selection.matches, self.account)):
             return "unused"
         if not self.whole or not any(map(waiver.selection.matches, self.droplets)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +13,6 @@ import pytest
 
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
-# testinfra's, by argparse's names.
-_REACH = ("ssh_config", "ssh_identity_file", "sudo", "sudo_user", "hosts", "connection")
 REPORT_FORMATS = ("jsonl", "sarif", "ocsf", "hdf", "csv", "markdown", "github")
 
 
@@ -255,43 +254,8 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(option.key, f"default of {option.flag}: {option.help}", default=None)
 
 
-def refuse_addopts(config: pytest.Config) -> None:
-    """Refuse what an ini file's ``addopts`` may not set: it stands for no person.
-
-    Every option of ours; in an audit also those of testinfra that say how hosts are reached (an
-    ssh config names commands and known_hosts files), and a page outside the ini file's folder.
-
-    Raises:
-        pytest.UsageError: Names the ini file, the option and its value.
-    """
-    added = config.getini("addopts")
-    if not added or hasattr(config, "workerinput"):
-        return
-    found = config._parser.parse_known_args(list(added))  # noqa: SLF001 it has no public way
-    own = {"droplets": "--droplets"} | {o.key: o.flag for o in OPTIONS}
-    reach = dict.fromkeys(_REACH, "") if config.getoption("--droplets") else {}
-    for key in (*own, *reach):
-        value = getattr(found, key, None)
-        if value in (None, False):
-            continue
-        flag = own.get(key) or "--" + key.replace("_", "-")
-        shown = flag if value is True else f"{flag}={value[0] if type(value) is list else value}"
-        ini = any(o.ini and o.key == key for o in OPTIONS)
-        raise pytest.UsageError(
-            f"{_ini_name(config)}: addopts has {shown}: no file of a project may set it; "
-            + (f"write {key} = {value} there" if ini else "type it on the command line")
-        )
-    page = getattr(found, "htmlpath", None)
-    if page and config.getoption("--droplets") and config.option.htmlpath == page:
-        folder = (config.inipath or config.rootpath / "x").parent.resolve()
-        if not (config.invocation_params.dir / page).resolve().is_relative_to(folder):
-            raise pytest.UsageError(
-                f"{_ini_name(config)}: addopts has --html={page}: the page must be below the"
-                " folder of that file; type another on the command line"
-            )
-
-
-def _ini_name(config: pytest.Config) -> str:
+def ini_name(config: pytest.Config) -> str:
+    """Return the name of the file that ini keys come from."""
     return config.inipath.name if config.inipath else "the ini file"
 
 
@@ -302,6 +266,7 @@ def read_options(config: pytest.Config) -> AuditConfig:
         pytest.UsageError: A value is not possible; the text names the option, the value, where
             it came from and the choices.
     """
+    _refuse_unknown_keys(config)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for option in OPTIONS:
@@ -358,12 +323,43 @@ def _value(option: Option, config: pytest.Config) -> tuple[Any, str]:
         return _parsed(option, given, "command line"), "command line"
     if option.environment and (text := os.environ.get(option.environment)):
         return _parsed(option, text, "environment"), "environment"
-    if option.ini and (text := config.getini(option.key)):
-        where = _ini_name(config)
+    if option.ini and (text := _ini_text(option.key, config)):
+        where = ini_name(config)
         return _parsed(option, text, where), where
     if option.kind == "list":
         return [], "default"
     return (False if option.kind == "flag" else option.default), "default"
+
+
+def _ini_text(key: str, config: pytest.Config) -> str:
+    """Return an ini key's value; of pytest's native TOML tables as an ini file would have it."""
+    found = getattr(config, "_inicfg", {}).get(key)
+    value = getattr(found, "value", found)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(config.getini(key) or "") if value is None or isinstance(value, str) else str(value)
+
+
+def _refuse_unknown_keys(config: pytest.Config) -> None:
+    """Refuse ini keys that would be ours if there were such keys.
+
+    Raises:
+        pytest.UsageError: Names the file, the key, and what was meant.
+    """
+    known = [option.key for option in OPTIONS if option.ini]
+    flags = {"droplets": "--droplets"} | {o.key: o.flag for o in OPTIONS if not o.ini}
+    for key in sorted(config._get_unknown_ini_keys()):  # noqa: SLF001 it has no public way
+        name = key.replace("-", "_")
+        if name != "droplets" and not name.startswith("droplets_"):
+            continue
+        if name in flags:
+            hint = f"no file of a project may set it; type {flags[name]} on the command line"
+        else:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            hint = f"there is no such key; did you mean {near[0]}?"
+        raise pytest.UsageError(f"{ini_name(config)}: {key}: {hint}")
 
 
 def _parsed(option: Option, value: Any, where: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_droplet.options import add_options, refuse_addopts
+from pytest_droplet.options import add_options
 
 if TYPE_CHECKING:
     from pytest_droplet.hooks import Hosts
@@ -59,13 +59,17 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hooks)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Print what ``--droplets-list``, ``-explain`` or ``-show-script`` ask for, and exit.
 
     Raises:
         pytest.UsageError: ``addopts`` of an ini file has an option that it may not set.
     """
-    refuse_addopts(config)
+    if config.getini("addopts"):
+        from pytest_droplet import addopts  # noqa: PLC0415
+
+        addopts.refuse(config)
     if not any(
         config.getoption(f"droplets_{name}") for name in ("list", "explain", "show_script")
     ):

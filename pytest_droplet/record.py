@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -119,6 +119,14 @@ class MergedEntry(TypedDict):
     finished_at: str
 
 
+class NarrowedEntry(TypedDict):
+    """An option of pytest that left tests out; ``source``: an ini file, or ``command line``."""
+
+    option: str
+    value: str
+    source: str
+
+
 class HeaderLine(TypedDict):
     """The first line: what was asked of whom, and the page of every selected check."""
 
@@ -135,6 +143,7 @@ class HeaderLine(TypedDict):
     options: dict[str, str | int]
     checks: list[CheckEntry]
     account: NotRequired[AccountEntry]
+    narrowed: NotRequired[list[NarrowedEntry]]
     merged: NotRequired[list[MergedEntry]]
 
 
@@ -290,7 +299,7 @@ class KeyLine(TypedDict):
     where: list[PlaceEntry]
 
 
-WaiverState = Literal["used", "expired", "unused", "not-judged"]
+WaiverState = Literal["used", "expired", "unused", "not-judged", "no-check"]
 
 
 class WaiverEntry(TypedDict):
@@ -425,9 +434,10 @@ def header_line(
     options: Mapping[str, str | int],
     checks: Iterable[Check],
     account: AccountEntry,
+    narrowed: Sequence[NarrowedEntry] = (),
 ) -> HeaderLine:
     """Return the first line: what was asked of whom, and the page of every selected check."""
-    return {
+    line: HeaderLine = {
         "type": "header",
         "schema": SCHEMA,
         "tool": {"name": "pytest-droplet", "version": versions["pytest-droplet"]},
@@ -442,6 +452,20 @@ def header_line(
         "checks": [check_entry(check) for check in checks],
         "account": account,
     }
+    if narrowed:
+        line["narrowed"] = list(narrowed)
+    return line
+
+
+def narrowed_in_words(entries: Iterable[NarrowedEntry]) -> list[str]:
+    """Return what narrowed a run, a text for each place that says so: ``tox.ini: --lf``."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        value = entry["value"]
+        quoted = f'"{value}"' if len(value.split()) > 1 else value
+        source = "the command line" if entry["source"] == "command line" else entry["source"]
+        found.setdefault(source, []).append(f"{entry['option']} {quoted}".rstrip())
+    return [f"{source}: {' '.join(options)}" for source, options in found.items()]
 
 
 def check_entry(check: Check) -> CheckEntry:

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 
 from pytest_droplet.coverage import Coverage
-from pytest_droplet.record import Line, time_between
+from pytest_droplet.record import Line, narrowed_in_words, time_between
 from pytest_droplet.report.html_data import LETTERS, OPEN_LETTERS, PageData, Row, clean
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.words import SEVERITIES
@@ -166,6 +166,8 @@ def _notes(page: PageData) -> Iterable[str]:
     if left := (page.summary or {}).get("not_run"):
         verb = "test" if left == 1 else "tests"
         yield f"This run was stopped: {left:,} {verb} did not run and nothing is known of them."
+    for text in narrowed_in_words(page.header.get("narrowed") or ()):
+        yield f"Tests were left out by {text}"
     if replay := page.header.get("replay"):
         yield (
             f"A replay of the recording {replay.get('source') or ''} of "
@@ -306,6 +308,7 @@ def _waivers(page: PageData) -> list[dict[str, Any]]:
         listed = list(seen.values())
     looks = {
         "expired": ("critical", "Expired"),
+        "no-check": ("critical", "No such check"),
         "unused": ("notapplicable", "Matches nothing"),
         "not-judged": ("notapplicable", "Not judged"),
         "used": ("waived", "In use"),

@@ -383,6 +383,9 @@ def _header(parts: Sequence[Part], asked: Asked) -> HeaderLine:
     }
     if len(accounts) > 1:
         header.pop("account", None)
+    narrowed = [entry for part in headers for entry in part.get("narrowed", ())]
+    if narrowed:
+        header["narrowed"] = [e for i, e in enumerate(narrowed) if e not in narrowed[:i]]
     return header
 
 
@@ -410,7 +413,7 @@ def _either(one: bool | None, two: bool | None) -> bool | None:  # noqa: FBT001 
     return one if two is None else two if one is None else one or two
 
 
-_STATES: tuple[WaiverState, ...] = ("used", "expired", "unused", "not-judged")
+_STATES: tuple[WaiverState, ...] = ("used", "expired", "unused", "not-judged", "no-check")
 
 
 def _waivers(parts: Sequence[Part]) -> list[WaiverEntry]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_droplet import clean
+from pytest_droplet import addopts, clean
 from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import Check
 from pytest_droplet.collection import CheckItem, Chosen, takes_all
@@ -28,12 +28,14 @@ from pytest_droplet.record import (
     CheckEntry,
     DropletLine,
     Line,
+    NarrowedEntry,
     Record,
     WaiverEntry,
     check_entry,
     header_line,
     iso,
     key_lines,
+    narrowed_in_words,
     summary_line,
 )
 from pytest_droplet.report import formats
@@ -65,6 +67,7 @@ class Reports:
         self._waivers: list[WaiverEntry] = []
         self._changes: BaselineEntry | None = None
         self._failed: list[str] = []
+        self._narrowed = list(addopts.narrowed_by(config))
 
     @classmethod
     def open(cls, config: pytest.Config, options: AuditConfig) -> Reports | None:
@@ -124,7 +127,12 @@ class Reports:
         lines += [f"droplets: {note}" for note in notes]
         if gates := gates_from_ini(self._options):
             lines.append(f"droplets: gate set by a file of the project: {gates}")
+        texts = narrowed_in_words(self._narrowed_by_ini())
+        lines += [f"droplets: tests left out by {text}" for text in texts]
         return lines
+
+    def _narrowed_by_ini(self) -> list[NarrowedEntry]:
+        return [entry for entry in self._narrowed if entry["source"] != "command line"]
 
     def begin(self, audit: Audit, checks: Iterable[Check]) -> None:
         """Write the header of the record."""
@@ -145,6 +153,7 @@ class Reports:
                 options=self._options.shown,
                 checks=chosen,
                 account=account_entry(audit.inventory, audit.settings),
+                narrowed=self._narrowed,
             )
         )
 
@@ -347,6 +356,7 @@ class Reports:
             changes=self._changes,
             judged_at=self._judged_at,
             not_run=self._not_run,
+            narrowed=narrowed_in_words(self._narrowed_by_ini()),
         )
         width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width
         for line in summary_texts(summary, width, reporter.verbosity):

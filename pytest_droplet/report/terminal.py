@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytest_droplet.catalogue import nearest
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import (
     ENDED,
@@ -42,7 +43,8 @@ class Summary:
 
     ``findings`` are results that are neither pass nor notapplicable; ``checks`` the header's
     entries by id; ``droplets`` the Droplet lines by id; ``judged_at`` the header's;
-    ``not_run`` is the number of tests that a run which was stopped left out.
+    ``not_run`` is the number of tests that a run which was stopped left out; ``narrowed`` tells
+    which files of the project left tests out, and how.
     """
 
     findings: tuple[Finding, ...]
@@ -54,6 +56,7 @@ class Summary:
     changes: BaselineEntry | None = None
     judged_at: str = ""
     not_run: int = 0
+    narrowed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
     yield from _waivers(summary, width)
     yield from _coverage(summary, look)
     yield from _changes(summary, width)
+    for text in summary.narrowed:
+        yield Text(printable(f"NARROWED: tests were left out by {text}"), _YELLOW)
     if summary.not_run:
         yield Text(_stopped(summary), _RED)
     yield Text(_last_line(summary), {"bold": True})
@@ -252,6 +257,10 @@ def _waivers(summary: Summary, width: int) -> Iterator[Text]:
         elif waiver["state"] == "unused":
             text = f"UNUSED {what}: it matches no finding any more; remove it"
             yield Text(_cut(_one_line(text), width))
+        elif waiver["state"] == "no-check":
+            near = nearest(waiver["check"])
+            hint = f"; did you mean {near}?" if near else ""
+            yield Text(_one_line(f"UNUSED {what}: no check has this id{hint}"), _YELLOW)
 
 
 def _changes(summary: Summary, width: int) -> Iterator[Text]:

@@ -221,13 +221,17 @@ def test_a_finding_whose_waiver_expired_may_still_be_below_the_gate() -> None:
         ({}, "tag:db", "a.b", "not-judged"),
         ({"whole": False}, "all", "a.b", "not-judged"),
         ({"whole": False}, "tag:gone", "a.b", "unused"),
-        ({}, "all", "typed.wrong", "unused"),
+        ({}, "all", "typed.wrong", "no-check"),
+        ({"whole": False}, "all", "typed.wrong", "not-judged"),
+        ({"whole": False}, "tag:gone", "backups.enable", "no-check"),
+        ({"all_tests": False}, "all", "backup.*", "no-check"),
         ({"all_tests": False}, "all", "users.check", "not-judged"),
         ({}, "all", next(iter(shipped())), "not-judged"),
     ],
     ids=[
         *("judged", "glob", "droplet-gone", "droplet-not-selected", "run-cut-short"),
-        *("cut-short-and-gone", "no-such-check", "other-tests", "other-profile"),
+        *("cut-short-and-gone", "no-such-check", "cut-short-and-no-such-check"),
+        *("mistyped", "mistyped-family", "other-tests", "other-profile"),
     ],
 )
 def test_a_waiver_is_unused_only_where_what_it_is_for_was_judged(

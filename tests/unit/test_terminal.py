@@ -129,6 +129,32 @@ def test_two_droplets_have_a_line_each() -> None:
     ]
 
 
+def test_a_waiver_that_names_no_check_says_what_was_meant() -> None:
+    """With the nearest id, or the nearest family of a pattern."""
+    entry = {
+        "check": "backups.enable",
+        "select": "all",
+        "reason": "x",
+        "expires": "2099-12-31",
+        "owner": "",
+        "ticket": "",
+        "state": "no-check",
+    }
+    shown = text([], waivers=[entry, {**entry, "check": "backup.*"}, {**entry, "check": "x.y"}])
+    start = "UNUSED waiver of"
+    assert shown.splitlines()[:3] == [
+        f"{start} backups.enable for all: no check has this id; did you mean backups.enabled?",
+        f"{start} backup.* for all: no check has this id; did you mean backups.*?",
+        f"{start} x.y for all: no check has this id",
+    ]
+
+
+def test_what_a_file_of_the_project_left_out_is_said_before_the_last_line() -> None:
+    """Whoever reads the figures sees that they are of a part."""
+    shown = text([], narrowed=["tox.ini: -k web"]).splitlines()
+    assert shown[-2] == "NARROWED: tests were left out by tox.ini: -k web"
+
+
 def test_an_unknown_of_an_unreachable_droplet_has_its_own_reason() -> None:
     """What was not asked of the API is not put down to the connection."""
     shown = text(
