@@ -173,11 +173,11 @@ def run_protocol(item: CheckItem, following: pytest.Item | None = None) -> None:
     hook.pytest_runtest_logstart(nodeid=nodeid, location=item.location)
     start = time.time()
     verdict = item.judge()
-    if item.config.option.setupshow:
+    if item.config.getoption("setupshow", default=False):
         _show(item)
     for report in _reports(item, verdict, start):
         hook.pytest_runtest_logreport(report=report)
-        if report.failed and item.config.option.usepdb:
+        if report.failed and item.config.getoption("usepdb", default=False):
             _interact(item, report)
     tear_down(item, following)
     hook.pytest_runtest_logfinish(nodeid=nodeid, location=item.location)
@@ -298,7 +298,9 @@ def needs_every_phase(config: pytest.Config) -> bool:
     if known is None:
         impls = config.hook.pytest_runtest_logreport.get_hookimpls()
         modules = {impl.function.__module__ for impl in impls}
-        times = config.getini("console_output_style") == "times"  # added up from all of them
+        # The terminal adds its times up from all of them.
+        has_terminal = config.pluginmanager.hasplugin("terminal")
+        times = has_terminal and config.getini("console_output_style") == "times"
         known = config.stash[_every_phase_key] = times or not modules <= _DECISION_IS_ENOUGH
     return known
 

@@ -31,15 +31,18 @@ from pytest_droplet.catalogue import checks_of
 from pytest_droplet.collection import Chosen
 from pytest_droplet.report.reports import Reports
 
+# What a scheduler sends, and what a terminal that goes away: the auditor's own ssh, for one.
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-def _end_as_ctrl_c_does() -> signal.Handlers | None:
-    """Let SIGTERM end the run with its summary, where nobody handles it; return what it did."""
+
+def _end_as_ctrl_c_does() -> list[signal.Signals]:
+    """Let these signals end the run with its summary, where nobody handles them; return which."""
     if threading.current_thread() is not threading.main_thread():
-        return None
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        return None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return signal.SIG_DFL
+        return []
+    ending = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, signal.default_int_handler)
+    return ending
 
 
 class AuditPlugin:
@@ -67,7 +70,7 @@ class AuditPlugin:
             Reports.prepare_page(self.options.html)
         self.folder = distribution.open_folder() if self.controller else None
         self.has_lists = False
-        self.on_sigterm = None if self.worker else _end_as_ctrl_c_does()
+        self.ending = [] if self.worker else _end_as_ctrl_c_does()
         config.pluginmanager.register(fixtures, "droplet-fixtures")
 
     def refuse(self, reason: str | None) -> None:
@@ -399,8 +402,8 @@ class AuditPlugin:
         """Close every connection."""
         if self.folder is not None:
             self.folder.cleanup()
-        if self.on_sigterm is not None:
-            signal.signal(signal.SIGTERM, self.on_sigterm)
+        for number in self.ending:
+            signal.signal(number, signal.SIG_DFL)
         audit = self.config.stash.get(collection.audit_key, None)
         if audit is not None:
             audit.hosts.close()

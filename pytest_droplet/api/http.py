@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 from pytest_droplet.api.answers import NoAnswerError
 from pytest_droplet.api.deadline import POOLS, Deadline
 from pytest_droplet.api.workers import IN_FLIGHT
+from pytest_droplet.text import one_line
 
 ANSWER_LIMIT_BYTES = 64 * 2**20
 
@@ -44,6 +45,18 @@ def root_cause(exc: BaseException) -> str:
             break
         exc = inner
     return str(exc) or type(exc).__name__
+
+
+def _refuse_files(exc: Exception) -> None:
+    """Name what is to be checked where requests could not read a file that a variable names.
+
+    Raises:
+        NoAnswerError: It could not.
+    """
+    if isinstance(exc, OSError) and not isinstance(exc, requests.RequestException):
+        raise NoAnswerError(
+            f"{one_line(exc, 200)}; check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE", again=False
+        ) from None
 
 
 class _NoNetrc(AuthBase):
@@ -90,8 +103,9 @@ class _Adapter(HTTPAdapter):
                     proxies=dict(proxies or {}),
                 )
                 self._take(response)
-            except Exception:
+            except Exception as exc:
                 if not deadline.passed:
+                    _refuse_files(exc)
                     raise
         if deadline.passed:
             raise NoAnswerError(

@@ -138,6 +138,32 @@ def test_each_unknown_of_an_unreachable_droplet_has_its_reason(
     assert "the list was not asked for" in notes[1]["message"]["text"]
 
 
+@pytest.mark.parametrize(
+    "blocked",
+    [
+        *("terminal", "debugging", "setuponly", "setupplan", "stepwise", "cacheprovider"),
+        *("logging", "warnings", "faulthandler", "junitxml", "subtests", "unittest", "skipping"),
+        *("capture", "html", "pytest11.testinfra"),
+    ],
+)
+def test_a_run_needs_none_of_the_plugins_that_may_be_blocked(
+    pytester: pytest.Pytester, blocked: str
+) -> None:
+    """Checks, and an ordinary test, are judged without pytest's own plugins and the neighbours."""
+    pytester.makepyfile(test_own="def test_own(droplet): assert droplet.id")
+
+    result = pytester.runpytest_subprocess(
+        *("--droplets=demo", "-p", f"no:{blocked}", "-k", "own or backups"),
+        "--droplets-report=jsonl:record.jsonl",
+    )
+
+    assert result.ret is pytest.ExitCode.TESTS_FAILED
+    record = (pytester.path / "record.jsonl").read_text().splitlines()
+    results = [r for r in map(json.loads, record) if r["type"] == "result"]
+    assert {"test_own.py::test_own", "backups.enabled"} <= {r["check"] for r in results}
+    assert json.loads(record[-1])["exit_code"] == 1
+
+
 def test_k_and_m_choose_checks(audit: pytest.Pytester) -> None:
     """By a part of the id, by the exact id, by family and by severity."""
     run(audit, "-k", "site.name").assert_outcomes(passed=4, deselected=4)

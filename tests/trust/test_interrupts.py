@@ -93,7 +93,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_says_what_was_done(
     project: pytest.Pytester, running: Callable[..., subprocess.Popen[str]], sent: int
 ) -> None:
@@ -152,7 +152,7 @@ def test_a_run_that_is_killed_leaves_a_record_that_can_be_read(
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_before_the_inventory_is_there(
     project: pytest.Pytester, api: FakeApi, cloud: Cloud, sent: int
 ) -> None:

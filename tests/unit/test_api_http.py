@@ -56,6 +56,19 @@ class TestSession:
             assert used["proxies"].get(scheme) == proxies.get(scheme)
             assert (used["verify"] == str(tmp_path)) is (scheme == "https")
 
+    @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    def test_certificates_that_are_not_there_are_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, time: FakeTime, variable: str
+    ) -> None:
+        """It names the variables, and is not tried again."""
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        monkeypatch.setenv(variable, "/nonexistent")
+        with (
+            ApiClient(Secret(TOKEN), "https://127.0.0.1:1") as reader,
+            pytest.raises(ApiError, match=r"/nonexistent; check REQUESTS_CA_BUNDLE"),
+        ):
+            reader.pages("droplets.list")
+
     def test_a_proxy_does_not_see_a_plain_request(
         self, api: FakeApi, time: FakeTime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
