@@ -466,9 +466,14 @@ def parse_report(text: str, folder: Path) -> tuple[str, Path]:
     """
     form, colon, path = text.partition(":")
     if not colon or not path or form not in REPORT_FORMATS:
+        hint = ""
+        if form == "html":
+            hint = f"; the page is --html={path or 'PATH'}"
+        elif near := difflib.get_close_matches(form, REPORT_FORMATS, n=1):
+            hint = f"; did you mean {near[0]}:{path or 'PATH'}?"
         raise pytest.UsageError(
             f"--droplets-report={text}: expected FORMAT:PATH with one of the formats"
-            f" {', '.join(REPORT_FORMATS)}"
+            f" {', '.join(REPORT_FORMATS)}{hint}"
         )
     if text == "github:-":
         return form, Path(path)

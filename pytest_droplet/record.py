@@ -679,7 +679,8 @@ def read_record(path: Path) -> Iterator[Line]:
                 kind = line["type"]
                 yield line
     except (OSError, UnicodeDecodeError) as exc:
-        raise RecordError(f"{path}: the record cannot be read: {exc}") from None
+        reason = getattr(exc, "strerror", None) or exc
+        raise RecordError(f"{path}: the record cannot be read: {reason}") from None
     if not kind:
         raise RecordError(f"{path}: {_HEADLESS}")
     if kind != "summary":

@@ -157,6 +157,8 @@ def explain_no_match(selection: Selection, droplets: Iterable[Droplet]) -> str:
         return f"{selection} matches nothing: the account has no droplets"
     parts = [f"{selection} matches none of the {len(known)} droplet{'s'[: len(known) - 1]}"]
     terms = [term for option in selection.options for term in option]
+    if meant := _meant(terms, known):
+        parts.append(f"did you mean {' or '.join(meant)}?")
     wanted: dict[str, list[str]] = {}
     for term in terms:
         if term.key != "all":
@@ -168,6 +170,26 @@ def explain_no_match(selection: Selection, droplets: Iterable[Droplet]) -> str:
     if all(any(term.matches(d) for d in known) for term in terms):
         parts.append("each term holds for some droplet, all of them together for none")
     return "; ".join(parts)
+
+
+def _meant(terms: Iterable[Term], droplets: Sequence[Droplet]) -> list[str]:
+    """Return terms of other keys that select a Droplet by the same text, as a tag for a name."""
+    found = []
+    for term in terms:
+        if term.negated or term.key == "all" or any(term.matches(d) for d in droplets):
+            continue
+        for key in _KEYS:
+            other = Term(term.text, key, term.pattern)
+            if key != term.key and _selects(other, droplets):
+                found.append(f"{key}:{one_line(term.pattern, 60)}")
+    return found
+
+
+def _selects(term: Term, droplets: Iterable[Droplet]) -> bool:
+    try:
+        return any(term.matches(d) for d in droplets)
+    except SelectionError:
+        return False
 
 
 def _listed(values: list[str], patterns: list[str]) -> str:

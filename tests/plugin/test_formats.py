@@ -379,6 +379,8 @@ def test_the_job_summary_is_appended_to(
         (["csv:recording"], "the report cannot be written there"),
         (["csv:out", "sarif:out"], "csv and sarif both go to"),
         (["sarif"], "expected FORMAT:PATH with one of the formats jsonl, sarif, ocsf, hdf, csv,"),
+        (["html:x"], "; the page is --html=x"),
+        (["json:x"], "; did you mean jsonl:x?"),
         (["jsonl:a", "jsonl:b"], "was given twice"),
     ],
 )

@@ -165,6 +165,20 @@ def test_what_the_token_does_not_see_is_an_error(field: str, text: str, scope: s
             ["tags in use: prod, k8s:role:db, staging, web"],
         ),
         (
+            ["staging"],
+            "--droplets=staging matches none of the 3 droplets",
+            ["did you mean tag:staging?", "names in use: db[1], web-1, web-22"],
+        ),
+        (
+            ["tag:FRA1,!web"],
+            "--droplets=tag:FRA1,!web matches none of the 3 droplets",
+            [
+                "did you mean region:FRA1?",
+                "tags in use: k8s:role:db, prod, staging, web",
+                "names in use: web-1, web-22, db[1]",
+            ],
+        ),
+        (
             ["region:ams3", "mail"],
             "--droplets=region:ams3 --droplets=mail matches none of the 3 droplets",
             ["regions in use: fra1, nyc3", "names in use: db[1], web-1, web-22"],
