@@ -376,6 +376,7 @@ class Record:
         counts: Number of results by verdict.
         checks: Ids of the checks that have a result.
         droplets: Droplet lines by id.
+        broken: Of checks that broke the first traceback, by check and message.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -395,6 +396,7 @@ class Record:
         self.counts: Counter[Outcome] = Counter()
         self.checks: set[str] = set()
         self.droplets: dict[int, DropletLine] = {}
+        self.broken: dict[tuple[str, str], str] = {}
 
     def add(self, line: Line) -> None:
         """Write one line."""
@@ -406,6 +408,9 @@ class Record:
             if line["verdict"] not in {"pass", "notapplicable"}:
                 shown = {k: v for k, v in line.items() if k not in _LEFT_OUT}
                 self.findings.append(cast("Finding", shown))
+            if line["verdict"] == "error":
+                key = line["check"], line["message"]
+                self.broken.setdefault(key, line.get("traceback", ""))
         elif line["type"] == "droplet":
             self.droplets[line["id"]] = line
 

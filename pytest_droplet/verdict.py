@@ -354,7 +354,8 @@ def _outcome_of(raised: BaseException) -> _Outcome:
             return _Outcome("unknown", str(raised), unreached=unreached)
         case pytest.skip.Exception():
             return _Outcome("notapplicable", str(raised.msg))
-    trace = "".join(traceback.format_exception(raised))
+    of_check = raised.__traceback__.tb_next if raised.__traceback__ else None
+    trace = "".join(traceback.format_exception(type(raised), raised, of_check))
     return _Outcome("error", f"{type(raised).__name__}: {raised}", trace)
 
 

@@ -357,6 +357,8 @@ class Reports:
             judged_at=self._judged_at,
             not_run=self._not_run,
             narrowed=narrowed_in_words(self._narrowed_by_ini()),
+            broken=self._record.broken,
+            traceback_style=self._config.getoption("tbstyle", default="auto"),
         )
         width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width
         for line in summary_texts(summary, width, reporter.verbosity):

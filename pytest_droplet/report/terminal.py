@@ -44,7 +44,8 @@ class Summary:
     ``findings`` are results that are neither pass nor notapplicable; ``checks`` the header's
     entries by id; ``droplets`` the Droplet lines by id; ``judged_at`` the header's;
     ``not_run`` is the number of tests that a run which was stopped left out; ``narrowed`` tells
-    which files of the project left tests out, and how.
+    which files of the project left tests out, and how. ``broken`` has the tracebacks of checks
+    that broke, by check and message; they are shown as ``traceback_style``, pytest's ``--tb``, says.
     """
 
     findings: tuple[Finding, ...]
@@ -57,6 +58,8 @@ class Summary:
     judged_at: str = ""
     not_run: int = 0
     narrowed: Sequence[str] = ()
+    broken: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    traceback_style: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,7 @@ def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
     failures = [f for f in summary.findings if f["verdict"] == "fail"]
     for check, found in _by_check(failures):
         yield from _group(summary, check, found, failures, look)
-    for line in summary.findings:
-        if line["verdict"] == "error":
-            who = _name(summary, line["droplet_id"])
-            yield Text(
-                _cut(f"ERROR {line['check']} {who}: {line['message']}", width), _marked("error")
-            )
-            yield Text("  the check itself broke; its traceback is in the record")
+    yield from _broken(summary, look)
     yield from _unknown(summary, width)
     yield from _waivers(summary, width)
     yield from _coverage(summary, look)
@@ -234,6 +231,38 @@ def _ephemeral(seen: Coverage) -> str:
 
 def _unreachable(summary: Summary) -> Iterator[DropletLine]:
     return (line for line in summary.droplets.values() if line["coverage"] == "unreachable")
+
+
+def _broken(summary: Summary, look: _Look) -> Iterator[Text]:
+    """Yield the checks that broke: where it happened stands once, whatever Droplets it was on."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for line in summary.findings:
+        if line["verdict"] == "error":
+            groups.setdefault((line["check"], line["message"]), []).append(line)
+    for (check, message), found in groups.items():
+        yield Text(_cut(f"ERROR {check}: {message}", look.width), _marked("error"))
+        who = _listed([_name(summary, line["droplet_id"]) for line in found])
+        yield Text(_cut(f"  the check itself broke on {who}", look.width))
+        trace = summary.broken.get((check, message), "")
+        for text in _shortened(trace.splitlines(), summary.traceback_style):
+            yield Text(f"  {printable(text)}")
+
+
+def _shortened(trace: Sequence[str], style: str) -> Sequence[str]:
+    """Return what pytest's ``--tb`` leaves of a traceback.
+
+    That is all of it, where it happened, nothing, or the check's own frame and that in which it
+    broke.
+    """
+    frames = [number for number, line in enumerate(trace) if line.startswith("  File ")]
+    if style == "no" or not frames:
+        return []
+    if style in {"long", "native"}:
+        return trace
+    if style == "line":
+        return [trace[frames[-1]]]
+    own = trace[frames[0] : frames[1]] if len(frames) > 1 else []
+    return [*own, *trace[frames[-1] :]]
 
 
 def _is_left_out(summary: Summary, line: DropletLine) -> bool:

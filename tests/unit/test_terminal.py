@@ -271,11 +271,43 @@ def test_the_time_since_the_baseline_is_named() -> None:
         )
 
 
-def test_a_broken_check_is_named() -> None:
-    """An error of a check is not a finding, and points to the traceback."""
-    shown = text([result("ssh.a", 1, "error", message="KeyError: 'x'")], droplet(1))
-    assert shown.startswith("ERROR ssh.a web-1-1: KeyError: 'x'\n  the check itself broke")
-    assert "0 findings; 1 broken" in shown
+TRACE = """Traceback (most recent call last):
+  File "test_a.py", line 5, in test_a
+    outer()
+  File "b.py", line 6, in outer
+    inner()
+  File "c.py", line 7, in inner
+    {}["x"]
+KeyError: 'x'
+"""
+
+
+@pytest.mark.parametrize(
+    ("style", "shown"),
+    [
+        ("auto", [1, 2, 5, 6, 7]),
+        ("short", [1, 2, 5, 6, 7]),
+        ("long", range(8)),
+        ("native", range(8)),
+        ("line", [5]),
+        ("no", []),
+    ],
+)
+def test_a_broken_check_says_where(style: str, shown: list[int]) -> None:
+    """Once for all Droplets with the same message, as --tb asks for it; it is no finding."""
+    broken = [result("ssh.a", n, "error", message="KeyError: 'x'") for n in (1, 2)]
+    lines = text(
+        *(broken, droplet(1), droplet(2)),
+        broken={("ssh.a", "KeyError: 'x'"): TRACE},
+        traceback_style=style,
+    ).splitlines()
+    assert lines[:2] == [
+        "ERROR ssh.a: KeyError: 'x'",
+        "  the check itself broke on web-1-1, web-2-2",
+    ]
+    trace = TRACE.splitlines()
+    assert lines[2:-2] == [f"  {trace[number]}" for number in shown]
+    assert lines[-1] == "0 findings; 2 broken, 3 passed"
 
 
 def test_a_finding_whose_cause_is_not_shown_is_shown_itself() -> None:
