@@ -18,6 +18,7 @@ from typing import IO, Any, Literal, NotRequired, TypedDict, cast
 
 from pytest_droplet.catalogue import Check, CheckDoc, identity
 from pytest_droplet.coverage import Coverage, CoverageEntry
+from pytest_droplet.files import owner_only
 from pytest_droplet.model import (
     AccountKey,
     Droplet,
@@ -391,7 +392,7 @@ class Record:
             self._file = tempfile.TemporaryFile(prefix="droplet-")  # noqa: SIM115
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w+b")
+            self._file = open(path, "w+b", opener=owner_only)  # noqa: SIM115
         self.findings: list[Finding] = []
         self.counts: Counter[Outcome] = Counter()
         self.checks: set[str] = set()

@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import pytest
 
+from pytest_droplet.files import OWNER_FOLDER, owner_only
 from pytest_droplet.model import (
     HostReading,
     HostState,
@@ -70,7 +71,8 @@ class Recorder:
         try:
             if folder.is_dir() and any(folder.iterdir()):
                 raise FileExistsError(errno.EEXIST, "it holds something already")
-            (folder / "hosts").mkdir(parents=True)
+            folder.mkdir(OWNER_FOLDER, parents=True, exist_ok=True)
+            (folder / "hosts").mkdir(OWNER_FOLDER)
         except OSError as exc:
             raise RecordingError(
                 f"--droplets-record={folder}: {exc.strerror}; name a folder that does not exist yet"
@@ -104,7 +106,8 @@ class Recorder:
     def _write(self, name: str, data: Any) -> None:
         text = json.dumps(data, indent=1, sort_keys=True) + "\n"
         try:
-            (self._folder / name).write_text(text, "utf-8")
+            with open(self._folder / name, "w", encoding="utf-8", opener=owner_only) as file:
+                file.write(text)
         except OSError as exc:
             pytest.exit(
                 f"--droplets-record={self._folder}: {name} could not be written: {exc.strerror};"

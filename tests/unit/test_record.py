@@ -16,7 +16,7 @@ from pytest_droplet.__main__ import main
 from pytest_droplet.baseline import Baseline, load_baseline
 from pytest_droplet.catalogue import check, checks_of
 from pytest_droplet.model import Droplet
-from pytest_droplet.record import Line, ResultLine, fingerprint, read_record
+from pytest_droplet.record import Line, Record, ResultLine, fingerprint, read_record
 
 SCHEMA = json.loads((files("pytest_droplet") / "data" / "record.schema.json").read_text())
 TYPES = {get_args(get_type_hints(line)["type"])[0]: line for line in get_args(Line)}
@@ -174,3 +174,14 @@ def test_a_finding_of_an_account_without_an_id_is_not_new() -> None:
     assert before.compare([result], {}, ())["still"] == [result["fingerprint"]]
     elsewhere = Baseline(then, findings=frozenset({other}))
     assert elsewhere.compare([result], {}, ())["new"] == [result["fingerprint"]]
+
+
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_a_record_is_for_its_owner_alone(tmp_path: Path, before: int | None) -> None:
+    """Also where a file of that name was there, which all could read."""
+    path = tmp_path / "record.jsonl"
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    Record(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600

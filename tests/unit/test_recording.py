@@ -93,3 +93,10 @@ def test_a_manifest_that_lies_is_refused(
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(RecordingError, match=message):
         load_recording(folder)
+
+
+def test_a_recording_is_for_its_owner_alone(folder: Path) -> None:
+    """What hosts said is in it, whatever the umask allows."""
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*.json")}
+    assert modes == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (folder, folder / "hosts")} == {0o700}
