@@ -234,8 +234,10 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
             elsewhere.append(one_line(f"{found[1].lower()} {found[2].strip()}", 100))
         elif line and not _PRINTED.match(line):
             unread.append(f"what a garbled line says: {one_line(line, 60)!r}")
-    if not users or not patterns:
+    if not users:
         raise NotObservedError("the authorized keys could not be listed: no account was found")
+    if not patterns:
+        raise NotObservedError("sshd's configuration could not be read: keys may be anywhere")
     if by_default:
         unread.append("files that sshd -T would name, which it did not")
     unread += [file.unread for file in files if file.unread]

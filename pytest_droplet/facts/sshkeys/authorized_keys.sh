@@ -5,15 +5,13 @@
 # then its lines as NUMBER:LINE and an empty line; hidden:NUMBER; !! FILE where one was not read;
 # end:NUMBER of accounts. LETTER is that of key_paths.awk.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
-keywords='authorized(keys|principals)|trustedusercakeys'
-left_out=$(say "$configuration" | grep '^X')
 # shellcheck disable=SC2086
 settings=$(
-    { sshd $arguments -T || sshd $arguments -G; } 2>/dev/null | lower_keywords |
-        grep -E "^($keywords)"
+    $sshd $arguments -T 2>/dev/null | lower_keywords |
+        grep -E '^(authorized(keys|principals)|trustedusercakeys)'
 )
 [ -z "$settings" ] || say "$settings" | sed 's/^/sshd /'
-written=$(say "$configuration" | awk "$key_settings") || left_out=yes
+written=$(say "$configuration" | awk "$key_settings") || configuration=
 say "$written"
 
 patterns=
@@ -24,7 +22,7 @@ for pattern in $(say "$written" | sed -n 's/^match //p'); do
     patterns="$patterns m$pattern"
 done
 patterns="$patterns d.ssh/authorized_keys d.ssh/authorized_keys2"
-[ "$left_out" ] || echo "look$patterns"
+[ -z "$configuration" ] || echo "look$patterns"
 
 # Files that patterns with the name of a user may stand for, whether or not there is such a user.
 print_strays() {
