@@ -415,6 +415,34 @@ def test_files_of_keys_that_cannot_be_read_are_unread(seen: Seen) -> None:
     assert "/home/audit/.ssh/authorized_keys" in unread
 
 
+@case(
+    "authorized_keys",
+    files={"/home/ldapuser/.ssh/authorized_keys": f"{KEY} x\n"},
+    prepare=f"{HOST_KEY}sed -i 's/^passwd:.*/passwd: files ldap/' /etc/nsswitch.conf",
+)
+def test_keys_of_users_that_are_not_listed_count(seen: Seen) -> None:
+    """The file in the home of nobody may be that of a user of LDAP."""
+    found = seen.fact("droplet_authorized_keys")
+
+    assert [(e.path, e.in_use) for e in found.entries] == [
+        ("/home/ldapuser/.ssh/authorized_keys", True)
+    ]
+    assert "accounts of ldap" in " ".join(found.unread)
+
+
+@case(
+    "sshd",
+    "authorized_keys",
+    files={"/home/gone/.ssh/authorized_keys": f"{KEY} x\n"},
+    prepare=f"{HOST_KEY}sed -i 's/^passwd:.*/passwd: sss files/' /etc/nsswitch.conf\n"
+    "cp /usr/bin/sleep /srv/sssd\n/srv/sssd 1000 &\nuntil_true grep -qx sssd /proc/$!/comm",
+)
+def test_accounts_of_sssd_are_not_listed_where_it_runs(seen: Seen) -> None:
+    """It serves accounts, and no SSH."""
+    assert "accounts of sss" in " ".join(seen.fact("droplet_authorized_keys").unread)
+    assert "sss" in seen.fact("droplet_sshd").account_sources
+
+
 @case("authorized_keys", prepare=f"{HOST_KEY}failing getent 2")
 def test_keys_are_read_where_getent_fails(seen: Seen) -> None:
     """The accounts are those of the file."""

@@ -373,7 +373,7 @@ def parse_sshd(text: str) -> Sshd:
         version=_first(found["V"]).partition(",")[0],
         arguments=_first(found["A"]),
         processes=tuple(head for head, _ in found["P"]),
-        account_sources=tuple(_first(found["N"]).split()[1:]),
+        account_sources=_sources(_first(found["N"]).split()[1:], found["P"]),
         files=files,
         accounts=accounts,
         connections=connections,
@@ -399,6 +399,12 @@ def _by_kind(text: str) -> dict[str, list[tuple[str, list[str]]]]:
         else:
             body.append(line)
     return found
+
+
+def _sources(named: Iterable[str], processes: Iterable[tuple[str, list[str]]]) -> tuple[str, ...]:
+    """Return the sources of accounts; that of SSSD, which many hosts name, only where it runs."""
+    runs = any(name == "sssd" for name, _ in processes)
+    return tuple(source for source in named if source != "sss" or runs)
 
 
 def _first(found: Sequence[tuple[str, list[str]]]) -> str:

@@ -1,7 +1,8 @@
 # What sshd is configured with: shared by the sections that ask it.
-# Sets: servers, PID NAME of what may serve SSH; sshd, the program to ask, which is the running one;
-# arguments, those of it that "sshd -T" takes too; configuration, the files that it reads, which it
-# names itself: F MODE UID MTIME FILE, then | NUMBER LINE for each line that is no comment.
+# Sets: servers, PID NAME of what may serve SSH or accounts; sshd, the program to ask, which is
+# the running one; arguments, those of it that "sshd -T" takes too; configuration, the files that
+# it reads, which it names itself: F MODE UID MTIME FILE, then | NUMBER LINE for each line that is
+# no comment.
 # Prints: X and what is left out, which may also stand in configuration; !! WHAT was not read.
 
 say() {
@@ -29,7 +30,7 @@ take_arguments() { # WORDS of a command line; sets arguments
 
 # The sshd that takes new logins: the one that systemd knows, else the first one found. What serves
 # a login calls itself "sshd: ...", or is about to; what runs in a container has another root.
-servers=$(processes_of 'sshd*' 'dropbear*' tinysshd tailscaled)
+servers=$(processes_of 'sshd*' 'dropbear*' tinysshd tailscaled sssd)
 sshd=sshd
 main=
 serves=

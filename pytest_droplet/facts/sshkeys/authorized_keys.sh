@@ -1,10 +1,13 @@
-# Which keys may log in: the lines of every file that sshd reads for them, and of files of that name
-# that it does not read.
-# Prints: sshd KEYWORD VALUE and conf FILE:NUMBER:LINE of what says where keys come from; match
-# PATTERN; look and all patterns, where they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE,
-# then its lines as NUMBER:LINE and an empty line; hidden:NUMBER; !! FILE where one was not read;
-# end:NUMBER of accounts. LETTER is that of key_paths.awk.
+# Which keys may log in: the lines of every file that sshd reads for them, and of files of that
+# name that it does not read.
+# Prints: nss SOURCES of accounts, and sssd where it runs; sshd KEYWORD VALUE and conf
+# FILE:NUMBER:LINE of what says where keys come from; match PATTERN; look and all patterns, where
+# they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE, then its lines as NUMBER:LINE and an
+# empty line; hidden:NUMBER; !! FILE where one was not read; end:NUMBER of accounts. LETTER is
+# that of key_paths.awk.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
+read_all /etc/nsswitch.conf | sed -n 's/^passwd:/nss /p'
+say "$servers" | sed -n 's/.* sssd$/sssd/p'
 # shellcheck disable=SC2086
 settings=$(
     $sshd $arguments -T 2>/dev/null | lower_keywords |
