@@ -1,7 +1,7 @@
 """Files of the host script: written for people, and what is sent of them.
 
-Each lies beside the module that parses what it prints, and is sent without lines that are comments
-and without indentation. A program for awk, and one for a shell that the section starts itself
+Each lies beside the module that parses what it prints, and is sent without comments, empty lines
+and indentation. A program for awk, and one for a shell that the section starts itself
 (``NAME.inner.sh``), comes before the sh that uses it, as a variable.
 """
 
@@ -13,9 +13,12 @@ from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parent
-# What stays as it is: quoted text, an escaped sign, a comment behind a command (it may hold quotes).
-_KEPT = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.|(?<=[\s;&|()])\#[^\n]*"""
-_SHELL = re.compile(rf"^[ \t]*\#[^\n]*\n|^[ \t]+|({_KEPT})", re.MULTILINE | re.DOTALL)
+# What stays as it is: quoted text, and an escaped sign.
+_KEPT = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
+# A line that is a comment or empty, a comment behind a command, indentation. An empty line behind
+# one that goes on ends it.
+_LEFT_OUT = r"^[ \t]*\#[^\n]*\n|(?<!\\\n)^[ \t]*\n|[ \t]+\#[^\n]*|^[ \t]+"
+_SHELL = re.compile(rf"{_LEFT_OUT}|({_KEPT})", re.MULTILINE | re.DOTALL)
 _AWK = re.compile(r"^[ \t]*\#[^\n]*\n|^[ \t]+", re.MULTILINE)
 
 
@@ -43,7 +46,7 @@ class ScriptFile:
 
     @property
     def packed(self) -> str:
-        """The text without lines that are comments, and without indentation."""
+        """The text without comments and indentation, and if it is of sh, without empty lines."""
         return _AWK.sub("", self.text) if self.is_awk else packed_shell(self.text)
 
     @property
@@ -65,7 +68,7 @@ def read_script(path: str) -> ScriptFile:
 
 @cache
 def packed_shell(text: str) -> str:
-    """Return shell text without lines that begin with ``#`` and without leading blanks.
+    """Return shell text without comments, empty lines and leading blanks.
 
     A line that begins inside of quotes is left alone. A double quote within a command
     substitution that is itself in double quotes is not understood; a test holds the files to it.

@@ -95,6 +95,12 @@ def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> Non
         ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd`` on AlmaLinux,
         Rocky Linux, Fedora and CentOS Stream.
     """
+    refused = droplet_sshd.refusal
+    if refused is not None:
+        fail(
+            f"sshd refuses its configuration, and will not come up at its next restart: {refused}",
+            droplet_sshd=[refused.details],
+        )
     found = _among(droplet_sshd, lambda c: c.takes_password)
     _fail_on(droplet_sshd, found, "PasswordAuthentication", "yes")
 
@@ -396,6 +402,8 @@ def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd, droplet_settings: S
     """
     if not droplet_sshd.running:
         not_applicable("no sshd runs on the host")
+    if not droplet_sshd.connections:
+        droplet_sshd.require_all()
     first = droplet_sshd.connections[0]
     lists = {**_WEAK, "macs": _WEAK["macs"] + (_OLD_MACS if droplet_settings.ssh_strict else ())}
     weak = {option: _matching(first.get(option), lists[option]) for option in lists}
@@ -440,7 +448,7 @@ def _among(
     if not sshd.running:
         not_applicable("no sshd runs on the host")
     names = None if users is None else set(users)
-    chosen = [c for c in sshd.connections if not names or c.user in names]
+    chosen = sshd.of(names) if names else sshd.connections
     found: list[Connection] = []
     missing: NotObservedError | None = None
     for connection in chosen:
@@ -453,6 +461,7 @@ def _among(
         if missing is not None:
             raise missing
         if not chosen:
+            sshd.require_all()
             raise NotObservedError("sshd -T was not asked for these users")
         sshd.require_all()
     return found

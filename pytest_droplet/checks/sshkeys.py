@@ -55,8 +55,9 @@ def test_every_authorized_key_is_known(
     Known is a key of the account, or one in the setting ``known_keys``; the comment behind a key
     says nothing. Keys with a forced command count, and so do those of users without a shell.
     Left out are files that sshd does not read, keys whose ``expiry-time`` is over, and the keys
-    that DigitalOcean's droplet agent puts there for the console: for a day at most, and until ten
-    minutes after they expired. A line that is neither a key nor a comment leaves the verdict
+    that DigitalOcean's droplet agent puts there for the console: in a file that only root may write,
+    for a day at most, and until ten minutes after they expired. Elsewhere its mark is a claim of the
+    user who owns the file. A line that is neither a key nor a comment leaves the verdict
     unknown: sshd may find a key in it.
 
     Rationale:

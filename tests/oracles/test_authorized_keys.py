@@ -336,7 +336,9 @@ class Judge:
 
 
 @contextmanager
-def running_sshd(folder: Path, address: str, *more: str) -> Iterator[Judge]:
+def running_sshd(
+    folder: Path, address: str, *more: str, command: Sequence[str] = (SSHD,)
+) -> Iterator[Judge]:
     """Run an sshd that reads ``folder / "keys"``; without one, skip, or fail in CI."""
     if not Path(SSHD).exists():
         stop = pytest.fail if os.environ.get("CI") else pytest.skip
@@ -355,12 +357,12 @@ def running_sshd(folder: Path, address: str, *more: str) -> Iterator[Judge]:
     ]
     (folder / "config").write_text("\n".join([*config, ""]))
     with judge.log.open("wb") as log:
-        child = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log)
+        child = subprocess.Popen([*command, "-D", "-e", "-f", folder / "config"], stderr=log)
     try:
         wait_for_port(address, PORT, child)
         yield judge
     finally:
-        child.terminate()
+        child.kill()
         child.wait(10)
 
 

@@ -79,10 +79,10 @@ Match all
     prepare=f"{HOST_KEY}interface eth0 10.1.2.3/8\nusermod -aG staff noroot\nusermod -p '{PASSWORD}' audit",
 )
 def test_sshd_is_asked_for_all_that_match_lines_tell_apart(seen: Seen) -> None:
-    """Users, members of groups, addresses, and names that are addresses."""
+    """Users, members of groups, also by a pattern, addresses, and names that are addresses."""
     found = seen.fact("droplet_sshd")
 
-    assert found.gaps == ("Match group-pattern was not evaluated",)
+    assert found.gaps == ()
     assert {f.path for f in found.files} >= {MAIN, "/etc/ssh/more/one.conf"}
     assert {c.user for c in found.connections} >= {"root", "audit", "noroot", "web-x"}
     assert {c.address for c in found.connections} >= {"10.0.0.0", "10.1.2.3", "192.0.2.77"}
@@ -108,13 +108,14 @@ def test_sshd_is_asked_for_its_own_addresses_and_ports(seen: Seen) -> None:
     found = seen.fact("droplet_sshd").connections
 
     assert {c.local_port for c in found} == {"22", "2222"}
-    assert {c.local_address for c in found} == {"10.1.2.3", "203.0.113.99"}
-    assert {c.address for c in found} >= {"2001:db8::", "198.51.100.1", "10.1.2.3"}
+    assert {c.local_address for c in found} >= {"10.1.2.3", "203.0.113.99", "::1"}
+    assert {c.address for c in found} >= {"2001:db8::", "198.51.100.0", "10.1.2.3", "3fff::1"}
+    assert all((":" in c.address) == (":" in c.local_address) for c in found)
     assert {
         (c.local_address, c.local_port, c.address)
         for c in found
         if c.get("permitrootlogin") == "yes"
-    } == {("203.0.113.99", "2222", a) for a in {c.address for c in found}}
+    } == {("203.0.113.99", "2222", a) for a in {c.address for c in found} if ":" not in a}
 
 
 @case(
@@ -128,13 +129,33 @@ def test_names_are_asked_for_where_sshd_looks_them_up(seen: Seen) -> None:
 
     by_host = {c.host: c.takes_password for c in found.connections if c.user == "root"}
     assert by_host["web.example.com"] is False
-    assert {c.host for c in found.connections} == {"203.0.113.1", "web.example.com"}
+    assert {c.host for c in found.connections} == {"203.0.113.1", "3fff::1", "web.example.com"}
+
+
+@case(
+    "sshd",
+    root="trixie",
+    files={MAIN: "Port 22\nPassword Authentication no\nUseLogin no\n"},
+    prepare=HOST_KEY,
+)
+def test_an_option_that_sshd_refuses_is_found(seen: Seen) -> None:
+    """It is named with its line, and the option that was meant."""
+    refused = seen.fact("droplet_sshd").refusal
+
+    assert (refused.path, refused.line) == (MAIN, 2)
+    assert "Bad configuration option: Password" in refused.reason
+    assert refused.meant == "PasswordAuthentication no"
 
 
 @case("sshd", files={MAIN: "PasswordAuthentication maybe\n"}, prepare=HOST_KEY)
-def test_sshd_that_refuses_its_configuration_is_a_gap(seen: Seen) -> None:
+def test_a_value_that_sshd_refuses_is_found(seen: Seen) -> None:
     """What it says is told."""
-    assert 'unsupported option "maybe"' in seen.missing("droplet_sshd")
+    found = seen.fact("droplet_sshd")
+
+    assert 'unsupported option "maybe"' in found.refusal.reason
+    assert found.refusal.line == 1
+    assert not found.refusal.meant
+    assert found.gaps
 
 
 @case("sshd", prepare=f"{HOST_KEY}unreadable /etc/shadow")
@@ -156,17 +177,25 @@ def test_match_lines_that_are_lost_are_a_gap(seen: Seen) -> None:
 )
 def test_an_account_that_cannot_be_asked_for_is_a_gap(seen: Seen) -> None:
     """A comma ends the name in what sshd is asked."""
-    assert "comma" in " ".join(seen.fact("droplet_sshd").gaps)
+    assert "a,b" in " ".join(seen.fact("droplet_sshd").gaps)
 
 
 @case(
     "sshd",
-    files={MAIN: "Include /etc/ssh/conf.d/*\n"},
-    prepare=f"{HOST_KEY}mkdir /etc/ssh/conf.d\nfor n in $(seq 120); do : >/etc/ssh/conf.d/$n; done",
+    files={
+        MAIN: 'Include "/etc/ssh/my conf/*.conf"\nPasswordAuthentication no\n',
+        "/etc/ssh/my conf/a.conf": "Match User alice\n  PasswordAuthentication yes\n",
+    },
+    prepare=HOST_KEY,
 )
-def test_more_files_than_are_read_are_a_gap(seen: Seen) -> None:
-    """The rest may say anything."""
-    assert "99" in " ".join(seen.fact("droplet_sshd").gaps)
+def test_a_file_is_included_whose_path_has_a_blank(seen: Seen) -> None:
+    """Sshd itself tells what it reads; the line is named."""
+    found = seen.fact("droplet_sshd")
+
+    assert [f.path for f in found.files] == [MAIN, "/etc/ssh/my conf/a.conf"]
+    assert [c.user for c in found.connections if c.takes_password] == ["alice"]
+    assert found.where("PasswordAuthentication", "yes") == "/etc/ssh/my conf/a.conf:2"
+    assert found.gaps == ()
 
 
 @case("sshd", prepare=f"{HOST_KEY}unreadable {MAIN}.d/x.conf")
@@ -189,7 +218,87 @@ def test_the_arguments_of_the_running_sshd_count(seen: Seen) -> None:
     assert found.files[0].path == "/etc/ssh/other"
     assert found.connections[0].get("permitrootlogin") == "no"
     assert found.connections[0].local_port == "2222"
-    assert "other arguments" in " ".join(found.gaps)
+    assert "another sshd runs: /usr/sbin/sshd -o Port=2223" in " ".join(found.gaps)
+
+
+OWN = "/opt/xsh/sshd"
+
+
+@case(
+    "sshd",
+    "authorized_keys",
+    files={
+        "/opt/xsh/sshd_config": "HostKey /etc/ssh/ssh_host_ed25519_key\nMatch User audit\n"
+        "  PasswordAuthentication yes\n  AuthorizedKeysFile /srv/keys/%u\n"
+        "Match all\n  PasswordAuthentication no\n",
+        MAIN: "PasswordAuthentication no\n",
+        "/srv/keys/audit": f"{KEY} x\n",
+    },
+    prepare=f"{HOST_KEY}cp /usr/sbin/sshd {OWN}\n"
+    f"sed -i 's|/etc/ssh/sshd_config|/opt/xsh/sshd_config|g' {OWN}\n"
+    f"{OWN}\nuntil_true test -s /run/sshd.pid\nrm {OWN}",
+)
+def test_the_sshd_that_runs_is_the_one_that_is_asked(seen: Seen) -> None:
+    """Not the one of the distribution: neither its program nor its configuration."""
+    found = seen.fact("droplet_sshd")
+    keys = seen.fact("droplet_authorized_keys")
+
+    assert found.files[0].path == "/opt/xsh/sshd_config"
+    assert {c.user for c in found.connections if c.takes_password} == {"audit"}
+    assert [(e.path, e.users) for e in keys.entries] == [("/srv/keys/audit", ("audit",))]
+
+
+@case(
+    "sshd",
+    files={
+        MAIN: "PasswordAuthentication yes\n",
+        "/home/audit/good": "PasswordAuthentication no\n",
+    },
+    prepare=f"{HOST_KEY}cp /usr/bin/tail /home/audit/sshd\n"
+    "setpriv --reuid=1000 --clear-groups /home/audit/sshd -f /home/audit/good &\n"
+    "until_true grep -qx sshd /proc/$!/comm",
+)
+def test_a_process_of_a_user_that_is_called_sshd_decides_nothing(seen: Seen) -> None:
+    """Neither does it make anything unknown."""
+    found = seen.fact("droplet_sshd")
+
+    assert found.files[0].path == MAIN
+    assert all(c.takes_password for c in found.connections)
+    assert found.gaps == ()
+
+
+@case(
+    "sshd",
+    prepare=f"{HOST_KEY}mkfifo /srv/in\n/usr/sbin/sshd -i -f {MAIN} <>/srv/in >/dev/null &\n"
+    "until_true grep -q sshd: /proc/$!/cmdline",
+)
+def test_an_sshd_for_each_connection_is_a_gap(seen: Seen) -> None:
+    """As inetd starts it, or a socket of systemd: its arguments are not known."""
+    assert "no sshd listens" in " ".join(seen.fact("droplet_sshd").gaps)
+
+
+MANY = "".join(f"u{number}:x:{2000 + number}:2000::/:/bin/sh\n" for number in range(1100))
+
+
+@case(
+    "sshd",
+    files={
+        MAIN: "PasswordAuthentication no\nMatch User u7*\n  PasswordAuthentication yes\n",
+        "/srv/passwd": MANY,
+        "/srv/shadow": MANY.replace(":x:", f":{PASSWORD}:"),
+    },
+    prepare=f"{HOST_KEY}cat /srv/passwd >>/etc/passwd\ncat /srv/shadow >>/etc/shadow",
+)
+def test_of_many_accounts_one_of_each_class_is_asked_for(seen: Seen) -> None:
+    """It stands for those that Match lines do not tell from it."""
+    found = seen.fact("droplet_sshd")
+
+    assert len(found.connections) < 10
+    assert len(found.accounts) > 1100
+    assert found.gaps == ()
+    assert all(c.takes_password for c in found.of(["u77"]))
+    assert not any(c.takes_password for c in found.of(["u1099", "root"]))
+    assert all(found.of([name]) for name in ("u77", "u1099"))
 
 
 @case(
@@ -279,6 +388,22 @@ def test_keys_are_read_where_sshd_is_configured_to_look(seen: Seen) -> None:
 
 @case(
     "authorized_keys",
+    files={
+        MAIN: "Include=more/*.conf\n",
+        "/etc/ssh/more/a.conf": "Match User end\n  AuthorizedKeysFile /srv/%u\n",
+        "/srv/end": f"{KEY}\n",
+    },
+    prepare=f"{HOST_KEY}useradd end",
+)
+def test_keys_of_included_match_blocks_are_read(seen: Seen) -> None:
+    """A user may be named as the end of the list is."""
+    found = seen.fact("droplet_authorized_keys")
+
+    assert [(e.path, e.users, e.in_use) for e in found.entries] == [("/srv/end", ("end",), True)]
+
+
+@case(
+    "authorized_keys",
     prepare=f"{HOST_KEY}unreadable /root/.ssh/authorized_keys\n"
     "mkdir -p /home/audit/.ssh/authorized_keys",
 )
@@ -288,6 +413,34 @@ def test_files_of_keys_that_cannot_be_read_are_unread(seen: Seen) -> None:
 
     assert "/root/.ssh/authorized_keys" in unread
     assert "/home/audit/.ssh/authorized_keys" in unread
+
+
+@case(
+    "authorized_keys",
+    files={"/home/ldapuser/.ssh/authorized_keys": f"{KEY} x\n"},
+    prepare=f"{HOST_KEY}sed -i 's/^passwd:.*/passwd: files ldap/' /etc/nsswitch.conf",
+)
+def test_keys_of_users_that_are_not_listed_count(seen: Seen) -> None:
+    """The file in the home of nobody may be that of a user of LDAP."""
+    found = seen.fact("droplet_authorized_keys")
+
+    assert [(e.path, e.in_use) for e in found.entries] == [
+        ("/home/ldapuser/.ssh/authorized_keys", True)
+    ]
+    assert "accounts of ldap" in " ".join(found.unread)
+
+
+@case(
+    "sshd",
+    "authorized_keys",
+    files={"/home/gone/.ssh/authorized_keys": f"{KEY} x\n"},
+    prepare=f"{HOST_KEY}sed -i 's/^passwd:.*/passwd: sss files/' /etc/nsswitch.conf\n"
+    "cp /usr/bin/sleep /srv/sssd\n/srv/sssd 1000 &\nuntil_true grep -qx sssd /proc/$!/comm",
+)
+def test_accounts_of_sssd_are_not_listed_where_it_runs(seen: Seen) -> None:
+    """It serves accounts, and no SSH."""
+    assert "accounts of sss" in " ".join(seen.fact("droplet_authorized_keys").unread)
+    assert "sss" in seen.fact("droplet_sshd").account_sources
 
 
 @case("authorized_keys", prepare=f"{HOST_KEY}failing getent 2")

@@ -36,12 +36,14 @@ def printed(keys: Path, folder: Path, tools: Mapping[str, str] | None = None) ->
     for name, program in (tools or {}).items():
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(shutil.which(program) or program)
+    (folder / "sshd_config").touch()
+    log = f"debug2: load_server_config: filename {folder}/sshd_config"
     for name, said in {
         "sshd": f"authorizedkeysfile {keys}",
         "getent": "somebody:x:1000:1000::/nonexistent:/bin/sh",
         "systemctl": "",
     }.items():
-        (folder / name).write_text(f"#!/bin/sh\necho {shlex.quote(said)}\n")
+        (folder / name).write_text(f"#!/bin/sh\necho {shlex.quote(said)}\necho {log} >&2\n")
         (folder / name).chmod(0o755)
     command = alone(KEYS).replace("/proc/", f"{proc_without_servers(folder)}/")
     path = f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"

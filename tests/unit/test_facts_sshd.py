@@ -38,6 +38,7 @@ authenticationmethods publickey,password password
 C 10.0.0.9 10.0.0.9 10.0.0.1 2222 deploy
 S
 """
+LOADS = "debug2: load_server_config: filename"
 LINES = st.sampled_from(
     [*ANSWER.splitlines(), "E no hostkeys", "X cut", "M rdomain x", "C", "U :", "F"]
 )
@@ -92,13 +93,15 @@ def test_the_line_that_decides_is_named() -> None:
 
 def test_what_was_not_evaluated_is_a_gap() -> None:
     """A pass needs every connection: what is left out is told."""
-    cut = ANSWER + "X there are more than 1000 connections to ask for\nM rdomain vrf\n"
+    cut = "X there are more than 1000 connections to ask for\n" + ANSWER.replace(
+        "| 3 Match User deploy\n", "| 3 Match User deploy rdomain vrf\n"
+    )
     sshd = parse_sshd(cut + "C 1.1.1.1 1.1.1.1 10.0.0.1 22 ops\nE bad spec\n")
 
     assert sshd.gaps == (
         "there are more than 1000 connections to ask for",
         "sshd -T for ops from 1.1.1.1 to port 22: bad spec",
-        "Match rdomain was not evaluated",
+        "Match rdomain vrf (/etc/ssh/sshd_config:3) was not evaluated",
     )
     with pytest.raises(NotObservedError, match="1000"):
         sshd.require_all()
@@ -170,9 +173,11 @@ def asked(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     _program(
         bin_ / "sshd",
         "case $1 in -V) echo OpenSSH_9.2p1; exit 1;; esac\n"
-        "while [ $# -gt 1 ]; do case $1 in -C) c=$2;; -f) f=$2;; esac; shift; done\n"
-        "case ,$c, in *,user=*,host=*,addr=*,laddr=*,lport=*) ;; *) echo incomplete; exit 255;; esac\n"
-        f'echo "{port} 22"; echo "{dns} no"; echo "{keys} .ssh/authorized_keys"\n'
+        "for word; do case $last in -C) c=$word;; -f) f=$word;; esac; last=$word; done\n"
+        "case ,$c, in ,,|*,user=*,host=*,addr=*,laddr=*,lport=*) ;; *) echo incomplete; exit 255;; esac\n"
+        f'echo "{port} 22"; echo "ListenAddress [::]:22"; echo "{dns} no"; echo "{keys} .ssh/authorized_keys"\n'
+        f'case " $* " in *" -ddd "*) for n in "$f" {part}; do\n'
+        'echo "debug2: load_server_config: filename $n" >&2; done;; esac\n'
         f'case $c in user=deploy,*addr=10.*) p=yes;; *) p=no;; esac; echo "{password} $p"\n',
     )
     done = _run_beside(SSHD, bin_, ["-D", "-f", str(config)])
@@ -186,7 +191,7 @@ def test_the_section_asks_for_what_match_lines_name(asked: str, tmp_path: Path) 
     seen = {(c.user, c.address, c.local_port) for c in sshd.connections}
 
     assert {"root", "pytest-droplet-nobody", "deploy", "opx"} <= {u for u, _, _ in seen}
-    assert {"203.0.113.1", "10.0.0.0", "192.168.1.1", "2001:db8::"} <= {a for _, a, _ in seen}
+    assert {"203.0.113.1", "10.0.0.0", "192.168.0.0", "2001:db8::"} <= {a for _, a, _ in seen}
     assert {"22", "2222"} == {p for _, _, p in seen}
     assert [f.path for f in sshd.files] == [f"{tmp_path}/sshd_config", f"{tmp_path}/part.conf"]
     assert sshd.files[0].lines[0][0] == 2
@@ -208,18 +213,18 @@ def test_another_sshd_with_other_arguments_is_a_gap(tmp_path: Path) -> None:
     said = _run_beside(SSHD, tmp_path, ["-f", "/x"], ["-f", "/x"], ["-f", "/y", "-p", "2222"])
     gaps = parse_sshd(said.stdout).gaps
 
-    assert "another sshd runs with other arguments: -f /y -p 2222" in gaps
-    assert not any(gap.endswith("arguments: -f /x") for gap in gaps)
+    assert f"another sshd runs: {tmp_path}/sshd -f /y -p 2222" in gaps
+    assert not any(gap.endswith("sshd -f /x") for gap in gaps)
 
 
 def test_keys_of_another_sshd_are_unread(tmp_path: Path) -> None:
     """Those of the first are listed; what the second may read is not known."""
-    _program(tmp_path / "sshd", "echo authorizedkeysfile x\n")
+    _program(tmp_path / "sshd", f"echo authorizedkeysfile x; echo {LOADS} {tmp_path}/sshd >&2\n")
 
     said = _run_beside(KEYS, tmp_path, ["-f", "/x"], ["-f", "/y"])
     keys = parse_authorized_keys(said.stdout)
 
-    assert any("another sshd runs with other arguments: -f /y" in path for path in keys.unread)
+    assert any("another sshd runs: " in path and "-f /y" in path for path in keys.unread)
 
 
 def test_keys_are_those_of_the_configuration_that_sshd_was_started_with(tmp_path: Path) -> None:
@@ -227,7 +232,9 @@ def test_keys_are_those_of_the_configuration_that_sshd_was_started_with(tmp_path
     config = tmp_path / "other_config"
     config.write_text("Match User deploy\n  AuthorizedKeysFile /b/%u\n")
     _program(
-        tmp_path / "sshd", f'case "$*" in *"-f {config} "*) echo authorizedkeysfile /a/%u;; esac\n'
+        tmp_path / "sshd",
+        f'case "$*" in *"-f {config} "*) echo authorizedkeysfile /a/%u\n'
+        f"echo debug2: load_server_config: filename {config} >&2;; esac\n",
     )
 
     said = _run_beside(KEYS, tmp_path, ["-f", str(config)])
@@ -239,7 +246,10 @@ def test_keys_are_those_of_the_configuration_that_sshd_was_started_with(tmp_path
 
 def test_an_sshd_of_the_developers_machine_is_not_seen(tmp_path: Path) -> None:
     """The tests here have a /proc of their own: whoever runs a second sshd sees them pass."""
-    _program(tmp_path / "sshd", "[ $# -gt 0 ] || read x; echo authorizedkeysfile x\n")
+    _program(
+        tmp_path / "sshd",
+        f"[ $# -gt 0 ] || read x; echo authorizedkeysfile x; echo {LOADS} {tmp_path}/sshd >&2\n",
+    )
     with subprocess.Popen([tmp_path / "sshd"], stdin=subprocess.PIPE):
         said = _run_beside(KEYS, tmp_path, ["-f", "/x"])
 
@@ -259,7 +269,8 @@ def _run_beside(
     for pid, words in {"self": ["sh"], **running}.items():
         (proc / pid / "ns").mkdir(parents=True)
         (proc / pid / "ns/pid").symlink_to("pid:[4026531836]")
-        (proc / pid / "exe").symlink_to(f"/usr/sbin/{words[0]}")
+        (proc / pid / "exe").symlink_to(folder / words[0])
+        (proc / pid / "root").symlink_to("/")
         (proc / pid / "status").write_text("Name:\tsshd\nUid:\t0\t0\t0\t0\n")
         (proc / pid / "cmdline").write_text("".join(f"{word}\0" for word in words))
     _program(folder / "systemctl", "echo 1\n")

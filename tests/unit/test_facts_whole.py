@@ -154,30 +154,6 @@ def test_sshd_is_not_asked_for_less_in_silence(tool: str, tmp_path: Path) -> Non
     assert "\nX " in f"\n{output.stdout}"
 
 
-def test_keys_of_included_match_blocks_are_looked_for(tmp_path: Path) -> None:
-    """In files included from anywhere; a user may be named as the end of the list is."""
-    ssh = tmp_path / "etc/ssh"
-    (ssh / "more").mkdir(parents=True)
-    (ssh / "sshd_config").write_text("Include=more/*.conf\n")
-    (ssh / "more/a.conf").write_text(
-        f"TrustedUserCAKeys none\nMatch User end\n  AuthorizedKeysFile {tmp_path}/keys/%u\n"
-    )
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "keys/end").write_text(f"ssh-ed25519 {ED25519} someone\n")
-    users = f"#!/bin/sh\necho end:x:1000:1000::{tmp_path}:/bin/sh\n"
-
-    output = run(KEYS, tmp_path, "getent", text=users, files=True)
-    keys = parse_authorized_keys(output.stdout)
-
-    assert keys.patterns == {f"{tmp_path}/keys/%u", ".ssh/authorized_keys", "none", "x"} | {
-        ".ssh/authorized_keys2"
-    }
-    assert [(e.users, e.path, e.in_use) for e in keys.entries] == [
-        (("end",), f"{tmp_path}/keys/end", True)
-    ]
-    assert keys.elsewhere == ()
-
-
 @given(st.text(max_size=200) | st.text(max_size=60).map("a\n!! {}".format))
 def test_only_a_mark_at_the_start_of_a_line_counts(text: str) -> None:
     """Any text is whole, or was not observed."""

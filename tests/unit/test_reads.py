@@ -57,7 +57,7 @@ EXCEPTIONS = {
     ("connection/prelude.sh", '<"$1/status"'): "a folder of /proc",
     ("connection/prelude.sh", '<"$process/comm"'): "a folder of /proc",
     ("connection/prelude.sh", '<"$process/cmdline"'): "a folder of /proc",
-    ("facts/ssh/sshd_configuration.sh", '<"$1/cmdline"'): "a folder of /proc",
+    ("facts/ssh/sshd_configuration.sh", '<"$process/cmdline"'): "a folder of /proc",
     ("facts/tls/apache.sh", '. "$file"'): "the distribution's own init does so, as root",
     ("facts/patches/apt.sh", '"$2"'): "an option and a pattern, and no file",
     ("facts/patches/apt_index.sh", '"$file"'): "indexes that apt itself reads whole",
@@ -407,7 +407,8 @@ class Row(NamedTuple):
 DEBIAN, FEDORA = {"etc/os-release": "ID=debian\n"}, {"etc/os-release": "ID=fedora\n"}
 NGINX_V = "echo nginx version: nginx/1.2; echo arguments: --conf-path={folder}/etc/nginx/n.conf"
 SAYS_KEYS = {
-    "sshd": "echo 'authorizedkeysfile .ssh/keys'; echo port 22; echo passwordauthentication no",
+    "sshd": "echo 'authorizedkeysfile .ssh/keys'; echo port 22; echo passwordauthentication no\n"
+    "echo debug2: load_server_config: filename {folder}/etc/ssh/sshd_config >&2",
     "getent": "echo root:x:0:0::{folder}/root:/bin/sh",
     "systemctl": "",
     "dpkg-query": "",

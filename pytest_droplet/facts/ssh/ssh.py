@@ -50,7 +50,7 @@ def droplet_sshd(observation: Observation, droplet_units: Reading[Units]) -> Ssh
         NotObservedError: sshd could not be asked, or another program serves SSH.
     """
     output = observation.section(SSHD.name)
-    processes = processes_in(output.stdout)
+    processes = [name for name in processes_in(output.stdout) if name != "sssd"]
     if "sshd" not in processes and not any(p.startswith("sshd") for p in processes):
         if processes:
             raise NotObservedError(

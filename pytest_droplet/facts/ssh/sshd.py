@@ -2,8 +2,8 @@
 
 ``sshd -T`` without ``-C`` leaves Match blocks out, so the host's script asks for each of a number
 of connections: every account that may log in, root, and a name that does not exist; from outside
-and, where a Match line tells addresses apart, from a private address and the auditor's own; and for
-one address, host, group, user and port that each Match line names.
+and, where a Match line tells addresses apart, from the host's and the auditor's own; and for the
+addresses, hosts, groups, users and ports that each Match line tells apart.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from pytest_droplet.facts.host.whole import not_whole
+from pytest_droplet.facts.ssh.match_lines import Criterion, criteria_in, fits, not_asked_for, words
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -26,9 +28,6 @@ SSHD = Section.of_files(
     root=True,
 )
 
-_EVALUATED = frozenset(
-    ("user", "group", "host", "address", "localaddress", "localport", "all", "invalid-user")
-)
 _SECRET_METHODS = frozenset({"password", "keyboard-interactive", "none"})
 _SAME_VALUE = {"prohibit-password": "without-password"}
 _SAME_OPTION = {
@@ -39,6 +38,27 @@ _SAME_OPTION = {
     "hostbasedacceptedkeytypes": "hostbasedacceptedalgorithms",
 }
 _INCLUDES = 100
+_REFUSED = re.compile(
+    r"(/\S+?):? line (\d{1,7}): (.*?)(?= /\S+?:? line \d|(?: /\S+:)? terminating,|$)"
+)
+_NO_ERROR = re.compile(r"Deprecated option|Unsupported option")
+_OPTIONS = {
+    name.lower(): name
+    for name in (
+        *("AcceptEnv", "AllowAgentForwarding", "AllowGroups", "AllowTcpForwarding", "AllowUsers"),
+        *("AuthenticationMethods", "AuthorizedKeysCommand", "AuthorizedKeysFile", "Banner"),
+        *("ChallengeResponseAuthentication", "Ciphers", "ClientAliveCountMax"),
+        *("ClientAliveInterval", "Compression", "DenyGroups", "DenyUsers", "DisableForwarding"),
+        *("ForceCommand", "GSSAPIAuthentication", "HostKey", "HostbasedAuthentication"),
+        *("IgnoreRhosts", "Include", "KbdInteractiveAuthentication", "KexAlgorithms"),
+        *("ListenAddress", "LogLevel", "LoginGraceTime", "MACs", "MaxAuthTries", "MaxSessions"),
+        *("MaxStartups", "PasswordAuthentication", "PermitEmptyPasswords", "PermitRootLogin"),
+        *("PermitTunnel", "PermitUserEnvironment", "Port", "PrintMotd", "PubkeyAuthentication"),
+        *("StrictModes", "Subsystem", "SyslogFacility", "TCPKeepAlive", "TrustedUserCAKeys"),
+        *("UseDNS", "UsePAM", "X11Forwarding"),
+    )
+}
+"""The usual options, by their names in small letters: for what a wrong one was meant to be."""
 _NO_LOGIN = re.compile(r"/(nologin|false)$")
 
 
@@ -167,8 +187,38 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why sshd refuses its configuration: it will not start again.
+
+    ``meant`` is the line with the option that was meant; "" where this is not known.
+    """
+
+    path: str
+    line: int
+    reason: str
+    meant: str = ""
+
+    @property
+    def details(self) -> Item:
+        """The option that was meant, what is wrong, and where."""
+        return {
+            "option": self.meant.partition(" ")[0],
+            "value": self.reason,
+            "users": [],
+            "file": self.path,
+            "line": self.line,
+        }
+
+    def __str__(self) -> str:
+        meant = f"; {self.meant} is meant" if self.meant else ""
+        return one_line(f"{self.path}:{self.line}: {self.reason}{meant}", 240)
+
+
+@dataclass(frozen=True, slots=True)
 class Sshd:
     """The configuration of a host's sshd, by connection.
+
+    ``refusal`` is set where sshd refuses its configuration; nothing was evaluated then.
 
     ``gaps`` tells what was left out: a finding stands beside them, a pass does not.
     """
@@ -182,11 +232,28 @@ class Sshd:
     accounts: tuple[SshAccount, ...] = ()
     connections: tuple[Connection, ...] = ()
     gaps: tuple[str, ...] = ()
+    refusal: Refusal | None = None
 
     def values(self, option: str) -> str:
         """Return the values that an option has, joined by ``|``; ``?`` where there is none."""
         found = {c.options[option][0] for c in self.connections if c.options.get(option)}
         return one_line("|".join(sorted(found)), 80) or "?"
+
+    def of(self, users: Iterable[str]) -> list[Connection]:
+        """Return the connections of some users.
+
+        Of accounts that Match lines do not tell apart only one may have been asked for: it stands
+        for the others.
+        """
+        asked = {c.user for c in self.connections}
+        by_class = {self._class(a): a.name for a in self.accounts if a.name in asked}
+        classes = {a.name: self._class(a) for a in self.accounts}
+        wanted = {u if u in asked else by_class.get(classes.get(u, ("?",)), u) for u in users}
+        return [c for c in self.connections if c.user in wanted]
+
+    def _class(self, account: SshAccount) -> tuple[object, ...]:
+        patterns = {c.pattern for c in _criteria(self.files) if c.keyword == "user"}
+        return (account.groups, *(fits(account.name, pattern) for pattern in sorted(patterns)))
 
     def require_all(self) -> None:
         """Raise NotObservedError where not every connection was evaluated."""
@@ -285,17 +352,18 @@ def parse_sshd(text: str) -> Sshd:
     """
     found = _by_kind(text)
     connections, errors = _connections(found["C"])
-    if not connections:
-        raise NotObservedError(errors[0] if errors else "sshd evaluated no connection")
     files = tuple(f for head, body in found["F"] for f in _file(head, body))
     accounts = tuple(a for head, _ in found["U"] for a in _account(head))
+    refusal = None if connections else _refusal(errors, files)
+    if not connections and refusal is None:
+        raise NotObservedError(errors[0] if errors else "sshd evaluated no connection")
     gaps = [one_line(head) for head, _ in found["X"]]
     if len(files) < len(found["F"]) or len(accounts) < len(found["U"]):
         gaps.append("a file of the configuration, or an account, came garbled")
     gaps += [f"{part} could not be read to its end" for part in not_whole(text)]
-    gaps = [*dict.fromkeys(gaps), *errors]
-    asked = sorted({head.split(" ")[0] for head, _ in found["M"]} - _EVALUATED)
-    gaps += [f"Match {one_line(name, 40)} was not evaluated" for name in asked if name]
+    if refusal is not None:
+        gaps.insert(0, f"sshd refuses its configuration: {refusal}")
+    gaps = [*dict.fromkeys([*gaps, *errors, *_not_asked_for(files, connections)])]
     if not files:
         gaps.append("no file of the configuration could be read, so Match lines are not known")
     if not any(a.uid == 0 for a in accounts):
@@ -305,11 +373,12 @@ def parse_sshd(text: str) -> Sshd:
         version=_first(found["V"]).partition(",")[0],
         arguments=_first(found["A"]),
         processes=tuple(head for head, _ in found["P"]),
-        account_sources=tuple(_first(found["N"]).split()[1:]),
+        account_sources=_sources(_first(found["N"]).split()[1:], found["P"]),
         files=files,
         accounts=accounts,
         connections=connections,
         gaps=tuple(gaps),
+        refusal=refusal,
     )
 
 
@@ -320,7 +389,7 @@ def processes_in(text: str) -> tuple[str, ...]:
 
 def _by_kind(text: str) -> dict[str, list[tuple[str, list[str]]]]:
     """Sort the lines by their letter, each with the lines that follow it."""
-    found: dict[str, list[tuple[str, list[str]]]] = {kind: [] for kind in "PVNAFMUCX"}
+    found: dict[str, list[tuple[str, list[str]]]] = {kind: [] for kind in "PVNAFUCX"}
     body: list[str] = []
     for line in text.split("\n"):
         kind, _, rest = line.partition(" ")
@@ -330,6 +399,12 @@ def _by_kind(text: str) -> dict[str, list[tuple[str, list[str]]]]:
         else:
             body.append(line)
     return found
+
+
+def _sources(named: Iterable[str], processes: Iterable[tuple[str, list[str]]]) -> tuple[str, ...]:
+    """Return the sources of accounts; that of SSSD, which many hosts name, only where it runs."""
+    runs = any(name == "sssd" for name, _ in processes)
+    return tuple(source for source in named if source != "sss" or runs)
 
 
 def _first(found: Sequence[tuple[str, list[str]]]) -> str:
@@ -356,6 +431,50 @@ def _connections(
             said = next((line[2:] for line in body if line.startswith("E ")), "no answer")
             errors.append(one_line(f"sshd -T for {made}: {said}", 300))
     return tuple(connections), errors
+
+
+def _refusal(errors: Iterable[str], files: Sequence[ConfigFile]) -> Refusal | None:
+    """Return the first line that sshd refuses; None: it does not answer for another reason."""
+    for error in errors:
+        for path, number, reason in _REFUSED.findall(error):
+            if not _NO_ERROR.match(reason):
+                lines = {(f.path, n): text for f in files for n, text in f.lines}
+                line = lines.get((path, int(number)), "")
+                return Refusal(one_line(path, 120), int(number), one_line(reason), _meant(line))
+    return None
+
+
+def _meant(line: str) -> str:
+    """Return a line with the option that was meant: a blank within it, or another letter."""
+    said = words(line)
+    for count in (2, 1):
+        name = "".join(said[:count]).lower()
+        close = get_close_matches(name, _OPTIONS, n=1, cutoff=1 if count == 2 else 0.85)
+        if close and len(said) > count and name != (close[0] if count == 1 else ""):
+            return one_line(" ".join([_OPTIONS[close[0]], *said[count:]]), 80)
+    return ""
+
+
+def _criteria(files: Sequence[ConfigFile]) -> Iterator[Criterion]:
+    """Yield what the Match lines of all files ask for."""
+    for file in files:
+        for number, text in file.lines:
+            yield from criteria_in(text, f"{one_line(file.path, 120)}:{number}")
+
+
+def _not_asked_for(
+    files: Sequence[ConfigFile], connections: Sequence[Connection]
+) -> Iterator[str]:
+    """Yield what Match lines tell apart and no connection was asked for."""
+    if connections:
+        yield from not_asked_for(
+            _criteria(files),
+            users={c.user for c in connections},
+            addresses={c.address for c in connections},
+            hosts={c.host for c in connections},
+            ports={c.local_port for c in connections},
+            looks_up=connections[0].options.get("usedns") != ("no",),
+        )
 
 
 def _options(body: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
@@ -405,12 +524,12 @@ def _lines_of(
     file: ConfigFile, others: list[ConfigFile], left: Iterator[int], *, in_match: bool
 ) -> Iterator[_Line]:
     for number, text in file.lines:
-        words = re.split(r"[\s=]+", text.strip().replace('"', ""), maxsplit=1)
-        option, value = words[0].lower(), words[1].strip() if len(words) > 1 else ""
+        said = words(text) or [""]
+        option, value = said[0].lower(), " ".join(said[1:])
         if option == "match":
             in_match = True
         elif option == "include":
-            for pattern, _ in zip(value.split(), left, strict=False):
+            for pattern, _ in zip(said[1:], left, strict=False):
                 wanted = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
                 included = [other for other in others if fnmatchcase(other.path, wanted)]
                 names = {other.path for other in included}

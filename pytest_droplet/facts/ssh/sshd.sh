@@ -1,47 +1,43 @@
 # What sshd lets in, asked of itself by "sshd -T -C" for every kind of connection that its
-# configuration tells apart. sshd -G (OpenSSH 9.3 and later) needs no host keys.
+# configuration tells apart.
 # Prints: P and a process that may serve SSH; V and the version; N and the sources of accounts;
 # A and the arguments of the running sshd; F and a file of the configuration, | and its lines;
-# M and values that Match lines ask for; U NAME:UID:PASSWORD:KEYS:EXPIRES:SHELL:GROUPS, an account
-# that may log in; C ADDRESS HOST LOCAL-ADDRESS PORT USER, a connection, followed by the options
-# for it, by S (the same as for the first) or by E and the error; X and what is left out; and with
-# two exclamation marks what could not be read.
+# U NAME:UID:PASSWORD:KEYS:EXPIRES:SHELL:GROUPS, an account that may log in; C ADDRESS HOST
+# LOCAL-ADDRESS PORT USER, a connection, followed by the options for it, by S (the same as for the
+# first) or by E and the error; X and what is left out; and with two exclamation marks what could
+# not be read.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
+# shellcheck disable=SC2046,SC2086,SC2254 # words are split, and patterns match
 say "$servers" | sed -n 's/.* /P /p' | sort -u
 
-command -v sshd >/dev/null || exit 127
-say "V $(sshd -V 2>&1 | grep -m1 OpenSSH_)"
+command -v "$sshd" >/dev/null || exit 127
+say "V $($sshd -V 2>&1 | grep -m1 OpenSSH_)"
 read_all /etc/nsswitch.conf | sed -n 's/^passwd:/N &/p' || not_whole /etc/nsswitch.conf
 say "A$arguments"
 say "$configuration"
 
 # From here on words are split, but stand for no files.
 set -f
-# shellcheck disable=SC2086
-ask() { # OPTION CONNECTION
-    sshd $arguments "$1" -C "$2"
-}
-outside=203.0.113.1
-x=user=pytest-droplet-nobody,host=$outside,addr=$outside,laddr=127.0.0.1,lport=22
-options=$({ ask -T "$x" || ask -G "$x"; } 2>/dev/null | lower_keywords)
-option() { # KEYWORD-PATTERN: prints its values
-    say "$options" | sed -n "s/^$1 //p"
-}
-
 matches=$(say "$configuration" | awk "$match_values" | sort -u)
 case $matches in
-    '~') matches= ;;
-    *'~') matches=${matches%?"~"} ;;
+    *'~') ;;
     *) say 'X the Match lines could not be read to their end' ;;
 esac
 matched() { # KEYWORD: prints the values that Match lines have for it
     say "$matches" | sed -n "s/^$1 //p"
 }
-[ "$matches" ] && say "$matches" | sed 's/^/M /'
+ask() { # USER HOST ADDRESS LOCAL-ADDRESS PORT
+    $sshd $arguments -T -C "user=$1,host=$2,addr=$3,laddr=$4,lport=$5" 2>&1
+}
+outside=203.0.113.1
+options=$(ask pytest-droplet-nobody $outside $outside 127.0.0.1 22 | lower_keywords)
+option() { # KEYWORD-PATTERN: prints its values
+    say "$options" | sed -n "s/^$1 //p"
+}
 
 # The accounts that may log in: with uid 0, a password, or keys.
 key_files=$(option authorizedkeysfile)
-by_groups=$(option '[ad][a-z]*groups')
+by_groups=$(option '[ad][a-z]*groups')$(matched group)
 
 has_keys() { # USER HOME
     for path in $key_files; do
@@ -82,8 +78,9 @@ say "$accounts"
 # Who is asked for: root, somebody who does not exist, those that Match lines name, a member of
 # each group that they name, and every account that may log in.
 print_members() {
-    for group in $(matched group); do
-        getent group -- "$group" | while IFS=: read -r _ _ gid members; do
+    getent group | while IFS=: read -r group _ gid members; do
+        for pattern in $(matched group); do
+            case $group in $pattern) ;; *) continue ;; esac
             {
                 say "$members" | tr , '\n'
                 getent passwd | awk -F: -v gid="$gid" '$4 == gid { print $1 }'
@@ -91,47 +88,64 @@ print_members() {
         done
     done
 }
-users='root pytest-droplet-nobody'
-for user in $(matched user) $(print_members) $(say "$accounts" | sed -n 's/^U //;s/:.*//p'); do
-    case " $users " in
-        *" $user "*) ;;
-        *) users="$users $user" ;;
-    esac
-done
+unique() { # WORDS
+    printf '%s\n' "$@" | awk 'NF && !seen[$0]++'
+}
+count() { # WORDS
+    echo $#
+}
+named="root pytest-droplet-nobody $(matched user | sed 's/[*?]/x/g') $(print_members)"
+users=$(unique $named $(say "$accounts" | sed -n 's/^U //;s/:.*//p'))
 
 # The address that the login came from. sudo has it, and hands it on to nobody.
 login_address() {
     pid=$$
     while [ "${pid:-0}" -gt 1 ]; do
-        found=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=\([^ ]*\) .*/\1/p')
-        [ -z "$found" ] || break
+        tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=\([^ ]*\) .*/\1/p'
         pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status")
     done
-    say "$found"
 } 2>/dev/null
 
-# From where: outside, and where Match lines tell addresses apart, the auditor, a private address
-# of the host and an address of each line. With names, where sshd looks them up.
-own_addresses=$(
-    ip -o -4 addr show scope global 2>/dev/null | awk '{ sub(/\/.*/, "", $4); print $4 }'
-)
-local_addresses=$(say "$own_addresses" | head -n1)
-local_addresses="${local_addresses:-127.0.0.1} $(matched localaddress)"
+# From where: outside, and where Match lines tell addresses apart, the auditor, the host, and what
+# each line names, of both families. With names, where sshd looks them up.
+print_own() { # FAMILY
+    ip -o "$1" addr show scope global 2>/dev/null | awk '{ sub(/\/.*/, "", $4); print $4; exit }'
+}
+own=$(print_own -4)
+own6=$(print_own -6)
+local_addresses=$(unique "${own:-127.0.0.1}" "${own6:-::1}" $(matched localaddress))
 addresses=$outside
 hosts=-
 case $matches in *address* | *host*)
-    private=$(say "$own_addresses" | grep -m1 -E '^(10|192\.168|172\.(1[6-9]|2[0-9]|3[01]))\.')
-    addresses="$addresses $(login_address) $private $(matched address)"
     names=$(matched host)
-    if [ "$(option usedns)" = yes ]; then
-        hosts="- $names"
-    else
-        addresses="$addresses $(say "$names" | grep -E '^[0-9a-f:.]+$')"
-    fi
+    numbers='^[0-9.]+$|:'
+    addresses=$(
+        unique $outside 3fff::1 $own $own6 $(login_address) $(matched address) $(
+            say "$names" | grep -E "$numbers"
+        )
+    )
+    [ "$(option usedns)" != yes ] || hosts="- $(say "$names" | grep -vE "$numbers")"
     ;;
 esac
-ports="$(option port | head -n1) $(matched localport)"
-[ "$options" ] || ports=22
+ports=$(unique $(option listenaddress | sed 's/.*://') $(matched localport))
+
+# Of each class of accounts that Match lines tell apart, one.
+print_classes() {
+    patterns=$(matched user)
+    say "$accounts" | sed -n 's/^U //p' | while IFS=: read -r user _ _ _ _ _ class; do
+        for pattern in $patterns; do
+            case $user in $pattern) class=$class+ ;; *) class=$class- ;; esac
+        done
+        say "=$class $user"
+    done | awk '!seen[$1]++ { print $2 }'
+}
+if [ -z "$ports" ]; then
+    ports=22
+    users=root
+elif [ "$(($(count $users) * $(count $addresses) * $(count $hosts) * $(count $ports)))" \
+    -gt 1000 ]; then
+    users=$(unique $named $(print_classes))
+fi
 
 judged='use|pass|kbd|chall|pubkey|gssapiau|hostbasedauthe|permit[re]|auth|allow[ug]|deny|refuse'
 judged="$judged|trusted"
@@ -142,37 +156,30 @@ for user in $users; do
         for host in $hosts; do
             for own in $local_addresses; do
                 for port in $ports; do
+                    # Nobody comes by IPv4 to an address of IPv6.
+                    case ${address##*:*}/${own##*:*} in
+                        / | ?*/?*) ;;
+                        *) continue ;;
+                    esac
                     asked=$((asked + 1))
                     if [ "$asked" -gt 1000 ]; then
                         say 'X there are more than 1000 connections to ask for'
                         break 5
                     fi
-                    case $user in *,*)
-                        say "X $user has a comma in its name"
-                        break 4
-                        ;;
-                    esac
                     name=$host
                     [ "$name" != - ] || name=$address
                     say "C $address $name $own $port $user"
-                    x="user=$user,host=$name,addr=$address,laddr=$own,lport=$port"
-                    case "$user $matches" in
-                        pytest-droplet-nobody*invalid-user*) x=$x,invalid-user ;;
-                    esac
-                    if answer=$(ask -T "$x" 2>&1) ||
-                        { error=$answer; answer=$(ask -G "$x" 2>&1); }; then
-                        if [ "$answer" = "$first" ]; then
-                            say S
-                        else
-                            wanted=$judged
-                            if [ -z "$first" ]; then
-                                first=$answer
-                                wanted="$wanted|port|ciphers|macs|kex|hostkeyal|casig"
-                            fi
-                            say "$answer" | lower_keywords | grep -E "^($wanted)"
-                        fi
+                    if ! answer=$(ask "$user" "$name" "$address" "$own" "$port"); then
+                        say E $answer
+                    elif [ "$answer" = "$first" ]; then
+                        say S
                     else
-                        say "E $(say "$error" | tail -n1)"
+                        wanted=$judged
+                        if [ -z "$first" ]; then
+                            first=$answer
+                            wanted="$wanted|port|ciphers|macs|kex|hostkeyal|casig"
+                        fi
+                        say "$answer" | lower_keywords | grep -E "^($wanted)"
                     fi
                 done
             done

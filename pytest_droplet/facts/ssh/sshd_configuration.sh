@@ -1,7 +1,8 @@
 # What sshd is configured with: shared by the sections that ask it.
-# Sets: servers, PID NAME of what may serve SSH; arguments, those of the running sshd that "sshd -T"
-# takes too; configuration, the files that it reads: F MODE UID MTIME FILE, then | NUMBER LINE for
-# each line that is no comment.
+# Sets: servers, PID NAME of what may serve SSH or accounts; sshd, the program to ask, which is
+# the running one; arguments, those of it that "sshd -T" takes too; configuration, the files that
+# it reads, which it names itself: F MODE UID MTIME FILE, then | NUMBER LINE for each line that is
+# no comment.
 # Prints: X and what is left out, which may also stand in configuration; !! WHAT was not read.
 
 say() {
@@ -13,104 +14,73 @@ lower_keywords() {
     awk '{ i = index($0 " ", " "); print tolower(substr($0, 1, i - 1)) substr($0, i) }'
 }
 
-take_arguments() { # WORDS of a command line; sets arguments, and main_file
+take_arguments() { # WORDS of a command line; sets arguments
     arguments=
-    main_file=/etc/ssh/sshd_config
     while [ $# -gt 0 ]; do
         case $1 in
             -[ofchp])
                 arguments="$arguments $1 $2"
-                [ "$1" = -f ] && main_file=$2
                 [ $# -gt 1 ] && shift
                 ;;
-            -[ofchp]?*)
-                arguments="$arguments $1"
-                case $1 in -f*) main_file=${1#-f} ;; esac
-                ;;
+            -[ofchp]?*) arguments="$arguments $1" ;;
         esac
         shift
     done
 }
 
-command_line() { # FOLDER of a process
-    tr '\0' ' ' <"$1/cmdline"
-}
-
-# The sshd that takes new logins: the one that systemd knows, else the first one found. A process
-# that serves a login calls itself "sshd: ..."; one of a container has another namespace.
-servers=$(processes_of 'sshd*' 'dropbear*' tinysshd tailscaled)
+# The sshd that takes new logins: the one that systemd knows, else the first one found. What serves
+# a login calls itself "sshd: ...", or is about to; what runs in a container has another root.
+servers=$(processes_of 'sshd*' 'dropbear*' tinysshd tailscaled sssd)
+sshd=sshd
+main=
+serves=
 set -f
-main_pid=$(
-    systemctl show -p MainPID --value ssh.service sshd.service 2>/dev/null | grep -m1 '[1-9]'
-)
-others=
-for pid in $(say "$servers" | sed -n 's/ sshd$//p'); do
-    process=/proc/$pid
-    [ "$pid" != "$main_pid" ] || continue
-    [ "$(readlink "$process/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
-    line=$(command_line "$process") || continue
-    case $line in
-        *"[listener]"*) ;;
-        '' | 'sshd: '*) continue ;;
-    esac
-    if [ "$main_pid" ]; then
-        others="$others $process"
-    else
-        main_pid=$pid
-    fi
-done 2>/dev/null
-
-if [ "$main_pid" ]; then
-    line=$(command_line "/proc/$main_pid")
-else
-    line=$(
-        read_all /etc/default/ssh /etc/sysconfig/sshd |
-            sed -n 's/^SSHD_OPTS=//p;s/^OPTIONS=//p' | tr -d "\"'"
-    )
-fi
-# shellcheck disable=SC2086 # words of command lines
+pids=$(say "$servers" | sed -n 's/ sshd$//p')
+# shellcheck disable=SC2046,SC2086,SC3013 # words of command lines; every shell knows -ef
 {
-    take_arguments $line
-    first=$arguments
-    for process in $others; do
-        # shellcheck disable=SC2046
-        take_arguments $(command_line $process)
-        [ "$arguments" = "$first" ] ||
-            say "X another sshd runs with other arguments:${arguments:- none}"
-    done
-    take_arguments $line
+    for pid in $(
+        { systemctl show -p MainPID --value ssh.service sshd.service; say "$pids"; } |
+            grep -xF "$pids"
+        say "$servers" | sed -n 's/ sshd-.*//p'
+    ); do
+        process=/proc/$pid
+        # shellcheck disable=SC2015
+        [ "$process/root" -ef / ] && program=$(readlink "$process/exe") &&
+            line=$(tr '\0' ' ' <"$process/cmdline") || continue
+        case $line in
+            *"[listener]"*) ;;
+            '' | sshd*': '* | *' -R '*) serves=yes; continue ;;
+        esac
+        take_arguments $line
+        if [ -z "$main" ]; then
+            main=$program$arguments
+            of_main=$arguments
+            sshd=$process/exe
+        elif [ "$program$arguments" != "$main" ]; then
+            say "X another sshd runs: $program${arguments:- without arguments}"
+        fi
+    done 2>/dev/null
+    if [ "$main" ]; then
+        arguments=$of_main
+    else
+        [ "$serves" ] && say 'X no sshd listens, and how those that serve were started is not known'
+        take_arguments $(
+            read_all /etc/default/ssh /etc/sysconfig/sshd |
+                sed -n 's/^SSHD_OPTS=//p;s/^OPTIONS=//p' | tr -d "\"'"
+        )
+    fi
 }
 set +f
 
-# For a file that includes others it calls itself: no variable is used after that.
-count=0
-print_files() { # FILE...
-    for file in "$@"; do
-        [ -e "$file" ] || explain_absence "$file" || say "X $file could not be read to its end"
-        [ -f "$file" ] || continue
-        if [ "$count" -ge 99 ]; then
-            say 'X there are more than 99 configuration files'
-            continue
-        fi
-        count=$((count + 1))
-        # shellcheck disable=SC2015
-        stat -L -c 'F %a %u %Y %n' "$file" && text=$(read_capped "$file") &&
-            say "$text" | awk '!/^[[:space:]]*(#|$)/ { print "| " NR " " $0 }' &&
-            included=$(
-                say "$text" |
-                    awk '{ gsub(/["=]/, " ") } tolower($1) == "include" { $1 = ""; print }'
-            ) || {
-            say "X $file could not be read to its end"
-            continue
-        }
-        # shellcheck disable=SC2086 # patterns become files
-        for included in $included; do
-            case $included in
-                /*) print_files $included ;;
-                *) print_files /etc/ssh/$included ;;
-            esac
+print_files() {
+    # shellcheck disable=SC2086
+    $sshd $arguments -T -ddd 2>&1 >/dev/null | tr -d '\r' |
+        sed -n 's/.*load_server_config: filename //p' |
+        while IFS= read -r file; do
+            # shellcheck disable=SC2015
+            stat -L -c 'F %a %u %Y %n' "$file" && read_capped "$file" |
+                awk '!/^[[:space:]]*(#|$)/ { print "| " NR " " $0 }' || not_whole "$file"
         done
-    done
 }
 # shellcheck disable=SC2034 # the sections after it use it
-configuration=$(print_files "$main_file")
+configuration=$(print_files)

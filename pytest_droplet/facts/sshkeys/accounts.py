@@ -13,7 +13,7 @@ from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
 ACCOUNTS = Section.of_files("facts/sshkeys/accounts.sh", root=True)
-_LISTED_SOURCES = frozenset({"files", "compat", "systemd", "db", "altfiles"})
+LISTED_SOURCES = frozenset({"files", "compat", "systemd", "db", "altfiles"})
 _NO_SHELL = re.compile(r"/(nologin|false|sync|shutdown|halt)$")
 _UID_MIN = 1000
 # Fields of shadow(5): the day of the last change, the days that it holds, and those after that.
@@ -71,7 +71,7 @@ class HostAccounts:
 
     def require_all(self) -> None:
         """Raise NotObservedError where accounts may exist that are not listed."""
-        if strange := sorted({*self.sources} - _LISTED_SOURCES):
+        if strange := sorted({*self.sources} - LISTED_SOURCES):
             raise NotObservedError(
                 f"accounts also come from {one_line(', '.join(strange), 60)}, which need not "
                 "list them"

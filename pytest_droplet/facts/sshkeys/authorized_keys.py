@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.whole import not_whole
+from pytest_droplet.facts.sshkeys.accounts import LISTED_SOURCES
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.redact import MASK
@@ -25,6 +27,7 @@ KEYS = Section.of_files(
 )
 
 _READ_BY_SSHD = frozenset("sm")
+_ANYBODY = "x"
 _AGENT_COMMENTS = (
     "# added and managed by digitalocean droplet agent (code name: dotty)",
     "# added and managed by digitalocean tty service (dotty)",
@@ -32,7 +35,7 @@ _AGENT_COMMENTS = (
 _AGENT_MARK = "-dotty_ssh"
 _SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
 _BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
-_PRINTED = re.compile(r"sshd |conf |match |X |!! ")
+_PRINTED = re.compile(r"sshd |conf |match |nss |sssd$|X |!! ")
 # One of sshd -T, or a line of the configuration; the value "none" is no source.
 _SOURCE = re.compile(
     r"(?i)(?:sshd |conf [^:]*:\d+:\s*)"
@@ -55,7 +58,8 @@ class AuthorizedKey:
         users: Accounts that the file belongs to; none: an account that does not exist.
         options: Names of the options in lower case, with the value of those that are no secret.
         expires: From its ``expiry-time`` option; sshd refuses the key afterwards.
-        agent_expires: When DigitalOcean's droplet agent should remove it; None: not the agent's.
+        agent_expires: When DigitalOcean's droplet agent should remove it; None: not the agent's,
+            or in a file that another than root may write, who could claim so.
         in_use: Whether sshd reads the file.
     """
 
@@ -148,6 +152,9 @@ class AuthorizedKeys:
             text += f", of {', '.join(users[:10])}" + (" ..." if len(users) > 10 else "")
         prints = " ".join(dict.fromkeys(e.key.sha256[:17] for e in self.entries[:5]))
         text += f": {prints}" if prints else ""
+        for entry in self.entries:
+            if entry.agent_expires:
+                text += f"; console key until {entry.agent_expires:%Y-%m-%d %H:%M %Z}"
         if self.elsewhere:
             text += f"; not read: {one_line(', '.join(self.elsewhere), 120)}"
         return text + (f"; {len(self.unread)} files unread" if self.unread else "")
@@ -192,7 +199,7 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
     """Parse the output of the section ``authorized_keys``.
 
     Args:
-        text: ``sshd`` and ``conf`` lines, ``look`` with the patterns that are looked for, each
+        text: ``nss`` and the sources of accounts, ``sssd`` where it runs; ``sshd`` and ``conf`` lines, ``look`` with the patterns that are looked for, each
             after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and its lines
             with their numbers, but for comments and blank ones; ``hidden:`` has the number of
             the first line that holds no key's blob; ``end:`` and the number of users. ``X``
@@ -215,6 +222,7 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
     files: list[_File] = []
     users = 0
     by_default = "\nsshd authorizedkeysfile " not in f"\n{text}"
+    strange = _sources_that_list_nobody(text)
     current: _File | None = None
     for line in text.split("\n"):
         kind, _, rest = line.partition(":")
@@ -224,7 +232,7 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
         elif kind == "hidden" and current is not None:
             current.leave_out(rest)
         elif kind == "file":
-            current = _file(rest, by_default=by_default)
+            current = _file(rest, by_default=by_default, more_users=bool(strange))
             files.append(current)
         elif kind == "end" and rest.isascii() and rest.isdigit():
             users = int(rest[:9])
@@ -234,14 +242,15 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
             elsewhere.append(one_line(f"{found[1].lower()} {found[2].strip()}", 100))
         elif line and not _PRINTED.match(line):
             unread.append(f"what a garbled line says: {one_line(line, 60)!r}")
-    if not users or not patterns:
+    if not users:
         raise NotObservedError("the authorized keys could not be listed: no account was found")
+    if not patterns:
+        raise NotObservedError("sshd's configuration could not be read: keys may be anywhere")
     if by_default:
         unread.append("files that sshd -T would name, which it did not")
     unread += [file.unread for file in files if file.unread]
-    unread += [part for part in not_whole(text) if part not in unread]
-    left_out = (line[2:] for line in text.split("\n") if line.startswith("X "))
-    unread += [one_line(f"files of another configuration: {reason}") for reason in left_out]
+    unread += [f"accounts of {source}, which need not be listed" for source in strange]
+    unread += [part for part in _not_read(text) if part not in unread]
     return AuthorizedKeys(
         tuple(entries),
         len(files),
@@ -258,6 +267,7 @@ class _File:
     Attributes:
         unread: Why it counts as one that could not be read; empty: it was read.
         agent_line: The number of the last comment of the droplet agent; -1: there was none.
+        is_of_root: Whether it is root's, and nobody else may write it.
     """
 
     users: tuple[str, ...]
@@ -265,6 +275,7 @@ class _File:
     in_use: bool
     unread: str = ""
     agent_line: int = -1
+    is_of_root: bool = False
 
     def leave_out(self, number: str) -> None:
         """Note a line that is not understood: the first one is named."""
@@ -274,13 +285,47 @@ class _File:
         )
 
 
-def _file(text: str, *, by_default: bool) -> _File:
+def _not_read(text: str) -> Iterator[str]:
+    yield from not_whole(text)
+    for line in text.split("\n"):
+        if line.startswith("X "):
+            yield one_line(f"files of another configuration: {line[2:]}")
+
+
+def _sources_that_list_nobody(text: str) -> list[str]:
+    """Return the sources of accounts that answer for a name, and need not list all names.
+
+    Many hosts name SSSD's, ``sss``, without running it.
+    """
+    found: set[str] = set()
+    for line in text.split("\n"):
+        if line.startswith("nss "):
+            found.update(re.sub(r"\[[^]]*\]|#.*", " ", line[4:]).split())
+    runs = "\nsssd\n" in f"\n{text}"
+    strange = found - LISTED_SOURCES - (set() if runs else {"sss"})
+    return [one_line(source, 40) for source in sorted(strange)]
+
+
+def _file(text: str, *, by_default: bool, more_users: bool) -> _File:
+    """Read the head of a file.
+
+    Args:
+        text: ``USERS:LETTER:MODE:OWNER:MTIME:PATH``.
+        by_default: Whether sshd did not tell which files it reads.
+        more_users: Whether there may be accounts that are not listed: a file in a home of nobody
+            may be that of one.
+    """
     parts = text.split(":", 5)
     if len(parts) < 6:
         return _File((), one_line(text), in_use=False, unread=one_line(text))
     owners, letter, path = parts[0], parts[1], parts[5]
     in_use = letter in _READ_BY_SSHD or (by_default and letter == "d")
-    return _File(tuple(map(one_line, filter(None, owners.split(",")))), one_line(path), in_use)
+    in_use = in_use or (more_users and letter == _ANYBODY)
+    users = tuple(map(one_line, filter(None, owners.split(","))))
+    mode, owner = parts[2], parts[3]
+    others_write = re.fullmatch(r"[0-7]{0,2}[0-7][0145][0145]", mode) is None
+    of_root = users == ("root",) and owner == "root" and not others_write
+    return _File(users, one_line(path), in_use, is_of_root=of_root)
 
 
 def _line(file: _File, number: str, text: str) -> AuthorizedKey | None:
@@ -306,7 +351,8 @@ def _entry(line: str, file: _File, number: int) -> AuthorizedKey | None:
         return None
     listed, key, comment = parts
     options = _options(listed) if listed else []
-    agent = _agent_expiry(comment) if file.agent_line == number - 1 else None
+    is_marked = file.is_of_root and file.agent_line == number - 1
+    agent = _agent_expiry(comment) if is_marked else None
     return AuthorizedKey(
         users=file.users,
         path=file.path,

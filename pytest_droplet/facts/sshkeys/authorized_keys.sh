@@ -1,19 +1,20 @@
-# Which keys may log in: the lines of every file that sshd reads for them, and of files of that name
-# that it does not read.
-# Prints: sshd KEYWORD VALUE and conf FILE:NUMBER:LINE of what says where keys come from; match
-# PATTERN; look and all patterns, where they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE,
-# then its lines as NUMBER:LINE and an empty line; hidden:NUMBER; !! FILE where one was not read;
-# end:NUMBER of accounts. LETTER is that of key_paths.awk.
+# Which keys may log in: the lines of every file that sshd reads for them, and of files of that
+# name that it does not read.
+# Prints: nss SOURCES of accounts, and sssd where it runs; sshd KEYWORD VALUE and conf
+# FILE:NUMBER:LINE of what says where keys come from; match PATTERN; look and all patterns, where
+# they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE, then its lines as NUMBER:LINE and an
+# empty line; hidden:NUMBER; !! FILE where one was not read; end:NUMBER of accounts. LETTER is
+# that of key_paths.awk.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
-keywords='authorized(keys|principals)|trustedusercakeys'
-left_out=$(say "$configuration" | grep '^X')
+read_all /etc/nsswitch.conf | sed -n 's/^passwd:/nss /p'
+say "$servers" | sed -n 's/.* sssd$/sssd/p'
 # shellcheck disable=SC2086
 settings=$(
-    { sshd $arguments -T || sshd $arguments -G; } 2>/dev/null | lower_keywords |
-        grep -E "^($keywords)"
+    $sshd $arguments -T 2>/dev/null | lower_keywords |
+        grep -E '^(authorized(keys|principals)|trustedusercakeys)'
 )
 [ -z "$settings" ] || say "$settings" | sed 's/^/sshd /'
-written=$(say "$configuration" | awk "$key_settings") || left_out=yes
+written=$(say "$configuration" | awk "$key_settings") || configuration=
 say "$written"
 
 patterns=
@@ -24,7 +25,7 @@ for pattern in $(say "$written" | sed -n 's/^match //p'); do
     patterns="$patterns m$pattern"
 done
 patterns="$patterns d.ssh/authorized_keys d.ssh/authorized_keys2"
-[ "$left_out" ] || echo "look$patterns"
+[ -z "$configuration" ] || echo "look$patterns"
 
 # Files that patterns with the name of a user may stand for, whether or not there is such a user.
 print_strays() {
