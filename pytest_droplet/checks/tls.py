@@ -403,9 +403,12 @@ def test_renewal_of_the_certificate_is_scheduled(
 ) -> None:
     """The renewal of the served certificate is scheduled, and it works.
 
-    For recommendations 9 (Apache) and 10 (Nginx) of the guide. A timer that is enabled and runs
-    within 26 hours, or a daily cron job, calls the client that the certificate is from, itself
-    or in a script; or the server renews by itself (mod_md, nginx-acme, Caddy, Traefik). A
+    For recommendations 9 (Apache) and 10 (Nginx) of the guide. A timer that is enabled, or a
+    cron job of root, has the client renew that the certificate is from, itself or in a script;
+    or the server renews by itself (mod_md, nginx-acme, Caddy, Traefik). It must run twice at
+    least in the last third of the certificate's life, 30 days at most: weekly is enough for 90
+    days, and not for 6. A timer that has not run yet must do so within 26 hours. A certificate of
+    Certbot must be one that ``certbot renew`` takes and can renew without anybody's help. A
     certificate that should have been renewed three days ago shows that the renewal fails. One
     that no ACME authority issued is renewed by hand: that is judged in its last 60 days.
 
@@ -426,8 +429,8 @@ def test_renewal_of_the_certificate_is_scheduled(
             with claim:
                 leaf = droplet_tls.served(name).leaf
                 renewer = _renewer(server, name, droplet_web_servers, leaf)
-                live = any(s.live for s in droplet_renewal.of(renewer.client))
-                if renewer.is_acme or renewer.by_itself or live:
+                tried = any(not s.why for s in droplet_renewal.of(renewer.client))
+                if renewer.is_acme or renewer.by_itself or tried:
                     _is_renewed(label, name, leaf, renewer, droplet_renewal, droplet_now)
                 else:
                     by_hand.append(label)
@@ -738,24 +741,32 @@ def _is_renewed(  # noqa: PLR0917 what is judged, and by what
 ) -> None:
     about = [certificate_item(leaf, name)]
     text = f"{label}: {described(leaf, now)}"
-    window = renewal.lineages.get(renewer.lineage) or _window(lifetime(leaf))
+    lineage = renewal.lineages.get(renewer.lineage)
+    window = (lineage and lineage.before) or _window(lifetime(leaf))
     if leaf.not_valid_after_utc - now < window - _RENEWAL_GRACE:
         fail(f"{text}: it should have been renewed before: the renewal fails", droplet_tls=about)
     if renewer.by_itself:
         return
-    if renewer.lineage and renewer.lineage not in renewal.lineages:
+    if renewer.lineage and lineage is None:
         fail(
             f"{text}: Certbot has no certificate {one_line(renewer.lineage, 80)} to renew",
             droplet_tls=about,
         )
+    if lineage is not None and lineage.why:
+        fail(f"{text}: Certbot does not renew it: {lineage.why}", droplet_tls=about)
     schedulers = renewal.of(renewer.client)
-    live = any(s.live for s in schedulers)
-    if not live and renewer.hidden:
+    if any(s.renews_within(window) for s in schedulers):
+        return
+    if renewer.hidden:
         raise NotObservedError(f"{label}: {renewer.hidden}")
-    found = "; ".join(map(str, schedulers[:5])) or "no timer and no cron job"
-    if not live:
-        client = renewer.client or "an ACME client"
-        fail(f"{text}: nothing calls {client} every day: {found}", droplet_tls=about)
+    found = "; ".join(map(str, schedulers[:5])) or "no timer and no cron job of root"
+    if any(s.unclear and not s.why for s in schedulers):
+        raise NotObservedError(f"{label}: whether it is renewed is not clear: {found}")
+    client = renewer.client or "an ACME client"
+    fail(
+        f"{text}: nothing calls {client} twice in the {left_of(window)} before it ends: {found}",
+        droplet_tls=about,
+    )
 
 
 def _window(life: timedelta) -> timedelta:

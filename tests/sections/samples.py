@@ -24,7 +24,6 @@ from .root import Run, read_in
 from .stage import STAGES, blocks
 
 UNSTAGED = {
-    "apache": "not yet: what Apache says of its hosts is tried in test_tls.py",
     "apt": "packages of an archive: tests/oracles/test_apt.py asks apt itself",
     "apt_policy": "packages of an archive: tests/oracles/test_apt.py asks apt itself",
     "audit": "the kernel tells it to no other namespace of processes",
@@ -133,6 +132,8 @@ _OF_MACHINE = {
     "auditd_conf": (r"^\S+ +\d+ +\d+ +\d+ +\d+% /.*$",),
     "audit_cover": (r"/(boot/config-|lib/modules/)\S+",),
     "nginx": (r"^nginx version: .*$",),
+    "apache": (r"^version .*$",),
+    "renewal": (r"^\d+ cron$",),
 }
 
 

@@ -308,6 +308,23 @@ def _statement(made: Dressing, path: str, number: int, statement: str) -> None:
         made.write_at(path, number, statement)
 
 
+def apache(text: str) -> Dressing:
+    """Files of Apache but those of its packages: each directive on its line."""
+    if text.startswith("absent"):
+        return Dressing()
+    modules = re.findall(r"^ (ssl|md|macro)_module ", text, re.MULTILINE)
+    made = Dressing(root="bookworm-apache", prepare=["rm -f /etc/apache2/sites-enabled/*", _COPY])
+    made.prepare.append(f"a2enmod -q {' '.join(modules)}")
+    for path, lines in blocks(text):
+        if re.search("/(sites-enabled|ports.conf)", path):
+            made.write(f"/srv/files{path}")
+            for line in lines:
+                number, _, directive = line.partition(" ")
+                if directive:
+                    made.write_at(f"/srv/files{path}", int(number), directive)
+    return made
+
+
 def _target(path: str, text: str) -> str:
     """Return the file that a key leads to: it lies in a folder that is not above its path."""
     lines = text.partition(f"key {path}\n")[2].split("\nkey ")[0].splitlines()
@@ -486,10 +503,10 @@ def renewal(text: str) -> Dressing:
     """Jobs of cron and certificates of Certbot; a program stands in for systemd."""
     made = Dressing(prepare=["rm -rf /etc/cron* /var/spool/cron", _COPY])
     timers = re.search(r"^timers\n((?:\w+=.*\n|\n)*)", text, re.MULTILINE)
-    path, guard, services, lineage = "", "", "", ""
+    path, unit, services, lineage = "", "", {}, ""
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
-        if line == "cron-runs":
+        if re.fullmatch(r"\d+ cron", line):
             made.prepare += [
                 "cp /usr/bin/sleep /srv/cron",
                 "/srv/cron 1000 &",
@@ -498,25 +515,32 @@ def renewal(text: str) -> Dressing:
         elif line == "systemd":
             made.prepare.append("mkdir -p /run/systemd/system")
         elif kind == "service":
-            unit, client = rest.split()
-            services += f"{unit}) echo 'ExecStart={{ path=/x ; argv[]={client} renew ; }}';;\n"
+            path, unit = "", rest
+            services[unit] = f"Id={unit}\n"
         elif kind == "lineage":
             lineage = f"/etc/letsencrypt/renewal/{rest}.conf"
             made.write(lineage)
-        elif kind == "before":
-            made.write(lineage, f"renew_before_expiry = {rest}")
+        elif kind in {"renew_before_expiry", "authenticator", "autorenew", "manual_auth_hook"}:
+            made.write(lineage, f"{kind} = {rest or '/srv/hook'}")
         elif kind == "cron":
-            path, guard = f"/srv/files{rest}", ""
-        elif line == "guard":
-            guard = "test -d /run/systemd/system || "
-        elif kind == "job":
-            client, _, schedule = rest.partition(" ")
-            made.write(path, f"{schedule}{' root ' if schedule else ''}{guard}{client} renew")
+            path = f"/srv/files{rest}"
+            made.write(path)
+            if "ly/" in path:
+                made.prepare.append(f"chmod 755 {rest}")
+        elif re.fullmatch("[056]", kind) and path:
+            made.write(path, rest.replace(" system", " /run/systemd/system"))
+        elif kind == "0":
+            services[unit] += (
+                f"ExecStart={{ path=/x ; argv[]={rest} ; ignore_errors=no ; pid=0 }}\n"
+            )
     if timers:
         made.files["/srv/timers"] = timers[1].rstrip("\n") + "\n"
+        cases = "".join(
+            f"{unit}) echo {shlex.quote(shown)};;\n" for unit, shown in services.items()
+        )
         shown = (
             'case "$*" in *ExecStart*) shift 3; for unit; do\n'
-            f"case $unit in\n{services}esac; echo; done ;; *) cat /srv/timers ;; esac"
+            f"case $unit in\n{cases}esac; echo; done ;; *) cat /srv/timers ;; esac"
         )
         made.prepare.append(f"stand_in systemctl {shlex.quote(shown)}")
     return made
@@ -542,6 +566,7 @@ STAGES: dict[str, Callable[[str], Dressing]] = {
     "kernels": packages,
     "reboot": reboot,
     "nginx": numbered_statements,
+    "apache": apache,
     "certificates": certificates,
     "automatic_updates": automatic_updates,
     "apt_sources": files_of("/etc/apt/sources.list*"),

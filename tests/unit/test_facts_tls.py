@@ -283,6 +283,19 @@ def test_no_text_breaks_the_parser_of_renewal(lines: list[str]) -> None:
         assert str(parse_renewal("\n".join(lines), NOW)).isprintable()
 
 
+def test_the_certificate_that_visitors_get_elsewhere_is_shown() -> None:
+    """Where DNS sends them to another host, its certificate comes before the Droplet's own."""
+    own = leaf(["a.example"], BEGIN, 90, issuer="origin")
+    seen = {"protocol": "TLSv1.3", "chain": encoded(own), "resolved": ["198.51.100.7"]}
+    edge = {**seen, "edge": encoded(GOOD, ISSUER)}
+
+    shown = str(parse_tls({"port": "open", "names": {"a.example": edge}}, "203.0.113.10"))
+    alone = str(parse_tls({"port": "open", "names": {"a.example": seen}}, "203.0.113.10"))
+
+    assert "which visitors get at 198.51.100.7; here a.example by origin" in shown
+    assert "visitors" not in alone
+
+
 @contextlib.asynccontextmanager
 async def https(tmp_path: Path, address: str) -> AsyncIterator[int]:
     """Serve a.example with a good chain, and any other name with a self-signed certificate."""

@@ -227,7 +227,7 @@ def test_the_host_sends_the_wanted_directives_of_apache_alone(awk: str, tmp_path
         "3 Listen 443 https",
         "4 ServerName main.example",
         "5 <VirtualHost *:443>",
-        "6 ServerAlias www.b.example       *.b.example",
+        "7 ServerAlias www.b.example      *.b.example",
         "8 SSLEngine On",
         '12 SSLCertificateFile "/etc/ssl/b c.pem"',
         "13 </VirtualHost>",
@@ -236,6 +236,11 @@ def test_the_host_sends_the_wanted_directives_of_apache_alone(awk: str, tmp_path
 
 
 APACHE = """version Apache/2.4.66 (Debian)
+arguments -D LIVE
+Included configuration files:
+  (*) /etc/ports.conf
+    (5) /etc/0.conf
+    (5) /etc/b.conf
 VirtualHost configuration:
 203.0.113.10:8080      b.example (/etc/b.conf:9)
 *:80                   is a NameVirtualHost
@@ -251,6 +256,10 @@ Loaded Modules:
 2 Listen 8443 https
 3 SSLEngine on
 4 ServerName main.example
+5 Include *.conf
+== /etc/0.conf
+1 <VirtualHost *:80>
+2 </VirtualHost>
 == /etc/b.conf
 1 <VirtualHost [::1]:443>
 2 ServerName https://B.example:443
@@ -289,13 +298,70 @@ def test_apache_hosts_are_those_of_the_dump() -> None:
     assert hosts["main server"].names == ("main.example",)
 
 
-def test_apache_names_out_of_macros_and_variables_are_believed() -> None:
-    """Where the files do not spell the names out the dump is all there is."""
+def test_a_variable_of_apache_that_is_not_defined_is_not_understood() -> None:
+    """Defined, it counts; else nothing passes, with the line that has it."""
     text = APACHE.replace("2 ServerName https://B.example:443\n", "2 ServerName ${NAME}\n")
     config = parse_apache(text)
+    defined = parse_apache(text.replace("1 Listen 80\n", "1 Listen 80\n1 Define NAME B.example\n"))
     assert isinstance(config, WebConfig)
+    assert isinstance(defined, WebConfig)
 
-    assert "b.example" in next(h.names for h in config.hosts if h.where == "/etc/b.conf:1")
+    defined.require_all()
+    assert "b.example" in next(h.names for h in defined.hosts if h.where == "/etc/b.conf:1")
+    with pytest.raises(NotObservedError, match=r"/etc/b\.conf:2 is not understood"):
+        config.require_all()
+
+
+@pytest.mark.parametrize(
+    ("condition", "engine"),
+    [
+        *(("IfDefine LIVE", True), ("IfDefine !LIVE", False), ("IfDefine NONE", False)),
+        *(("IfModule mod_ssl.c", True), ("IfModule !ssl_module", False), ("IfModule x.c", False)),
+        *(("IfVersion >= 2.4.66", True), ("IfVersion < 2.4", False), ("IfVersion 2.4.66", True)),
+        *(("IfVersion ~ ^2", None), ("IfFile /etc/x", None), ("IfDirective SSLEngine", None)),
+        ("If \"%{HTTPS} == 'on'\"", True),
+    ],
+)
+def test_conditions_of_apache_hold_or_not_or_are_not_understood(
+    *, condition: str, engine: bool | None
+) -> None:
+    """What stands behind a condition that cannot be told makes the configuration unknown."""
+    word = condition.split(maxsplit=1)[0]
+    text = APACHE.replace("Loaded Modules:\n", "Loaded Modules:\n ssl_module (shared)\n").replace(
+        "3 ServerAlias www", f"3 <{condition}>\n3 SSLEngine off\n3 </{word}>\n3 ServerAlias www"
+    )
+    config = parse_apache(text)
+    assert isinstance(config, WebConfig)
+    (host,) = [h for h in config.hosts if h.where == "/etc/b.conf:1"]
+
+    assert bool(config.unread) == (engine is None)
+    if engine is not None:
+        assert host.tls != engine
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("5 Include *.conf", "6 Include *.conf"),
+        ("    (5) /etc/0.conf\n", ""),
+        ("1 <VirtualHost *:80>", "2 <VirtualHost *:80>"),
+        ("8 </VirtualHost>", "8 ServerName x.example"),
+        ("12 </VirtualHost>", "12 <IfDefine LIVE>"),
+        ("11 SSLEngine off", "11 SSLEngine 203.0.113.1"),
+        ("1 Listen 80", "1 Listen x"),
+        ("1 Listen 80", "1 Use M a"),
+    ],
+)
+def test_what_does_not_agree_with_what_apache_says_is_not_understood(
+    wrong: tuple[str, str],
+) -> None:
+    """Each host of the dump must be found, and each that is found be in the dump."""
+    good, bad = parse_apache(APACHE), parse_apache(APACHE.replace(*wrong))
+    assert isinstance(good, WebConfig)
+    assert isinstance(bad, WebConfig)
+
+    assert good.unread == ()
+    assert bad.unread != ()
 
 
 @pytest.mark.parametrize(

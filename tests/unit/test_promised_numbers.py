@@ -655,14 +655,22 @@ def public_lifetime(life: timedelta, *, issued: datetime) -> str:
         )
 
 
-def renewal_timer(runs_in: timedelta) -> str:
-    """Certbot's timer runs next some time from now."""
+def renewal_timer(runs_in: timedelta, *, has_run: bool) -> str:
+    """Certbot's timer runs next some time from now, and ran now or never."""
     case = "tls.renewal-automated/timer-next-month"
     text = load(HERE / f"{case}.fail.toml").table["sections"]["renewal"]["stdout"]
     shown = at(NOW + runs_in, "%a %Y-%m-%d %H:%M:%S")
-    changed = text.replace("Tue 2026-12-01 00:00:00", shown)
+    changed = text.replace("Tue 2026-12-22 00:00:00", shown)
+    ran = at(NOW, "%a %Y-%m-%d %H:%M:%S UTC") if has_run else ""
+    changed = changed.replace("Sun 2026-11-22 03:40:00 UTC", ran)
     chain = encoded(leaf(NAMES, NOW - DAY, 90, issuer=ROOT))
     return server(case, chain, NOW, {"sections": {"renewal": {"stdout": changed}}})
+
+
+def weekly(days: int) -> str:
+    """A cron job runs every week, for a certificate of so many days."""
+    chain = encoded(leaf(NAMES, NOW - HOUR, days, issuer=ROOT))
+    return server("tls.renewal-automated/weekly-cron", chain, NOW, {})
 
 
 def renewal_late(left: timedelta, *, days: int) -> str:
@@ -746,7 +754,24 @@ TLS = (
             (MARCH[2], 47),
         )
     ),
-    Promise({_SCHEDULED: "within 26 hours"}, renewal_timer, 26 * HOUR, 26 * HOUR + SECOND),
+    Promise(
+        {_SCHEDULED: "that has not run yet must do so within 26 hours"},
+        partial(renewal_timer, has_run=False),
+        26 * HOUR,
+        26 * HOUR + SECOND,
+    ),
+    Promise(
+        {_SCHEDULED: "at least in the last third of the certificate's life, 30 days at most"},
+        partial(renewal_timer, has_run=True),
+        15 * DAY,
+        15 * DAY + SECOND,
+    ),
+    Promise(
+        {_SCHEDULED: "weekly is enough for 90 days, and not for 6"},
+        weekly,
+        90,
+        6,
+    ),
     *(
         Promise(
             {
@@ -928,7 +953,6 @@ DESCRIBED = {
     ("test_end_of_support_is_not_near", "Three months are little"),
     ("test_sshd_offers_no_broken_algorithm", "64-bit MACs"),
     ("_day", "the beginning of a day"),
-    ("Scheduler", "Whether it will run within a day"),
     ("left_of", "below two days"),
     ("markdown", "of more than 1 MiB whole"),
     ("time_between", "as `7 days`"),

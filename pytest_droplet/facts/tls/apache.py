@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.facts.tls.apache_reader import Block, File, Line, Reader, words
 from pytest_droplet.facts.tls.virtual_hosts import (
     Endpoint,
     NotInstalled,
@@ -25,30 +27,14 @@ APACHE = Section.of_files(
 _ADDRESS = re.compile(r"(\S+):(\d{1,5}|\*) +(?:is a NameVirtualHost|(\S+) \((.+)\))")
 _NAME_OF_PORT = re.compile(r"\s+port (\d{1,5}|\*) namevhost (\S+) \((.+)\)")
 _ALIAS = re.compile(r"\s+(?:wild )?alias (\S+)")
-
-
-@dataclass
-class _Block:
-    """Directives of a virtual host, or of the main server."""
-
-    settings: dict[str, list[str]] = field(default_factory=dict)
-
-    def last(self, name: str) -> str:
-        return self.settings.get(name, [""])[-1]
-
-    def names(self) -> list[str]:
-        words = (
-            self.last("servername").split()
-            + " ".join(self.settings.get("serveralias", ())).split()
-        )
-        return [_host_of(word) for word in words]
+_INCLUDED = re.compile(r"( *)\((\*|\d{1,9})\) (/.*)")
 
 
 @dataclass
 class _Host:
     where: str
     names: list[str] = field(default_factory=list)
-    places: dict[tuple[str, int], None] = field(default_factory=dict)
+    places: dict[tuple[str, str], None] = field(default_factory=dict)
 
 
 @fact("apache2 -t -D DUMP_VHOSTS and the configuration files it lists", sections=(APACHE,))
@@ -62,42 +48,107 @@ def parse_apache(text: str) -> WebConfig | NotInstalled:
     """Parse the output of the section ``apache``.
 
     Args:
-        text: ``absent``; or ``version``, the dump of the virtual hosts, for each file
-            ``== PATH`` and its directives, and ``end``.
+        text: ``absent``; or ``version``, ``arguments``, the dumps of the included files, the
+            virtual hosts and the modules, for each file ``== PATH`` and its directives, and
+            ``end``.
 
     Raises:
         NotObservedError: It does not come to its end, or Apache refused its configuration.
 
-    Source: Apache's documentation of ``httpd -D DUMP_VHOSTS`` and mod_ssl. Read with 2.4.
+    Source: Apache's documentation of ``httpd -D DUMP_VHOSTS``, mod_macro and mod_ssl. Read with
+    2.4.
     """
     lines = text.split("\n")
     if lines[0] == "absent":
         return NotInstalled("apache")
     if "end" not in lines:
         raise NotObservedError("apache: its configuration was not read to the end")
-    if "VirtualHost configuration:" not in lines:
-        said = [ln for ln in lines if ln and not ln.startswith(("version ", "== ", "Included "))]
-        raise NotObservedError(f"apache: no virtual hosts listed: {one_line(' '.join(said), 160)}")
     start = next((i for i, ln in enumerate(lines) if ln.startswith("== ")), len(lines))
-    hosts = _dumped(lines[:start])
-    main, blocks, macros = _directives(lines[start:])
-    root = _unquoted(main.last("serverroot")) or "/etc/apache2"
-    written = {n.lower() for block in (main, *blocks.values()) for n in block.names()}
-    found = [
-        _virtual_host(h, blocks.get(h.where), main, root)
-        for h in (_named(h, blocks.get(h.where), written, trust_all=macros) for h in hosts)
-    ]
-    rest = _main_server(main, {port for h in hosts for _, port in h.places})
-    if rest.places:
-        found.append(_virtual_host(rest, None, main, root))
-    modules = {ln.split()[0] for ln in lines[:start] if ln.startswith((" ssl_", " md_"))}
+    told = lines[:start]
+    if "VirtualHost configuration:" not in told or "refused" in told:
+        raise NotObservedError(f"apache refuses its configuration: {_complaint(told)}")
+    version = next((ln[8:] for ln in told if ln.startswith("version ")), "")
+    reader = Reader(_directives(lines[start:]), told, version)
+    for file in _included(told):
+        reader.read(file)
     return WebConfig(
         server="apache",
-        version=one_line(
-            next((ln for ln in lines if ln.startswith("version ")), "version ")[8:], 40
-        ),
-        hosts=tuple(found),
-        acme="md_module" in modules and "mdomain" in text.lower(),
+        version=one_line(version, 40),
+        hosts=tuple(_virtual_hosts(_dumped(told), reader)),
+        unread=tuple(one_line(f"{where} is not understood", 160) for where in reader.unclear),
+        acme="md" in reader.modules and "mdomain" in text.lower(),
+    )
+
+
+def _complaint(told: list[str]) -> str:
+    """Return what Apache says of a configuration that it refuses, with file and line."""
+    said = [
+        line
+        for line in told
+        if line not in {"", "end", "refused"}
+        and not line.startswith(("version ", "arguments ", "Included ", "AH00558:"))
+        and not _INCLUDED.fullmatch(line)
+    ]
+    return one_line(" ".join(said) or "it lists no virtual hosts", 200)
+
+
+def _virtual_hosts(dumped: list[_Host], reader: Reader) -> Iterator[VirtualHost]:
+    """Yield the virtual hosts that Apache lists, and the main server for the ports left."""
+    main, listens = reader.main, _listens(reader)
+    written = {n.lower() for block in (main, *reader.blocks.values()) for n in block.names()}
+    wheres = {host.where for host in dumped}
+    reader.unclear += [where for where in reader.blocks if where not in wheres]
+    taken = set()
+    for host in dumped:
+        block = reader.blocks.get(host.where)
+        if block is None:
+            reader.unclear.append(host.where)
+            continue
+        places = list(_sockets(host, listens))
+        taken |= {port for _, port in places}
+        names = [n for n in host.names if n.lower() in written]
+        yield _virtual_host(host.where, [*names, *block.names()], places, block, reader)
+    rest = [(address, port) for address, port in listens if port not in taken]
+    if rest:
+        yield _virtual_host("main server", main.names(), rest, main, reader)
+
+
+def _virtual_host(
+    where: str,
+    names: list[str],
+    places: Sequence[tuple[str, int]],
+    block: Block,
+    reader: Reader,
+) -> VirtualHost:
+    main = reader.main
+    root = next(words(main.last("serverroot")), "") or "/etc/apache2"
+
+    def last(name: str) -> str:
+        return block.last(name) or main.last(name)
+
+    def files(name: str) -> tuple[str, ...]:
+        # Those of the main server stay for which the block has none in their place.
+        own, above = block.settings.get(name, []), main.settings.get(name, [])
+        named = own if block is main else [*own, *above[len(own) :]]
+        return tuple(dict.fromkeys(_path(value, root) for value in named))
+
+    engine = next(words(last("sslengine")), "").lower()
+    certificates = files("sslcertificatefile")
+    if engine not in {"", "on", "off", "optional"}:
+        reader.unclear.append(where)
+    listens = _listens(reader)
+
+    def is_tls(place: tuple[str, int]) -> bool:
+        by_port = any(listens[at] == "https" for at in listens if at[1] == place[1])
+        return engine == "on" or (not engine and bool(certificates) and by_port)
+
+    return VirtualHost(
+        where=one_line(where, 120),
+        names=served_names(names),
+        endpoints=tuple(Endpoint(*place, tls=is_tls(place)) for place in places),
+        certificates=certificates,
+        keys=files("sslcertificatekeyfile"),
+        protocols=tuple(last("sslprotocol").split()),
     )
 
 
@@ -120,10 +171,18 @@ def _dumped(lines: list[str]) -> list[_Host]:
 
 def _place(hosts: dict[str, _Host], where: str, address: str, port: str, name: str) -> _Host:
     host = hosts.setdefault(where, _Host(where))
-    if port != "*" and 0 < int(port) < 65536:
-        host.places[_address(address), int(port)] = None
+    host.places[_address(address), port] = None
     host.names.append(name)
     return host
+
+
+def _sockets(host: _Host, listens: Mapping[tuple[str, int], str]) -> Iterator[tuple[str, int]]:
+    """Yield the addresses and ports of a host; its port ``*`` is each that Apache listens on."""
+    for address, port in host.places:
+        if port == "*":
+            yield from {(address, number): None for _, number in listens}
+        elif 0 < int(port) < 65536:
+            yield address, int(port)
 
 
 def _address(text: str) -> str:
@@ -131,77 +190,53 @@ def _address(text: str) -> str:
     return "*" if bare in {"", "*", "_default_", "0.0.0.0", "::"} else bare  # noqa: S104 only read
 
 
-def _directives(lines: list[str]) -> tuple[_Block, dict[str, _Block], bool]:
-    """Read the files: the main server, the virtual hosts by ``file:line``, whether macros."""
-    main, blocks = _Block(), dict[str, _Block]()
-    current, path, macros = main, "", False
+def _included(lines: list[str]) -> list[File]:
+    """Return the files that are read first, with what they include."""
+    top = File("")
+    above = [(-1, top)]
+    for match in filter(None, map(_INCLUDED.fullmatch, lines)):
+        depth = len(match[1])
+        while above[-1][0] >= depth:
+            above.pop()
+        file = File(match[3])
+        above[-1][1].included.append((0 if match[2] == "*" else int(match[2]), file))
+        above.append((depth, file))
+    return [file for _, file in top.included]
+
+
+def _directives(lines: list[str]) -> dict[str, list[Line]]:
+    """Return the lines of each file."""
+    files: dict[str, list[Line]] = {}
+    current: list[Line] = []
     for line in lines:
         if line.startswith("== "):
-            path, current = line[3:], main
+            current = files.setdefault(line[3:], [])
             continue
         number, _, text = line.partition(" ")
         words = text.split(maxsplit=1)
-        if not words or not number.isdecimal():
+        if words and number.isdecimal():
+            name = words[0].lower().replace('"', "")
+            value = words[1].strip() if len(words) > 1 else ""
+            current.append(
+                (int(number), name, value.removesuffix(">") if name[0] == "<" else value)
+            )
+    return files
+
+
+def _listens(reader: Reader) -> dict[tuple[str, int], str]:
+    """Return the addresses and ports that Apache listens on, with their protocols."""
+    found = {}
+    for value in reader.main.settings.get("listen", ()):
+        place, *protocol = list(words(value)) or [""]
+        address, _, port = place.rpartition(":")
+        if not port.isascii() or not port.isdigit() or not 0 < int(port[:9]) < 65536:
+            reader.unclear.append(f"Listen {value}")
             continue
-        name, value = words[0].lower(), words[1].strip() if len(words) > 1 else ""
-        if name == "<virtualhost":
-            current = blocks.setdefault(f"{path}:{number}", _Block())
-        elif name.startswith("</virtualhost"):
-            current = main
-        elif name in {"<macro", "<macro>"}:
-            macros = True
-        else:
-            current.settings.setdefault(name, []).append(value)
-    return main, blocks, macros
-
-
-def _named(host: _Host, block: _Block | None, written: set[str], *, trust_all: bool) -> _Host:
-    """Add the aliases, which the dump leaves out of a host that is alone on its address.
-
-    A name that stands nowhere Apache made up from the host's own address: it is left out, unless
-    names are spelt by macros or variables.
-    """
-    made = trust_all or any("$" in name for name in written)
-    names = [n for n in host.names if made or n.lower() in written]
-    own = block.names() if block is not None else []
-    return _Host(host.where, [*names, *own], host.places)
-
-
-def _main_server(main: _Block, taken: set[int]) -> _Host:
-    """Return the server outside all virtual hosts, for the ports that none of these has."""
-    host = _Host("main server", main.names())
-    for listen in main.settings.get("listen", ()):
-        address, _, port = (listen.split() or [""])[0].rpartition(":")
-        if port.isascii() and port.isdigit() and int(port[:9]) not in taken:
-            host.places[_address(address), int(port[:9])] = None
-    return host
-
-
-def _virtual_host(host: _Host, block: _Block | None, main: _Block, root: str) -> VirtualHost:
-    def values(name: str) -> list[str]:
-        own = block.settings.get(name) if block is not None else None
-        return own or main.settings.get(name, [])
-
-    engine = (values("sslengine") or ["off"])[-1].lower()
-    return VirtualHost(
-        where=one_line(host.where, 120),
-        names=served_names(host.names),
-        endpoints=tuple(Endpoint(a, p, tls=engine == "on") for a, p in host.places),
-        certificates=tuple(_path(v, root) for v in values("sslcertificatefile")),
-        keys=tuple(_path(v, root) for v in values("sslcertificatekeyfile")),
-        protocols=tuple((values("sslprotocol") or [""])[-1].split()),
-    )
-
-
-def _host_of(name: str) -> str:
-    """Return the host name of ``[scheme://]name[:port]``."""
-    return _unquoted(name).rpartition("://")[2].partition(":")[0]
+        usual = "https" if port == "443" else "http"
+        found[_address(address), int(port)] = protocol[0].lower() if protocol else usual
+    return found
 
 
 def _path(text: str, root: str) -> str:
-    path = _unquoted(text)
+    path = next(words(text), "")
     return path if path.startswith("/") or "$" in path else f"{root}/{path}"
-
-
-def _unquoted(text: str) -> str:
-    return text.strip().strip("\"'")

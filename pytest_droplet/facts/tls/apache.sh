@@ -1,10 +1,11 @@
 # The virtual hosts of Apache, and the directives of its configuration that TLS depends on.
-# Prints: absent, or version VERSION; what the server says of its virtual hosts; the lines of the
-# modules ssl and md; what apache_directives.awk prints; !! WHAT was not read to its end; end.
+# Prints: absent, or version VERSION; arguments ARGUMENTS that it is started with; refused, where it
+# cannot start; what the server says of its virtual hosts, files and modules; what
+# apache_directives.awk prints; !! WHAT was not read to its end; end.
 # shellcheck disable=SC2154 # apache_directives is the awk program; the rest may be in envvars
 apache=$(command -v apache2 || command -v httpd) || { echo absent; exit 0; }
 version=$("$apache" -v 2>&1) || { not_whole "$apache -v"; exit 0; }
-version=$(printf '%s\n' "$version" | sed -n 's/^Server version: \(Apache.*\)/\1/p')
+version=$(echo "$version" | sed -n 's/^Server version: \(Apache.*\)/\1/p')
 [ -n "$version" ] || { echo absent; exit 0; }
 echo "version $version"
 
@@ -16,11 +17,11 @@ for file in /etc/apache2/envvars /etc/sysconfig/httpd; do
     [ ! -r "$file" ] || . "$file"
 done
 [ -z "$APACHE_RUN_DIR" ] || APACHE_RUN_DIR=/run
+echo "arguments $APACHE_ARGUMENTS $OPTIONS"
 # shellcheck disable=SC2086 # each is several words
 told=$("$apache" -C 'ServerName localhost' -t -D DUMP_VHOSTS -D DUMP_INCLUDES -D DUMP_MODULES \
-    $APACHE_ARGUMENTS $OPTIONS 2>&1) || not_whole "$apache -t"
-printf '%s\n' "$told" | grep -vE '^ *\([0-9*]+\) /|_module \('
-printf '%s\n' "$told" | grep -E '^ (ssl|md)_module '
+    $APACHE_ARGUMENTS $OPTIONS 2>&1) || echo refused
+printf '%s\n' "$told"
 
 files=$(printf '%s\n' "$told" | sed -n 's/^ *([0-9*]*) \(\/.*\)/\1/p' | sort -u)
 for file in $files; do

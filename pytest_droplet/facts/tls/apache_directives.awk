@@ -1,42 +1,41 @@
 # Prints "LINE DIRECTIVE" of configuration files of Apache, with continued lines joined, and
-# before the first of a file == FILE. Only directives that are wanted are printed: no secret of
-# the configuration leaves the host. Each file stands behind its head(1): ==> FILE <==.
+# == FILE before those of a file. Lines have the numbers that Apache gives them: the last of
+# continued ones, and within a macro how many lines it has to there, without comments.
+# Only directives that are wanted are printed: no secret of the configuration leaves the host.
+# Each file stands behind its head(1): ==> FILE <==.
 
 /^==> \/.* <==$/ {
-    path = $0
-    gsub(/^==> | <==$/, "", path)
+    gsub(/^==> | <==$/, "")
+    print "== " $0
     start = NR
     joined = ""
-    begun = 0
+    macro = 0
     next
 }
 
 {
-    text = $0
+    text = joined $0
+    joined = ""
     sub(/\r$/, "", text)
-    if (!begun)
-        begun = NR - start
 }
 
 text ~ /\\$/ {
-    joined = joined substr(text, 1, length(text) - 1) " "
+    joined = substr(text, 1, length(text) - 1)
     next
 }
 
 {
-    text = joined text
-    joined = ""
-    line = begun
-    begun = 0
     sub(/^[ \t]+/, "", text)
-    word = tolower(text)
+    if (text ~ /^#/)
+        next
+    line = macro ? macro++ : NR - start
+    all = word = tolower(text)
     sub(/[ \t>].*/, "", word)
-    if (word ~ /^(<\/?virtualhost|<macro|<?mdomain(set)?|listen|server(name|alias|root))$/ ||
-        word ~ /^ssl(engine|protocol|certificate(key)?file)$/) {
-        if (file != path) {
-            file = path
-            print "== " file
-        }
+    gsub(/"/, "", word)
+    if (word ~ /macro/)
+        macro = word == "<macro"
+    if (word ~ /^<\/?(virtualhost|macro|if[a-z])|^(listen|include(optional)?|server(name|alias|root))$/ ||
+        word ~ /^(<?mdomain(set)?|ssl(engine|protocol|certificate(key)?file))$/ ||
+        word ~ /^(use|(un)?define)$/ && all !~ /pass|secret|token/)
         print line " " text
-    }
 }

@@ -7,26 +7,14 @@
 print_configured() {
     for folder in /etc/nginx /usr/local/nginx/conf /usr/local/openresty/nginx/conf \
         /opt/nginx/conf /etc/apache2 /etc/httpd; do
-        [ -d "$folder" ] || continue
         # Which of the files is too long to be read the sections nginx and apache tell.
         # shellcheck disable=SC2154 # the prelude sets it
-        find -L "$folder" -type f -size "$short" -exec head -v -c "$cap" {} + 2>/dev/null |
-            grep -avE '^[[:space:]]*#' |
-            grep -aoiE 'ssl_?certificate(_?key)?(file)?[[:space:]]+[^;#]+' |
-            sed 's/.*[sS][sS][lL]_*[cC]ert/cert/' |
-            while read -r directive path; do
-                path=$(printf %s "$path" | tr -d '"\047\r')
-                path=${path%%[[:blank:]]*}
-                case $path in
-                    '' | *\$* | data:* | engine:*) continue ;;
-                    /*) ;;
-                    *) path=$folder/$path ;;
-                esac
-                case $directive in
-                    *[kK]ey*) echo "key $path" ;;
-                    *) echo "cert $path" ;;
-                esac
-            done
+        find -L "$folder" -type f -size "$short" -exec cat {} + 2>/dev/null |
+            grep -av '^[[:space:]]*#' | tr -d '"\047\r' | tr '{;}' '[\n*]' | sed -nE \
+            -e '/[$]|data:|engine:/d' \
+            -e 's|.*ssl_?certificate(file)?[[:space:]]+([^#[:space:]]+).*|cert \2|Ip' \
+            -e 's|.*ssl_?certificate_?key(file)?[[:space:]]+([^#[:space:]]+).*|key \2|Ip' |
+            sed "s|^\([a-z]*\) \([^/]\)|\1 $folder/\2|"
     done | sort -u
 }
 

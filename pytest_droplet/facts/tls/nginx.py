@@ -22,12 +22,15 @@ from pytest_droplet.text import one_line
 
 NGINX = Section.of_files("facts/tls/nginx_statements.awk", "facts/tls/nginx.sh")
 
-_STATEMENT = re.compile(r"(\d{1,9}) (.*?) ?([;{}])")
-_WORD = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|(\S+)""")
+_STATEMENT = re.compile(r"(\d{1,9}) (.*?) ?([;{}?])")
+_WORD = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|((?:\\.|\S)+)""")
+_ESCAPED = re.compile(r"""\\(["'\\])""")
+_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 _VERSION = re.compile(r"nginx version: (\S+)")
 # Statements read and file names compared: files may include each other by the thousand.
 _MOST_EFFORT = 300_000
-_DEEPEST = 12
+_DEEPEST = 100
+_MOST_PORTS = 1000
 
 
 @fact("nginx -V and the configuration files it names", sections=(NGINX,))
@@ -42,7 +45,8 @@ def parse_nginx(text: str) -> WebConfig | NotInstalled:
 
     Args:
         text: ``absent``; or the version, ``conf PATH``, for each file ``== PATH`` and its
-            statements, ``-- PATH`` for one that cannot be read, and ``end``.
+            statements, ``-- PATH`` for one that cannot be read, and ``end``. There is a ``conf``
+            for each configuration that a running nginx has.
 
     Raises:
         NotObservedError: It does not come to its end, or is too long or too deep.
@@ -54,25 +58,25 @@ def parse_nginx(text: str) -> WebConfig | NotInstalled:
         return NotInstalled("nginx")
     if "end" not in lines:
         raise NotObservedError(f"nginx -V: {one_line(text, 120) or 'no output'}")
-    files, unread, conf = _files(lines)
-    if conf not in files:
-        raise NotObservedError(f"nginx: {one_line(conf)} could not be read")
+    files, unread, confs = _files(lines)
     version = _VERSION.search(text)
-    reader = _Reader(files, conf.rpartition("/")[0])
-    reader.read(conf, _Block("main"), 0)
+    reader = _Reader(files)
+    for conf in confs or [""]:
+        if conf not in files:
+            raise NotObservedError(f"nginx: {one_line(conf)} could not be read")
+        reader.read_all(conf)
     return WebConfig(
         server="nginx",
         version=one_line(version[1], 40) if version else "nginx",
-        hosts=_same_sockets(reader.hosts),
+        hosts=_same_sockets(list(map(_virtual_host, reader.servers))),
         unread=tuple(one_line(f) for f in (*unread, *reader.missing) if not _is_glob(f)),
         acme=reader.acme,
     )
 
 
-def _files(lines: list[str]) -> tuple[dict[str, list[str]], list[str], str]:
+def _files(lines: list[str]) -> tuple[dict[str, list[str]], list[str], list[str]]:
     files: dict[str, list[str]] = {}
-    unread = []
-    conf = ""
+    unread, confs = [], []
     current: list[str] = []
     for line in lines:
         if line.startswith("== "):
@@ -80,10 +84,10 @@ def _files(lines: list[str]) -> tuple[dict[str, list[str]], list[str], str]:
         elif line.startswith("-- "):
             unread.append(line[3:])
         elif line.startswith("conf "):
-            conf = line[5:]
+            confs.append(line[5:])
         elif line not in {"", "end"}:
             current.append(line)
-    return files, unread, conf
+    return files, unread, confs
 
 
 @dataclass
@@ -95,6 +99,12 @@ class _Block:
     settings: dict[str, list[str]] = field(default_factory=dict)
     parent: _Block | None = None
 
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a virtual host."""
+        around = self.parent.kind if self.parent is not None else ""
+        return self.kind == "server" and around in {"http", "stream"}
+
     def get(self, name: str) -> list[str]:
         block: _Block | None = self
         while block is not None:
@@ -105,18 +115,26 @@ class _Block:
 
 
 class _Reader:
-    """Reads statements, with the included files in place of ``include``."""
+    """Reads statements, with the included files in place of ``include``.
 
-    def __init__(self, files: Mapping[str, list[str]], folder: str) -> None:
-        self.hosts: list[VirtualHost] = []
+    ``missing`` has the files that are not there, and the places that are not understood.
+    """
+
+    def __init__(self, files: Mapping[str, list[str]]) -> None:
+        self.servers: list[_Block] = []
         self.missing: list[str] = []
         self.acme = False
         self._files = files
-        self._folder = folder
+        self._folder = ""
         self._effort = 0
 
-    def read(self, path: str, block: _Block, depth: int) -> None:
-        """Read one file into a block."""
+    def read_all(self, conf: str) -> None:
+        """Read a main file, and all that it includes."""
+        self._folder = conf.rpartition("/")[0]
+        self._read(conf, _Block("main"), 0)
+
+    def _read(self, path: str, block: _Block, depth: int) -> None:
+        """Read one file into a block: all that it opens it also closes."""
         if depth > _DEEPEST:
             raise NotObservedError(f"nginx: files include each other, at {one_line(path)}")
         inner = block
@@ -129,13 +147,16 @@ class _Reader:
             where = one_line(f"{path}:{number}", 120)
             if end == "{":
                 inner = _Block(body, where, parent=inner)
+            elif end == "?" or (end == "}" and inner is block):
+                self.missing.append(f"{where} is not understood")
             elif end == "}":
-                if inner is block:
-                    continue
-                self._close(inner)
+                if inner.is_server:
+                    self.servers.append(inner)
                 inner = inner.parent or block
             else:
                 self._directive(list(_words(body)), inner, depth)
+        if inner is not block:
+            self.missing.append(f"{inner.where} has no end")
 
     def _spend(self, effort: int) -> None:
         self._effort += effort
@@ -145,13 +166,15 @@ class _Reader:
     def _directive(self, words: list[str], block: _Block, depth: int) -> None:
         name, values = (words[0], words[1:]) if words else ("", [])
         if name == "include" and values:
-            for path in self._included(values[0]):
-                self.read(path, block, depth + 1)
+            for path in self._included(" ".join(values)):
+                self._read(path, block, depth + 1)
         elif name in {"listen", "server_name"}:
             stored = block.settings.setdefault(name, [])
             stored.extend([" ".join(values)] if name == "listen" else values)
         elif name in {"ssl_certificate", "ssl_certificate_key"} and values:
-            block.settings.setdefault(name, []).append(self._path(values[0]))
+            # The module acme has no files.
+            if not values[0].startswith("$acme_"):
+                block.settings.setdefault(name, []).append(self._path(values[0]))
         elif name:
             self.acme = self.acme or name == "acme_certificate"
             block.settings[name] = values
@@ -162,53 +185,56 @@ class _Reader:
 
     def _included(self, pattern: str) -> list[str]:
         pattern = self._path(pattern)
-        if not _is_glob(pattern):
+        # Where a path has blanks, the shell has looked for other files.
+        if not _is_glob(pattern) or " " in pattern:
             found = [pattern] if pattern in self._files else []
             self.missing.extend([] if found else [pattern])
             return found
         self._spend(len(self._files))
         return sorted(p for p in self._files if _matches(p, pattern))
 
-    def _close(self, block: _Block) -> None:
-        parent = block.parent.kind if block.parent is not None else ""
-        if block.kind != "server" or parent not in {"http", "stream"}:
-            return
-        all_tls = block.get("ssl") == ["on"]
-        listens = block.settings.get("listen", ["80"] if parent == "http" else [])
-        endpoints = (_endpoint(listen, all_tls=all_tls) for listen in listens)
-        self.hosts.append(
-            VirtualHost(
-                where=block.where,
-                names=served_names(block.settings.get("server_name", ())),
-                endpoints=tuple(dict.fromkeys(e for e in endpoints if e is not None)),
-                certificates=tuple(block.get("ssl_certificate")),
-                keys=tuple(block.get("ssl_certificate_key")),
-                protocols=tuple(block.get("ssl_protocols")),
-                passes_tls_on=parent == "stream" and not any(" ssl" in ln for ln in listens),
-                rejects=block.get("ssl_reject_handshake") == ["on"],
-            )
-        )
+
+def _virtual_host(block: _Block) -> VirtualHost:
+    """Return what a ``server`` is, once all of the blocks around it is read."""
+    parent = block.parent.kind if block.parent is not None else ""
+    all_tls = block.get("ssl") == ["on"]
+    listens = block.settings.get("listen", ["80"] if parent == "http" else [])
+    endpoints = (e for listen in listens for e in _endpoints(listen, all_tls=all_tls))
+    return VirtualHost(
+        where=block.where,
+        names=served_names(block.settings.get("server_name", ())),
+        endpoints=tuple(dict.fromkeys(endpoints)),
+        certificates=tuple(block.get("ssl_certificate")),
+        keys=tuple(block.get("ssl_certificate_key")),
+        protocols=tuple(block.get("ssl_protocols")),
+        passes_tls_on=parent == "stream" and not any(" ssl" in ln for ln in listens),
+        rejects=block.get("ssl_reject_handshake") == ["on"],
+    )
 
 
 def _words(text: str) -> Iterator[str]:
     for match in _WORD.finditer(text):
         double, single, bare = match.groups()
-        yield bare if bare is not None else double if double is not None else single
+        word = bare if bare is not None else double if double is not None else single
+        yield _ESCAPED.sub(r"\1", word)
 
 
-def _endpoint(listen: str, *, all_tls: bool) -> Endpoint | None:
-    """Parse the arguments of ``listen``; None: a Unix socket, or QUIC."""
+def _endpoints(listen: str, *, all_tls: bool) -> Iterator[Endpoint]:
+    """Parse the arguments of ``listen``; nothing: a Unix socket, or QUIC."""
     place, *flags = listen.split() or [""]
     if place.startswith("unix:") or "quic" in flags or "udp" in flags:
-        return None
+        return
     host, colon, port = place.rpartition(":")
-    if place.endswith("]") or (not colon and not place.isdigit()):
+    if place.endswith("]") or (not colon and not _PORTS.fullmatch(place)):
         host, port = place, "80"
-    if not port.isascii() or not port.isdigit() or not 0 < int(port[:9]) < 65536:
-        return None
+    ports = _PORTS.fullmatch(port)
+    first, last = (int(ports[1]), int(ports[2] or ports[1])) if ports else (0, 0)
+    if not 0 < first <= last <= min(65535, first + _MOST_PORTS):
+        raise NotObservedError(f"nginx: a port is not understood: listen {one_line(listen, 60)}")
     address = host.strip("[]")
     wild = address in {"", "*", "0.0.0.0", "::"}  # noqa: S104 read, not bound to
-    return Endpoint("*" if wild else address, int(port), all_tls or "ssl" in flags)
+    for number in range(first, last + 1):
+        yield Endpoint("*" if wild else address, number, all_tls or "ssl" in flags)
 
 
 def _same_sockets(hosts: list[VirtualHost]) -> tuple[VirtualHost, ...]:

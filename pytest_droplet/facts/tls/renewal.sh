@@ -1,108 +1,73 @@
-# What renews certificates: the timers and cron jobs that call an ACME client, and Certbot's
-# certificates. Neither command lines nor scripts leave the host, as they may hold secrets.
+# What renews certificates: what timers and cron jobs of root call, and Certbot's certificates.
+# Neither command lines nor scripts leave the host, as they may hold secrets.
 # crontab(1) writes to its log: its files are read.
-# Prints: systemd, where it runs; cron-runs; timers and Name=value of each; service UNIT CLIENT;
-# for each file of cron with jobs that call a client: cron FILE, guard where it looks for systemd,
-# job CLIENT SCHEDULE, without one for a script; lineage NAME of Certbot, and before TIME where it
-# is set; !! FILE not read; end.
-
-client_in() { # TEXT: prints the client that it names
-    for client in certbot acme.sh lego dehydrated uacme getssl; do
-        case " $1 " in *[!a-z]"$client"[!a-z]*)
-            echo "$client"
-            return
-            ;;
-        esac
-    done
-}
+# Prints: systemd, where it runs; PID NAME of each cron; timers and Name=value of each; service UNIT
+# and what it calls; for each file of cron that only root may write: cron FILE, and what it calls,
+# as commands.awk tells it; lineage NAME of Certbot, and what its file sets; !! FILE not read; end.
+# shellcheck disable=SC2154 # commands is the awk program
 
 only_root_writes() { # FILE
-    is_regular "$1" -user 0 ! -perm /022
+    [ -f "$1" ] && is_regular "$1" -user 0 ! -perm /022
 }
 
-# The client that a command line of root calls, itself or in a script of root that it names.
-client_of() { # COMMAND-LINE
-    client=$(client_in "$1")
-    for word in $1; do
-        case $client$word in /*) ;; *) continue ;; esac
-        if [ -f "$word" ] && only_root_writes "$word"; then
-            client=$(client_in "$(head -c 65536 "$word" | tr -d '\000')")
-        fi
-    done
-    [ -z "$client" ] || echo "$client"
-}
-
-# A path that a user wrote is not opened.
-print_jobs() { # CRONTAB, its lines being on the input
-    opens=
-    ! only_root_writes "$1" || opens=yes
-    grep -vE '^[[:space:]]*(#|$|[A-Za-z_]+[[:space:]]*=)' | while read -r line; do
-        if [ -n "$opens" ]; then
-            client=$(client_of "$line")
-        else
-            client=$(client_in "$line")
-        fi
-        [ -n "$client" ] || continue
-        # shellcheck disable=SC2086 # minute, hour, day, month, day of the week
-        set -- $line
-        case $1 in
-            @*) schedule=$1 ;;
-            *) schedule="$1 $2 $3 $4 $5" ;;
+# Of a command line of root also the scripts of root that it names.
+print_calls() { # FIELDS COMMAND-LINE
+    printf '%s\n' "$2" | awk -v fields="$1" "$commands"
+    for word in $2; do
+        case $word in /*)
+            ! only_root_writes "$word" ||
+                head -c 65536 "$word" | awk -v fields=0 "$commands"
+            ;;
         esac
-        case $schedule in *[!A-Za-z0-9@*,/~\ -]*) schedule='?' ;; esac
-        echo "job $client $schedule"
     done
 }
 
 # Words are split, but stand for no files, unless that is asked for.
 set -f
 [ ! -d /run/systemd/system ] || echo systemd
-[ -z "$(processes_of cron crond)" ] || echo cron-runs
+processes_of cron crond
 
-fields=Id,Unit,ActiveState,UnitFileState,NextElapseUSecRealtime,LastTriggerUSec
-timers=$(TZ=UTC systemctl show -p "$fields" '*.timer' 2>/dev/null) && {
+timers=$(
+    TZ=UTC systemctl show '*.timer' 2>/dev/null \
+        -p Id,Unit,ActiveState,UnitFileState,NextElapseUSecRealtime,LastTriggerUSec
+) && {
     echo timers
     printf '%s\n' "$timers"
     echo
 }
-units=$(printf '%s\n' "$timers" | sed -n 's/^Unit=//p' | sort -u)
-# shellcheck disable=SC2086 # a unit a word
-[ -z "$units" ] || { systemctl show -p ExecStart $units; echo; } | {
-    set -- $units
-    commands=
-    # An empty line ends what is said of a unit.
+# shellcheck disable=SC2046 # a unit a word
+systemctl show -p Id,ExecStart $(printf '%s\n' "$timers" | sed -n 's/^Unit=//p') |
+    sed -n -e 's/^Id=/service /p' -e 's/.*argv\[\]=\(.*\) ; ignore_errors.*/\1/p' |
     while read -r line; do
-        if [ -n "$line" ]; then
-            commands="$commands $(printf '%s\n' "$line" | sed 's/;.*argv\[\]=/ /;s/;.*//')"
-        else
-            client=$(client_of "$commands")
-            [ -z "$client" ] || echo "service $1 $client"
-            commands=
-            [ $# = 0 ] || shift
-        fi
+        case $line in service\ *) echo "$line" ;; *) print_calls 0 "$line" ;; esac
     done
-}
 
+# cron and run-parts leave alone what another than root may write, and what may not be run.
 set +f
-for file in /etc/crontab /etc/cron.d/* /etc/cron.hourly/* /etc/cron.daily/* \
-    /etc/cron.weekly/* /etc/cron.monthly/* /var/spool/cron/* /var/spool/cron/crontabs/*; do
+for file in /etc/crontab /etc/cron.d/* /etc/cron.*ly/* /var/spool/cron/root \
+    /var/spool/cron/crontabs/root; do
+    set -f
     [ -e "$file" ] || explain_absence "$file"
-    [ -f "$file" ] || continue
+    only_root_writes "$file" || continue
     contents=$(read_capped "$file") || continue
-    jobs=$(
-        set -f
-        case $file in
-            */cron.*ly/*) client_in "$file $contents" | sed 's/^/job /' ;;
-            *) printf '%s\n' "$contents" | print_jobs "$file" ;;
-        esac
-    )
-    [ -n "$jobs" ] || continue
     echo "cron $file"
-    case $contents in */run/systemd/system*) echo guard ;; esac
-    printf '%s\n' "$jobs"
+    fields=6
+    case $file in
+        */cron.*ly/*)
+            [ ! -x "$file" ] || print_calls 0 "$contents"
+            continue
+            ;;
+        */spool/*) fields=5 ;;
+    esac
+    printf '%s\n' "$contents" | while read -r line; do
+        print_calls $fields "$line"
+    done
 done
 
+set +f
 read_all /etc/letsencrypt/renewal/*.conf | sed -n \
     -e 's/^==> .*\/\(.*\)\.conf <==$/lineage \1/p' \
-    -e 's/^renew_before_expiry *= */before /p' || not_whole /etc/letsencrypt/renewal
+    -e 's/^\(manual_auth_hook\) *= *[^ ].*/\1/p' \
+    -e 's/^\(renew_before_expiry\|autorenew\|authenticator\) *= */\1 /p' ||
+    not_whole /etc/letsencrypt/renewal
 echo end

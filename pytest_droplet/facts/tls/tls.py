@@ -62,6 +62,12 @@ class Served:
         """The server's own certificate."""
         return self.chain[0]
 
+    def __str__(self) -> str:
+        own = described(self.leaf)
+        if not self.edge:
+            return own
+        return f"{described(self.edge[0])}, which visitors get at {self.resolved[0]}; here {own}"
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -92,7 +98,7 @@ class Tls:
     def __str__(self) -> str:
         parts = [f"{self.address} port {PORT} {self.port}"]
         for name, found in list(self.names.items())[:4]:
-            said = found if isinstance(found, str) else described(found.leaf)
+            said = found if isinstance(found, str) else str(found)
             parts.append(f"{name or 'no name'}: {said}")
         if len(self.names) > 4:
             parts.append(f"and {len(self.names) - 4} more names")

@@ -70,7 +70,8 @@ class WebConfig:
     """The configuration of one web server that is installed on the host.
 
     Attributes:
-        unread: Files that belong to it and could not be read, or are missing.
+        unread: Files that belong to it and could not be read, or are missing, and the places
+            in them that are not understood.
         acme: The server itself gets and renews certificates (mod_md, nginx-acme).
     """
 
@@ -84,16 +85,16 @@ class WebConfig:
         """Make sure that the whole configuration was read.
 
         Raises:
-            NotObservedError: A file is missing or unreadable.
+            NotObservedError: A file is missing or unreadable, or not understood.
         """
         if self.unread:
             files = ", ".join(self.unread[:3])
-            raise NotObservedError(f"{self.server}: configuration files not read: {files}")
+            raise NotObservedError(f"{self.server}: not read or not understood: {files}")
 
     def __str__(self) -> str:
         names = list(dict.fromkeys(n for h in self.hosts for n in h.names))
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        unread = f"; {len(self.unread)} files unread" if self.unread else ""
+        unread = f"; {len(self.unread)} files or places unread" if self.unread else ""
         said = f" named {', '.join(names[:6])}{more}" if names else ""
         return one_line(f"{self.version}, {len(self.hosts)} virtual hosts{said}{unread}", 200)
 

@@ -138,7 +138,7 @@ class WebServers:
         if not own and not (unit := self._unit(server)).is_active:
             if unit.is_enabled:
                 return Front("silent", f"{unit.id} is enabled but {unit.active}")
-            return Front("stopped", f"{server} is installed, but neither running nor enabled")
+            return Front("stopped", f"{server} neither runs nor is enabled")
         if not public:
             where = f"only on {_listed(own)}" if own else "on no TCP port"
             return Front("local", f"{server} listens {where}")
@@ -160,7 +160,8 @@ class WebServers:
         return Front("absent", f"no local program listens on port {HTTPS}")
 
     def _is_installed(self, server: str) -> bool:
-        return not isinstance(self.configurations[server].get(), NotInstalled)
+        """Whether it may be installed: one whose configuration is refused is."""
+        return not isinstance(self.configurations[server].value, NotInstalled)
 
     def _is_public(self, socket: Listener) -> bool:
         return is_public(socket.address, self.addresses)
