@@ -149,15 +149,18 @@ class Networks:
         stdout, stderr = (b.decode(errors="replace") for b in (done.stdout, done.stderr))
         return SectionOutput(section.name, stdout, stderr, done.returncode)
 
-    def answered(self, probes: Iterable[Probe], wait_s: float) -> set[Probe]:
+    def answered(
+        self, probes: Iterable[Probe], wait_s: float, source: int | None = None
+    ) -> set[Probe]:
         """Send each packet, and return those that arrived; no answer after ``wait_s``: it did not.
 
+        All come from a port that is new, or from ``source``.
         A packet is taken by the host while it is sent; the time is for a machine under load.
         """
         number = next(self._numbers)
         pending = {}
         for probe in probes:
-            pending[probe] = self._send(probe, number)
+            pending[probe] = self._send(probe, number, source or number)
         time.sleep(wait_s)
         arrived = {
             probe
@@ -174,7 +177,7 @@ class Networks:
                     listener.accept()[0].close()
         return arrived
 
-    def _send(self, probe: Probe, number: int) -> socket.socket:
+    def _send(self, probe: Probe, number: int, source: int) -> socket.socket:
         place = self.internet if probe.origin == "internet" else self.vpc
         target = HOST if probe.origin == "internet" else HOST_IN_VPC
         kind = socket.SOCK_STREAM if probe.protocol == "tcp" else socket.SOCK_DGRAM
@@ -184,7 +187,7 @@ class Networks:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if probe.protocol == "tcp":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        made.bind(("", number))  # a flow of its own: the kernel knows no connection of it
+        made.bind(("", source))  # a flow of its own: the kernel knows no connection of it
         with suppress(OSError):
             made.connect((target[probe.version], probe.port))
             made.send(_message(probe, number))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ _RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
 _SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOM_RULE_SETS", "80")))
 _ROOT = os.environ.get("PYTEST_DROPLET_ORACLE_ROOT", "")
 _REFUSED = re.compile(r"^/dev/stdin:([0-9]+):[0-9-]+: Error", re.MULTILINE)
+_SOURCE_PORT = re.compile(r"sports? ([0-9]+)")
 _NO_LEGACY_RULES = """*raw
 :PREROUTING ACCEPT [0:0]
 COMMIT
@@ -86,13 +88,16 @@ def disagreements(networks: Networks, text: str) -> list[str]:
 
 
 def reached_alone(networks: Networks, text: str, probes: tuple[Probe, ...]) -> set[Probe]:
-    """Return which of some packets arrives when no others are sent, more than a small rate."""
-    for wait_s in _LONGER_WAITS_S:
-        for probe in probes:
-            load(networks, text)
-            for _ in range(_ROUNDS):
-                if arrived := networks.answered([probe], wait_s):
-                    return arrived
+    """Return which of some packets arrives when no others are sent, more than a small rate.
+
+    It comes from any port, or from one that the rules let in.
+    """
+    sources = [None, *(int(port) for port in dict.fromkeys(_SOURCE_PORT.findall(text)))]
+    for wait_s, probe, source in product(_LONGER_WAITS_S, probes, sources):
+        load(networks, text)
+        for _ in range(_ROUNDS):
+            if arrived := networks.answered([probe], wait_s, source):
+                return arrived
     return set()
 
 

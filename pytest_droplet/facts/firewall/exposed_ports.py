@@ -286,7 +286,7 @@ class _Host:
             if outcomes == {"drop"}:
                 return Reach(allowed=False, why=f"denied by {hook.label}")
             if "drop" in outcomes:
-                doubt = hook.doubt or f"what {hook.label} does cannot be told"
+                doubt = hook.why_not_told(packet)
         return Reach(None, doubt) if doubt else Reach(allowed=True, why="")
 
 

@@ -134,11 +134,14 @@ def decide(
             ports = f"nearly all {protocol} ports"
             return Decision(denied=False, reason=f"rules let in {ports} {where}")
         dropping += drops[:1]
-        undecided += may_drop[:1] if not drops or nearly_all is None else []
+        undecided += _why_not_told(known, packet) if not drops or nearly_all is None else []
     if undecided:
-        doubt = next(hook.doubt for hook in known if hook.label == undecided[0])
-        return Decision(None, doubt or f"what {undecided[0]} does {where} cannot be told")
+        return Decision(None, f"{where}: {undecided[0]}")
     return Decision(denied=True, reason=f"denied {where} by {', '.join(dict.fromkeys(dropping))}")
+
+
+def _why_not_told(hooks: Iterable[Hook], packet: Packet) -> list[str]:
+    return [hook.why_not_told(packet) for hook in hooks if "drop" in outcomes_of(hook, packet)][:1]
 
 
 def _lets_in_nearly_all(hooks: Iterable[Hook], packet: Packet) -> Match:
