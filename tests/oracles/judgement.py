@@ -95,9 +95,9 @@ def _judge(networks: Networks, hooks: tuple[Hook, ...] | None) -> Judgement:
             reached[Probe("internet", *where)] = port.internet.allowed
             if version == 4:
                 reached[Probe("vpc", *where)] = port.vpc.allowed
-    inputs = HostRules(known).input_filters
+    inputs, nat = HostRules(known).input_filters, tuple(h for h in known if h.translates)
     denied = {
-        version: None if hooks is None else decide(version, inputs, interfaces, _OWN).denied
+        version: None if hooks is None else decide(version, inputs, interfaces, _OWN, nat).denied
         for version in (4, 6)
     }
     only_input = not any(hook.place not in {"input", "forward"} for hook in known)

@@ -33,6 +33,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     goes_out,
     has_mark,
     is_foreign,
+    is_large,
     is_named,
     is_usual,
     negated,
@@ -78,6 +79,7 @@ class _Draft:
     arguments: list[str] = field(default_factory=list)
     goto: bool = False
     line: str = ""
+    sources: list[Network] = field(default_factory=list)
 
 
 @dataclass
@@ -89,6 +91,7 @@ class _Table:
     filters: Counter[str] = field(default_factory=Counter)
     ports: set[tuple[int, int]] = field(default_factory=set)
     changing: list[Rule] = field(default_factory=list)
+    sources: set[Network] = field(default_factory=set)
 
 
 def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
@@ -138,6 +141,7 @@ def _add_rule(table: _Table, line: str) -> None:
     rule = _rule(draft, table.policies, changes)
     rules.insert(0 if first else len(rules), rule)
     table.changing += [rule] if changes != Changes() else []
+    table.sources.update(draft.sources)
     table.ports.update(range_ for text in draft.ports for range_ in _ranges(text))
     decides = draft.target and draft.target not in _HARMLESS
     table.filters[chain] += bool(decides and not is_foreign(draft.target))
@@ -158,6 +162,7 @@ def _hook(table: _Table, version: Literal[4, 6], name: str, chain: str, label: s
         priority=_PRIORITIES[name],
         ports=frozenset(table.ports),
         changing=tuple(table.changing),
+        sources=frozenset(table.sources),
     )
 
 
@@ -286,6 +291,8 @@ def _add_test(draft: _Draft, option: str, values: list[str], *, inverted: bool) 
         draft.seen_before |= inverted and option in {"--rcheck", "--update"}
         draft.tests.append(_test(option, values, inverted=inverted))
         draft.ports += values[:1] if option in _DESTINATION_PORTS else []
+        asked = to_networks(values[0]) if option in {"-s", "--src-range"} else []
+        draft.sources += filter(is_large, asked)
 
 
 def _is_option(word: str) -> bool:
@@ -480,6 +487,7 @@ _DESTINATION_PORTS = frozenset({"--dport", "--dports", "--ports"})
 _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "-p": _protocol,
     "-s": _source,
+    "--src-range": _source,
     "-d": _destination,
     "-i": _interface,
     "-o": _out_interface,

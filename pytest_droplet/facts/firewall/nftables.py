@@ -28,6 +28,7 @@ from pytest_droplet.facts.firewall.nft_words import (
 from pytest_droplet.facts.firewall.packet_filter import (
     ALL_BITS,
     ANY_CHANGE,
+    MOST_LARGE,
     USUAL_HOPS,
     USUAL_LENGTHS,
     USUAL_SEGMENTS,
@@ -47,6 +48,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     goes_out,
     has_mark,
     is_foreign,
+    is_large,
     is_named,
     is_usual,
     negated,
@@ -208,6 +210,7 @@ class _Ruleset:
         ports: dict[_Home, set[tuple[int, int]]] = {}
         compared: dict[_Home, set[tuple[int, int]]] = {}
         changing: dict[_Home, list[Rule]] = {}
+        sources: dict[_Home, set[Network]] = {}
         for home, body in self._rules:
             _note_changed_sets(body["expr"], self._tables[home])
         for home, body in self._rules:
@@ -217,6 +220,7 @@ class _Ruleset:
             changing.setdefault(home, []).extend([rule] if rule.changes != Changes() else [])
             filters[(*home, body["chain"])] += _filters(expressions) and not is_foreign(home[1])
             ports.setdefault(home, set()).update(_ports_in(expressions, table))
+            sources.setdefault(home, set()).update(_large_sources(expressions, table))
             compared.setdefault(home, set()).update(_compared_ports(expressions))
         found = []
         for body in sorted(self._bases, key=lambda body: int(body.get("prio", 0))):
@@ -240,6 +244,7 @@ class _Ruleset:
                 ports=frozenset(ports.get(home, set()) | of_filters),
                 doubt=doubt,
                 changing=tuple(changing.get(home, ())),
+                sources=frozenset(sources.get(home, ())),
                 native=self._is_native(home),
             )
             found.append(hook)
@@ -353,6 +358,28 @@ def _ports_in(expressions: list[Any], table: _Table) -> Iterator[tuple[int, int]
         for item in found:
             parts = item["concat"] if isinstance(item, dict) and "concat" in item else [item]
             yield from filter(None, map(_range, parts))
+
+
+def _large_sources(expressions: list[Any], table: _Table) -> Iterator[Network]:
+    """Yield the large networks that a rule asks of a source."""
+    for kind, body in map(_statement, expressions):
+        left = body["left"] if kind == "match" else body["key"] if kind == "vmap" else None
+        if not isinstance(left, dict) or left.get("payload", {}).get("field") != "saddr":
+            continue
+        right = body["right"] if kind == "match" else body["data"]
+        for item in _items(right, table):
+            key = _plain(item[0]) if kind == "vmap" and isinstance(item, list) else item
+            if _may_be_large(key):
+                yield from filter(is_large, _networks(key))
+
+
+def _may_be_large(item: Any) -> bool:
+    """Whether an item need be parsed: there may be many that need not."""
+    if isinstance(item, str):  # of a file
+        return "/" in item or "-" in item
+    if not isinstance(item, dict):
+        return False
+    return "range" in item or ("prefix" in item and item["prefix"]["len"] <= MOST_LARGE)
 
 
 def _compared_ports(expressions: list[Any]) -> Iterator[tuple[int, int]]:

@@ -50,6 +50,15 @@ _NO_INTERNET = tuple(
         *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
     )
 )
+_IPV4_IN_USE = tuple(
+    each
+    for each in _ALL_OF_IPV4.subnets(new_prefix=8)
+    if not any(each.subnet_of(n) for n in _NO_INTERNET)
+)
+MOST_LARGE = 12
+_LARGE = {4: 8, 6: MOST_LARGE}
+_FEWEST_JOINED = 2
+_MOST_JOINED = 300
 _IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")
 _IPV6_IN_USE = tuple(
     ipaddress.IPv6Network(f"{first}::/12")
@@ -256,6 +265,7 @@ class Hook:
         ports: The ranges of ports that rules of a translating chain's table name.
         doubt: Why it may not filter at all; empty: it does.
         changing: The rules of its table, or of all tables, that change packets.
+        sources: The large networks that its table's rules ask of a source.
         native: Whether a rule of its table was written by nft, not by iptables on top of it.
     """
 
@@ -271,6 +281,7 @@ class Hook:
     ports: frozenset[tuple[int, int]] = frozenset()
     doubt: str = ""
     changing: tuple[Rule, ...] = ()
+    sources: frozenset[Network] = frozenset()
     native: bool = False
 
     @property
@@ -403,6 +414,57 @@ class _Walk:
         if action.kind == "goto":
             return inside, False
         return inside - {"end"}, "end" in inside
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the internet: its addresses, and its share of them all."""
+
+    networks: tuple[Network, ...]
+    share: float
+
+    def source(self, networks: Iterable[Network]) -> Condition:
+        """Whether these are among networks; at least half of them are ``some``."""
+        version = self.networks[0].version
+        given = [n for n in networks if n.version == version]
+        shared = shared_addresses(self.networks, given)
+        whole = sum(n.num_addresses for n in self.networks)
+        return True if shared == whole else "some" if 2 * shared >= whole else False
+
+
+def parts_of_internet(hooks: Iterable[Hook], version: Literal[4, 6]) -> list[Part]:
+    """Return the internet in parts that rules tell apart by large networks; none: as a whole.
+
+    Rules that are for parts of it may together be for all of it.
+    """
+    asked = {n for h in hooks for n in h.sources if n.version == version and n.prefixlen}
+    world = _IPV4_IN_USE if version == 4 else _IPV6_IN_USE
+    large = [n for n in asked if any(n.overlaps(each) for each in world)]
+    if len(large) < _FEWEST_JOINED or len(large) > _MOST_JOINED:
+        return []
+    pieces: dict[frozenset[Network], list[Network]] = {}
+    for network in world:
+        for piece in _cut(network, large):
+            inside = frozenset(n for n in large if piece.subnet_of(n))  # type: ignore[arg-type]
+            pieces.setdefault(inside, []).append(piece)
+    whole = sum(network.num_addresses for network in world)
+    return [
+        Part(tuple(found), sum(n.num_addresses for n in found) / whole)
+        for found in pieces.values()
+    ]
+
+
+def _cut(network: Network, by: Iterable[Network]) -> list[Network]:
+    """Return a network in pieces none of which a smaller one of ``by`` divides."""
+    smaller = [n for n in by if n.prefixlen > network.prefixlen and n.overlaps(network)]
+    if not smaller:
+        return [network]
+    return [piece for half in network.subnets() for piece in _cut(half, smaller)]
+
+
+def is_large(network: Network) -> bool:
+    """Whether a few hundred of such networks are all of the internet."""
+    return network.prefixlen <= _LARGE[network.version]
 
 
 def outcomes_of(hook: Hook, packet: Packet) -> frozenset[str]:
