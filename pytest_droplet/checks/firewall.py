@@ -47,6 +47,7 @@ _CIS_ACTIVE = (
 )
 _IMAGES_WITHOUT_DHCP = frozenset({"base", "snapshot", "backup", "admin"})
 _HOST = "droplet_host_firewall"
+_DHCP_CLIENTS = (("udp", 68), ("udp", 546))
 _SERVICES = {
     21: "FTP",
     23: "Telnet",
@@ -444,7 +445,8 @@ def test_only_expected_services_can_be_reached(
 
     Each port that a program listens on, and each that the host sends on, as Docker does with the
     ports that it publishes, is followed through NAT, the host's packet filter and the Cloud
-    Firewalls. Expected are those of the setting ``expected_ports``; without it SSH, 80 and 443.
+    Firewalls. Expected are those of the setting ``expected_ports``; without it SSH, 80 and 443,
+    and the ports of DHCP clients, which ufw lets in from the ports of their servers.
 
     Rationale:
         A program opens its port when it is installed, not when somebody has thought about it. A
@@ -715,8 +717,8 @@ def _managers(saved: SavedFirewall) -> Iterator[SavedRules]:
 def _expected(settings: Settings, ssh: SshPorts) -> frozenset[tuple[str, int]]:
     if settings.expected_ports is not None:
         return frozenset((p.protocol, p.number) for p in ports(settings.expected_ports))
-    web = frozenset({("tcp", 80), ("tcp", 443), ("udp", 443)})
-    return web | {("tcp", port) for port in ssh.ports}
+    usual = frozenset({("tcp", 80), ("tcp", 443), ("udp", 443), *_DHCP_CLIENTS})
+    return usual | {("tcp", port) for port in ssh.ports}
 
 
 def _service(port: int) -> str:
