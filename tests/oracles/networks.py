@@ -28,6 +28,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _TO_ROOT = (
     'mount -t proc proc "$1/proc" && mount --rbind /sys "$1/sys" && exec chroot "$1" sh -c "$2"'
 )
+_IN_ROOT = 'mount -t proc proc "$1/proc" && root=$1 && shift && exec chroot "$root" "$@"'
 HOST = {4: "203.0.113.10", 6: "2001:db8::10"}
 INTERNET = {4: "198.51.100.7", 6: "2001:db8:77::7"}
 HOST_IN_VPC = {4: "10.114.0.2"}
@@ -122,7 +123,8 @@ class Networks:
 
     def run(self, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program of the root in the host's namespace."""
-        prefix = ("chroot", self._root) if self._root else ()
+        in_root = ("unshare", "--mount", "sh", "-c", _IN_ROOT, "sh", self._root)
+        prefix = in_root if self._root else ()
         with self.host.entered():
             return subprocess.run(
                 [*prefix, *command],

@@ -14,8 +14,8 @@ from .judgement import PORTS, PROBES, UNLISTED, contradictions, judge_loaded, ju
 from .networks import Networks, Probe, tools_missing
 from .random_rules import RandomRules
 
-_RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
-_SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOM_RULE_SETS", "80")))
+RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
+_SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOMRULE_SETS", "80")))
 _ROOT = os.environ.get("PYTEST_DROPLET_ORACLE_ROOT", "")
 _REFUSED = re.compile(r"^/dev/stdin:([0-9]+):[0-9-]+: Error", re.MULTILINE)
 _SHAPES = ("ufw", "firewalld", "docker", "fail2ban", "crowdsec", "wireguard")
@@ -105,7 +105,7 @@ def reached_alone(networks: Networks, text: str, probes: tuple[Probe, ...]) -> s
     return set()
 
 
-@pytest.mark.parametrize("path", _RULE_SETS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", RULE_SETS, ids=lambda path: path.name)
 def test_packets_agree_with_what_is_read_of_a_known_rule_set(
     networks: Networks, path: Path
 ) -> None:
@@ -118,7 +118,7 @@ def test_packets_agree_with_what_is_read_of_a_known_rule_set(
 def test_few_ports_cannot_be_told_under_rules_of_common_programs(networks: Networks) -> None:
     """At most one of twenty ports is unknown over the rule sets of programs that many use."""
     verdicts: list[bool | None] = []
-    for path in _RULE_SETS:
+    for path in RULE_SETS:
         if path.name.startswith(_SHAPES):
             assert not load(networks, path.read_text())
             verdicts += judge_loaded(networks).reached.values()
@@ -129,7 +129,7 @@ def test_few_ports_cannot_be_told_under_rules_of_common_programs(networks: Netwo
 
 def test_enough_verdicts_are_compared() -> None:
     """A run asks about thousands of ports, by packets of each origin, family and protocol."""
-    assert len(PROBES) * (len(_RULE_SETS) + len(_SEEDS)) >= _FEWEST_VERDICTS
+    assert len(PROBES) * (len(RULE_SETS) + len(_SEEDS)) >= _FEWEST_VERDICTS
 
 
 @pytest.mark.parametrize("seed", _SEEDS)
