@@ -47,6 +47,7 @@ _CIS_ACTIVE = (
 )
 _IMAGES_WITHOUT_DHCP = frozenset({"base", "snapshot", "backup", "admin"})
 _HOST = "droplet_host_firewall"
+_DHCP_CLIENTS = (("udp", 68), ("udp", 546))
 _SERVICES = {
     21: "FTP",
     23: "Telnet",
@@ -444,7 +445,8 @@ def test_only_expected_services_can_be_reached(
 
     Each port that a program listens on, and each that the host sends on, as Docker does with the
     ports that it publishes, is followed through NAT, the host's packet filter and the Cloud
-    Firewalls. Expected are those of the setting ``expected_ports``; without it SSH, 80 and 443.
+    Firewalls. Expected are those of the setting ``expected_ports``; without it SSH, 80 and 443,
+    and the ports of DHCP clients, which ufw lets in from the ports of their servers.
 
     Rationale:
         A program opens its port when it is installed, not when somebody has thought about it. A
@@ -479,27 +481,37 @@ def test_only_expected_services_can_be_reached(
     references=_CIS_ACTIVE,
 )
 def test_a_host_firewall_is_active_and_comes_back(
-    droplet_firewall_manager: FirewallManager,
+    droplet_firewall_manager: FirewallManager, droplet_saved_firewall: SavedFirewall
 ) -> None:
     """A host firewall is active and comes back after a reboot.
 
     Active: the kernel filters input over IPv4, by a rule or a policy; chains of fail2ban, Docker,
-    Kubernetes and libvirt do not count. It comes back where a manager is enabled that has rules.
+    Kubernetes and libvirt do not count. It comes back where a manager is enabled whose files
+    close what the loaded rules close: they are read, and each port that a rule names is compared.
 
     Rationale:
         The Cloud Firewall does not see traffic from the Droplet to itself or within tunnels, and
         may be taken off. Rules that were typed by hand are gone after the next reboot.
 
     Remediation:
-        Debian, Ubuntu: ``ufw allow OpenSSH && ufw --force enable``. AlmaLinux, Rocky Linux,
-        Fedora, CentOS Stream: ``systemctl enable --now firewalld``. Allow SSH first.
+        Debian, Ubuntu: ``apt-get install -y ufw && ufw allow OpenSSH && ufw --force enable``.
+        AlmaLinux, Rocky Linux, Fedora, CentOS Stream: ``dnf install -y firewalld && systemctl
+        enable --now firewalld``; its zone ``public`` lets SSH in on port 22: add another port with
+        ``firewall-offline-cmd --add-port=PORT/tcp`` first. Where nftables is used:
+        ``nft list ruleset > /etc/nftables.conf`` without what Docker or fail2ban added, and
+        ``systemctl enable nftables``. iptables: ``netfilter-persistent save``.
     """
     with Claims() as claim:
         with claim:
-            assert droplet_firewall_manager.active, "no chain of a firewall filters input"
+            assert droplet_firewall_manager.active, (
+                "no chain of a firewall filters input over IPv4"
+            )
         with claim:
             idle = "".join(f"; {text}" for text in droplet_firewall_manager.idle)
             assert droplet_firewall_manager.enabled, f"nothing restores it at boot{idle}"
+        with claim:
+            if droplet_firewall_manager.active and droplet_firewall_manager.enabled:
+                _need_restored(droplet_firewall_manager, droplet_saved_firewall)
 
 
 @check(
@@ -523,9 +535,10 @@ def test_host_denies_inbound_traffic_by_default(
         a list of what is forbidden does not. IPv6 is often forgotten.
 
     Remediation:
-        Debian, Ubuntu: ``ufw default deny incoming``, ``IPV6=yes`` in ``/etc/default/ufw``, and
-        ``ufw allow OpenSSH`` before ``ufw enable``. AlmaLinux, Rocky Linux, Fedora, CentOS
-        Stream: ``firewall-cmd --set-default-zone=public``. nftables: ``policy drop`` in a table
+        Debian, Ubuntu: ``apt-get install -y ufw && ufw default deny incoming``, ``IPV6=yes`` in
+        ``/etc/default/ufw``, and ``ufw allow OpenSSH`` before ``ufw --force enable``. AlmaLinux,
+        Rocky Linux, Fedora, CentOS Stream: ``dnf install -y firewalld && systemctl enable --now
+        firewalld && firewall-cmd --set-default-zone=public``. nftables: ``policy drop`` in a table
         of family ``inet``, behind rules that accept established connections, ``lo`` and SSH.
     """
     decision: Decision = getattr(droplet_host_firewall, family)
@@ -536,6 +549,18 @@ def test_host_denies_inbound_traffic_by_default(
     if not decision.denied:
         about = {"family": family, "reason": decision.reason}
         fail(decision.reason, droplet_host_firewall=[about])
+
+
+def _need_restored(manager: FirewallManager, saved: SavedFirewall) -> None:
+    """Raise where the files of the managers do not bring the loaded rules back."""
+    names = ", ".join(manager.names)
+    if saved.restored is None:
+        raise NotObservedError(f"whether {names} restores the rules cannot be told: {saved.lost}")
+    if not saved.restored:
+        fail(
+            f"{names} does not restore the rules at boot: {saved.lost}",
+            droplet_saved_firewall=[{"manager": names, "why": saved.lost}],
+        )
 
 
 def _need_a_firewall(cloud: CloudFirewalls, manager: FirewallManager) -> None:
@@ -692,8 +717,8 @@ def _managers(saved: SavedFirewall) -> Iterator[SavedRules]:
 def _expected(settings: Settings, ssh: SshPorts) -> frozenset[tuple[str, int]]:
     if settings.expected_ports is not None:
         return frozenset((p.protocol, p.number) for p in ports(settings.expected_ports))
-    web = frozenset({("tcp", 80), ("tcp", 443), ("udp", 443)})
-    return web | {("tcp", port) for port in ssh.ports}
+    usual = frozenset({("tcp", 80), ("tcp", 443), ("udp", 443), *_DHCP_CLIENTS})
+    return usual | {("tcp", port) for port in ssh.ports}
 
 
 def _service(port: int) -> str:

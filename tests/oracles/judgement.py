@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
@@ -15,7 +15,7 @@ from pytest_droplet.facts.firewall.host_firewall import decide
 from pytest_droplet.facts.firewall.host_rules import IPTABLES, NFT, HostRules, parse_rules
 from pytest_droplet.facts.firewall.nft_text import parse_files
 from pytest_droplet.facts.firewall.packet_filter import Hook
-from pytest_droplet.facts.host.interfaces import ADDRESSES, parse_interfaces
+from pytest_droplet.facts.host.interfaces import ADDRESSES, Interfaces, parse_interfaces
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Address, Droplet, NotObservedError, Reading
 
@@ -55,12 +55,12 @@ class Judgement:
 
     Attributes:
         denied: Whether it denies by default, by family; None: it cannot be told.
-        reached: Whether a port can be reached, by origin, protocol and number.
+        reached: Whether a port can be reached, by the packets that would arrive there.
         only_input: Whether no chain before the hook ``input`` filters.
     """
 
     denied: dict[int, bool | None]
-    reached: dict[tuple[str, str, int], bool | None]
+    reached: dict[Probe, bool | None]
     only_input: bool
 
 
@@ -85,18 +85,29 @@ def _judge(networks: Networks, hooks: tuple[Hook, ...] | None) -> Judgement:
     interfaces = parse_interfaces(networks.read(ADDRESSES, by_root=False))
     known = hooks or ()
     unread = "" if hooks is not None else "not read"
-    found = expose(_DROPLET, _LISTENERS, interfaces, known, _NO_CLOUD, unread=unread)
     reached = {}
-    for port in found.ports:
-        reached["internet", port.protocol, port.port] = port.internet.allowed
-        reached["vpc", port.protocol, port.port] = port.vpc.allowed
-    inputs = HostRules(known).input_filters
+    for version in (4, 6):
+        own = tuple(a for a in _OWN if a.version == version)
+        droplet, only = replace(_DROPLET, addresses=own), _of_version(interfaces, version)
+        found = expose(droplet, _LISTENERS, only, known, _NO_CLOUD, unread=unread)
+        for port in found.ports:
+            where = version, port.protocol, port.port
+            reached[Probe("internet", *where)] = port.internet.allowed
+            if version == 4:
+                reached[Probe("vpc", *where)] = port.vpc.allowed
+    inputs, nat = HostRules(known).input_filters, tuple(h for h in known if h.translates)
     denied = {
-        version: None if hooks is None else decide(version, inputs, interfaces, _OWN).denied
+        version: None if hooks is None else decide(version, inputs, interfaces, _OWN, nat).denied
         for version in (4, 6)
     }
     only_input = not any(hook.place not in {"input", "forward"} for hook in known)
     return Judgement(denied, reached, only_input)
+
+
+def _of_version(interfaces: Interfaces, version: int) -> Interfaces:
+    """Return what is there without the addresses of the other version of IP."""
+    addresses = tuple((n, a) for n, a in interfaces.addresses if ip_address(a).version == version)
+    return replace(interfaces, addresses=addresses)
 
 
 @dataclass(frozen=True)
@@ -110,18 +121,16 @@ class Contradiction:
 def contradictions(said: Judgement, arrived: AbstractSet[Probe]) -> Iterator[Contradiction]:
     """Yield where packets show that something is not so.
 
-    A port that is called closed took no packet, from any family; a port that is called open took
-    one. Where the default is called a denial, no port that is not named took a packet; where it
+    A port that is called closed took no packet; a port that is called open took one. Where the default is called a denial, no port that is not named took a packet; where it
     is called none, one did, unless a chain before the hook ``input`` dropped it. What cannot be
     told contradicts nothing.
     """
-    for place, allowed in sorted(said.reached.items()):
-        probes = tuple(p for p in PROBES if (p.origin, p.protocol, p.port) == place)
-        got = arrived.intersection(probes)
-        if allowed is False and got:
-            yield Contradiction(f"closed, but reached: {got}")
-        if allowed and not got:
-            yield Contradiction(f"open, but not reached: {place}", probes)
+    for probe in PROBES:
+        allowed = said.reached.get(probe, False)
+        if allowed is False and probe in arrived:
+            yield Contradiction(f"closed, but reached: {probe}")
+        if allowed and probe not in arrived:
+            yield Contradiction(f"open, but not reached: {probe}", (probe,))
     for version, denied in said.denied.items():
         probes = tuple(
             p

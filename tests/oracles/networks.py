@@ -28,6 +28,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _TO_ROOT = (
     'mount -t proc proc "$1/proc" && mount --rbind /sys "$1/sys" && exec chroot "$1" sh -c "$2"'
 )
+_IN_ROOT = 'mount -t proc proc "$1/proc" && root=$1 && shift && exec chroot "$root" "$@"'
 HOST = {4: "203.0.113.10", 6: "2001:db8::10"}
 INTERNET = {4: "198.51.100.7", 6: "2001:db8:77::7"}
 HOST_IN_VPC = {4: "10.114.0.2"}
@@ -122,7 +123,8 @@ class Networks:
 
     def run(self, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program of the root in the host's namespace."""
-        prefix = ("chroot", self._root) if self._root else ()
+        in_root = ("unshare", "--mount", "sh", "-c", _IN_ROOT, "sh", self._root)
+        prefix = in_root if self._root else ()
         with self.host.entered():
             return subprocess.run(
                 [*prefix, *command],
@@ -149,15 +151,18 @@ class Networks:
         stdout, stderr = (b.decode(errors="replace") for b in (done.stdout, done.stderr))
         return SectionOutput(section.name, stdout, stderr, done.returncode)
 
-    def answered(self, probes: Iterable[Probe], wait_s: float) -> set[Probe]:
+    def answered(
+        self, probes: Iterable[Probe], wait_s: float, source: int | None = None
+    ) -> set[Probe]:
         """Send each packet, and return those that arrived; no answer after ``wait_s``: it did not.
 
+        All come from a port that is new, or from ``source``.
         A packet is taken by the host while it is sent; the time is for a machine under load.
         """
         number = next(self._numbers)
         pending = {}
         for probe in probes:
-            pending[probe] = self._send(probe, number)
+            pending[probe] = self._send(probe, number, source or number)
         time.sleep(wait_s)
         arrived = {
             probe
@@ -174,7 +179,7 @@ class Networks:
                     listener.accept()[0].close()
         return arrived
 
-    def _send(self, probe: Probe, number: int) -> socket.socket:
+    def _send(self, probe: Probe, number: int, source: int) -> socket.socket:
         place = self.internet if probe.origin == "internet" else self.vpc
         target = HOST if probe.origin == "internet" else HOST_IN_VPC
         kind = socket.SOCK_STREAM if probe.protocol == "tcp" else socket.SOCK_DGRAM
@@ -184,7 +189,7 @@ class Networks:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if probe.protocol == "tcp":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        made.bind(("", number))  # a flow of its own: the kernel knows no connection of it
+        made.bind(("", source))  # a flow of its own: the kernel knows no connection of it
         with suppress(OSError):
             made.connect((target[probe.version], probe.port))
             made.send(_message(probe, number))

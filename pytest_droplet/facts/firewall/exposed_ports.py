@@ -23,6 +23,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     Packet,
     Place,
     outcomes_of,
+    parts_of_internet,
     shared_addresses,
 )
 from pytest_droplet.facts.host.interfaces import Interfaces, Network
@@ -35,6 +36,8 @@ Protocol = Literal["tcp", "udp"]
 MOST_PORTS = 400
 _WIDEST_RANGE = 64
 _TRANSLATED_AT = -100
+_HALF = 0.5
+_ALMOST_ALL = 15 / 16
 _UNKNOWN_NAT = "where NAT sends it cannot be told"
 _VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
 _PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
@@ -210,6 +213,18 @@ class _Host:
         """Return whether one of the packets arrives."""
         return _best(self._follow(packet) for packet in packets)
 
+    def reach_from_internet(self, packet: Packet) -> Reach:
+        """Return whether at least half of the internet arrives; a little of it is none."""
+        parts = parts_of_internet(self._hooks, packet.version)
+        if not parts:
+            return self._follow(packet)
+        found = [(self._follow(replace(packet, source=p.source)), p.share) for p in parts]
+        share = {word: sum(s for r, s in found if r.allowed is word) for word in (True, False)}
+        wanted = True if share[True] >= _HALF else False if share[False] > _ALMOST_ALL else None
+        if wanted is None:
+            return Reach(None, f"let in from {share[True]:.0%} of the internet")
+        return next(reach for reach, _ in found if reach.allowed is wanted)
+
     def sent_on(self, packets: Iterable[Packet]) -> str:
         """Return where NAT sends the packets, empty where it does not."""
         for packet in packets:
@@ -286,7 +301,7 @@ class _Host:
             if outcomes == {"drop"}:
                 return Reach(allowed=False, why=f"denied by {hook.label}")
             if "drop" in outcomes:
-                doubt = hook.doubt or f"what {hook.label} does cannot be told"
+                doubt = hook.why_not_told(packet)
         return Reach(None, doubt) if doubt else Reach(allowed=True, why="")
 
 
@@ -314,7 +329,7 @@ def _from_outside(
     """Return whether the internet gets past both layers, over one version of IP or the other."""
     return _best(
         _joined(
-            Reach(None, unread) if unread else host.reach([packet]),
+            Reach(None, unread) if unread else host.reach_from_internet(packet),
             _past_cloud(cloud, packet.protocol, packet.port or 0, packet.version),
         )
         for packet in packets

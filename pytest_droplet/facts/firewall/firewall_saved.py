@@ -14,12 +14,24 @@ from xml.etree import ElementTree as ET
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
+from pytest_droplet.facts.firewall.host_rules import HostRules
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nft_text import parse_files
-from pytest_droplet.facts.firewall.packet_filter import Hook, Match, Packet, outcomes_of
+from pytest_droplet.facts.firewall.packet_filter import (
+    Action,
+    Hook,
+    Match,
+    Packet,
+    Rule,
+    Step,
+    for_addresses,
+    outcomes_of,
+    share_changes,
+    to_networks,
+)
 from pytest_droplet.facts.host.interfaces import Interfaces
 from pytest_droplet.facts.host.whole import whole
-from pytest_droplet.model import Address, NotObservedError, Section
+from pytest_droplet.model import Address, NotObservedError, Reading, Section
 from pytest_droplet.text import one_line
 
 SAVED = Section.of_files("facts/firewall/firewall_saved.sh", root=True)
@@ -36,6 +48,11 @@ _UFW_CHAINS = ("before", "user", "after")
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _ELSEWHERE = re.compile(r"-A \S+-(?:output|forward) ")
 _MOST_XML = 200_000
+_HANDLE = re.compile(r" \(handle [0-9]+\)")
+_PORTS_END = 65_536
+_MOST_COMPARED = 200
+_VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
+_PROTOCOLS: tuple[Literal["tcp", "udp"], ...] = ("tcp", "udp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +66,18 @@ class SavedRules:
 
 @dataclass(frozen=True, slots=True)
 class SavedFirewall:
-    """What the managers that come up at boot will let in."""
+    """What the managers that come up at boot will let in.
+
+    Attributes:
+        restored: Whether their files together close what the loaded rules close; None: it cannot
+            be told.
+        lost: What is not restored, or why it cannot be told; empty: all is.
+    """
 
     port: int
     managers: tuple[SavedRules, ...]
+    restored: Match = None
+    lost: str = "not compared with the loaded rules"
 
     def __str__(self) -> str:
         said = "; ".join(f"{m.manager}: {m.why}" for m in self.managers)
@@ -67,8 +92,9 @@ def droplet_saved_firewall(
     observation: Observation,
     droplet_firewall_manager: FirewallManager,
     droplet_interfaces: Interfaces,
+    droplet_host_rules: Reading[HostRules],
 ) -> SavedFirewall:
-    """Return whether the port that the audit came by stays open after a reload, by the files.
+    """Return what the files of managers let in after a reload: SSH, and what is closed now.
 
     Raises:
         NotObservedError: The files were not read, or it is not known which manager is enabled.
@@ -87,7 +113,111 @@ def droplet_saved_firewall(
         except NotObservedError as exc:
             allowed, why = None, str(exc)
         judged.append(SavedRules(name, allowed, why))
-    return SavedFirewall(host.port, tuple(judged))
+    loaded = droplet_host_rules.value.hooks if droplet_host_rules.value else ()
+    packets = [
+        Packet(names, version, "tcp", addresses)
+        for version in _VERSIONS
+        for names, addresses in [droplet_interfaces.facing(version, own)]
+        if names and (version == 4 or droplet_interfaces.ipv6)
+    ]
+    try:
+        saved_rules = _saved_rules(managers, files, zones, packets)
+        restored, lost = compare(loaded, saved_rules, packets)
+    except NotObservedError as exc:
+        restored, lost = None, str(exc)
+    return SavedFirewall(host.port, tuple(judged), restored, lost)
+
+
+def _saved_rules(
+    managers: Iterable[str],
+    files: Mapping[str, str],
+    zones: tuple[str, ...],
+    packets: Iterable[Packet],
+) -> tuple[Hook, ...]:
+    """Return the chains of all files that managers load at boot."""
+    found: list[Hook] = []
+    for name in managers:
+        if name == _NFTABLES:
+            found += _hooks(name, files, 4)[0]
+            continue
+        for packet in packets:
+            if name == _FIREWALLD:
+                found.append(_hook_of_zones(files, zones, packet))
+            elif name != _UFW or packet.version == 4 or _ufw_filters_ipv6(files):
+                found += _hooks(name, files, packet.version)[0]
+    return share_changes(found)
+
+
+def _ufw_filters_ipv6(files: Mapping[str, str]) -> bool:
+    settings = dict(_SETTING.findall(files.get("/etc/default/ufw", "")))
+    return str(settings.get("IPV6", "")).lower() == "yes"
+
+
+def _hook_of_zones(files: Mapping[str, str], zones: tuple[str, ...], packet: Packet) -> Hook:
+    """Return the chain that firewalld makes of its zones, for packets of one version."""
+
+    def steps(found: Packet) -> list[Step]:
+        allowed, _ = judge_zone(files, zones, found)
+        return [(True, Action("accept" if allowed else "drop"))]
+
+    name = "filter_INPUT"
+    return Hook(
+        "firewalld", frozenset({packet.version}), name, "drop", {name: [Rule(steps)]}, filters=1
+    )
+
+
+def compare(
+    loaded: Iterable[Hook], saved: Iterable[Hook], packets: Iterable[Packet]
+) -> tuple[Match, str]:
+    """Return whether saved rules close what loaded rules close, and what they do not.
+
+    Asked of packets to no port that a rule names, and to each that one names. What programs add
+    while they run (Docker, fail2ban) opens ports or bans addresses: it closes nothing here.
+    """
+    now, then = tuple(loaded), tuple(saved)
+    if not any(h.is_filter for h in then if h.place != "forward"):
+        return False, "what they load at boot filters nothing"
+    named = {port for hook in (*now, *then) for ends in hook.ports for port in ends}
+    ports = [None, *sorted(port for port in named if 0 < port < _PORTS_END)]
+    if len(ports) > _MOST_COMPARED:
+        return None, f"the rules name {len(ports)} ports; {_MOST_COMPARED} can be compared"
+    doubt = ""
+    for packet in packets:
+        for protocol in _PROTOCOLS:
+            for port in ports:
+                asked = replace(packet, protocol=protocol, port=port)
+                passed, passes = _passes(now, asked), _passes(then, asked)
+                if passed or passes is False or (passed is passes and _same(now, then, asked)):
+                    continue
+                shown = f"{protocol} {port}" if port else f"{protocol} to other ports"
+                if passes and passed is False:
+                    return False, f"{shown} over IPv{packet.version} is closed now, and open then"
+                doubt = doubt or f"whether {shown} over IPv{packet.version} stays closed"
+    return (None, f"{doubt} cannot be told") if doubt else (True, "")
+
+
+def _same(now: Iterable[Hook], then: Iterable[Hook], packet: Packet) -> bool:
+    """Whether it is the same rules that cannot be told."""
+    reasons = [
+        {
+            _HANDLE.sub("", hook.why_not_told(packet))
+            for hook in hooks
+            if packet.version in hook.versions and len(outcomes_of(hook, packet)) > 1
+        }
+        for hooks in (now, then)
+    ]
+    return reasons[0] == reasons[1]
+
+
+def _passes(hooks: Iterable[Hook], packet: Packet) -> Match:
+    found = [
+        outcomes_of(hook, packet)
+        for hook in hooks
+        if hook.place != "forward" and not hook.translates and packet.version in hook.versions
+    ]
+    if {"drop"} in found:
+        return False
+    return None if any("drop" in each for each in found) else True
 
 
 def parse_saved(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -126,18 +256,24 @@ def _judge(
 ) -> tuple[Match, str]:
     if manager == _FIREWALLD:
         return judge_zone(files, zones, packet)
-    if manager == _UFW:
-        hooks, where = ufw_hooks(files, packet.version), "/etc/ufw"
-    elif manager == _NFTABLES:
-        known = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
-        where = next((path for path in known if path in files), "")
-        hooks = parse_files(files, where) if where else ()
-    else:
-        where = _SAVES[manager][packet.version == 6]
-        hooks = parse_saves(files.get(where, ""), packet.version)
+    hooks, where = _hooks(manager, files, packet.version)
     allowed = lets_in(hooks, packet)
     words = {True: "let in", False: "not let in", None: "whether it is let in cannot be told"}
     return allowed, f"port {packet.port} over IPv{packet.version}: {words[allowed]} by {where}"
+
+
+def _hooks(
+    manager: str, files: Mapping[str, str], version: Literal[4, 6]
+) -> tuple[tuple[Hook, ...], str]:
+    """Return the chains of a manager's files, and where they stand."""
+    if manager == _UFW:
+        return ufw_hooks(files, version), "/etc/ufw"
+    if manager == _NFTABLES:
+        known = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
+        where = next((path for path in known if path in files), "")
+        return (parse_files(files, where) if where else ()), where
+    where = _SAVES[manager][version == 6]
+    return parse_saves(files.get(where, ""), version), where
 
 
 def lets_in(hooks: Iterable[Hook], packet: Packet) -> Match:
@@ -282,11 +418,19 @@ def _covers(element: ET.Element, files: Mapping[str, str], packet: Packet) -> bo
         if path is None:
             raise NotObservedError(f"the service {one_line(name, 40)} of firewalld was not read")
         body = _parsed(files[path], path)
+        if not _is_for_destination(body.find("destination"), packet):
+            continue
         if body.find("include") is not None:
             raise NotObservedError(f"the service {one_line(name, 40)} includes others")
         if any(_is_port(port, packet) for port in body.findall("port")):
             return True
     return element.tag == "rule" and not any(element.find(kind) is not None for kind in _SUBJECTS)
+
+
+def _is_for_destination(element: ET.Element | None, packet: Packet) -> bool:
+    """Whether a service, which may be for some addresses of the host alone, is for the packet's."""
+    address = element.get(f"ipv{packet.version}") if element is not None else None
+    return address is None or for_addresses(packet, to_networks(address)) is not False
 
 
 _SUBJECTS = (

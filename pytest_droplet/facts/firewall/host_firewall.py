@@ -11,17 +11,21 @@ from typing import Any, Literal
 from pytest_droplet.facts import fact
 from pytest_droplet.facts.firewall.host_rules import HostRules
 from pytest_droplet.facts.firewall.packet_filter import (
+    Destination,
     Hook,
     Match,
     Packet,
     is_broad,
     outcomes_of,
+    parts_of_internet,
 )
 from pytest_droplet.facts.host.interfaces import Interfaces
 from pytest_droplet.model import Address, Droplet, NotObservedError
 from pytest_droplet.text import one_line
 
 _PORTS = 65_536
+_HALF = 0.5
+_ALMOST_ALL = 15 / 16
 _WIDE = 255
 _MOST_RANGES = 200
 
@@ -97,13 +101,19 @@ def droplet_host_firewall(
 ) -> HostFirewall:
     """Return what the host's packet filter does with connections that no rule is for."""
     hooks, own = droplet_host_rules.input_filters, droplet.addresses
+    nat = tuple(h for h in droplet_host_rules.hooks if h.translates)
     return HostFirewall(
-        decide(4, hooks, droplet_interfaces, own), decide(6, hooks, droplet_interfaces, own)
+        decide(4, hooks, droplet_interfaces, own, nat),
+        decide(6, hooks, droplet_interfaces, own, nat),
     )
 
 
 def decide(
-    version: Literal[4, 6], hooks: Iterable[Hook], interfaces: Interfaces, own: Iterable[Address]
+    version: Literal[4, 6],
+    hooks: Iterable[Hook],
+    interfaces: Interfaces,
+    own: Iterable[Address],
+    nat: tuple[Hook, ...] = (),
 ) -> Decision:
     """Return what becomes of a new connection that no rule is for.
 
@@ -116,13 +126,29 @@ def decide(
     if not names:
         return Decision(None, f"no global IPv{version} address", applies=False)
     where = f"on {', '.join(sorted(names))}"
+    packet = Packet(names, version, "tcp", addresses)
     known = [hook for hook in hooks if version in hook.versions]
     if not known:
         return Decision(denied=False, reason=f"no chain filters input {where}")
+    parts = parts_of_internet(known, version)
+    if not parts:
+        return _decide(known, nat, packet, where)
+    found = [(_decide(known, nat, replace(packet, source=p.source), where), p) for p in parts]
+    share = {word: sum(p.share for d, p in found if d.denied is word) for word in (True, False)}
+    denied = False if share[False] >= _HALF else True if share[True] > _ALMOST_ALL else None
+    if denied is None:
+        return Decision(None, f"{share[False]:.0%} of the internet is let in {where}")
+    return next(decision for decision, _ in found if decision.denied is denied)
+
+
+def _decide(known: list[Hook], nat: tuple[Hook, ...], packet: Packet, where: str) -> Decision:
+    """Return what becomes of a packet that no rule is for, over TCP and over UDP."""
     dropping: list[str] = []
     undecided: list[str] = []
     for protocol in ("tcp", "udp"):
-        packet = Packet(names, version, protocol, addresses)
+        packet = replace(packet, protocol=protocol)
+        if sent_on := _sent_on(known, nat, packet):
+            return Decision(sent_on[0], f"NAT sends on new {protocol} {where}{sent_on[1]}")
         outcomes = {hook.label: outcomes_of(hook, packet) for hook in known}
         drops = [label for label, found in outcomes.items() if found == {"drop"}]
         may_drop = [label for label, found in outcomes.items() if "drop" in found]
@@ -134,11 +160,35 @@ def decide(
             ports = f"nearly all {protocol} ports"
             return Decision(denied=False, reason=f"rules let in {ports} {where}")
         dropping += drops[:1]
-        undecided += may_drop[:1] if not drops or nearly_all is None else []
+        undecided += _why_not_told(known, packet) if not drops or nearly_all is None else []
     if undecided:
-        doubt = next(hook.doubt for hook in known if hook.label == undecided[0])
-        return Decision(None, doubt or f"what {undecided[0]} does {where} cannot be told")
+        return Decision(None, f"{where}: {undecided[0]}")
     return Decision(denied=True, reason=f"denied {where} by {', '.join(dict.fromkeys(dropping))}")
+
+
+def _sent_on(
+    known: Iterable[Hook], nat: Iterable[Hook], packet: Packet
+) -> tuple[bool | None, str] | None:
+    """Return whether what NAT sends on is denied; None: it sends on nothing that no rule is for."""
+    filters = tuple(known)
+    for hook in nat:
+        ends = outcomes_of(hook, packet) if packet.version in hook.versions else {"accept"}
+        if ends == {"accept"}:
+            continue
+        target = Destination.of(next(iter(ends))) if len(ends) == 1 else None
+        if target is None or target.address is not None or target.port is None:
+            return None, ", and what becomes of it cannot be told"
+        sent = replace(packet, port=target.port, sent_to=packet)
+        found = [outcomes_of(each, sent) for each in filters]
+        if all(each == {"accept"} for each in found):
+            return False, f" to port {target.port}, which is let in"
+        if {"drop"} not in found:
+            return None, f" to port {target.port}, and whether it is let in cannot be told"
+    return None
+
+
+def _why_not_told(hooks: Iterable[Hook], packet: Packet) -> list[str]:
+    return [hook.why_not_told(packet) for hook in hooks if "drop" in outcomes_of(hook, packet)][:1]
 
 
 def _lets_in_nearly_all(hooks: Iterable[Hook], packet: Packet) -> Match:

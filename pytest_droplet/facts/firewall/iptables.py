@@ -14,6 +14,10 @@ from typing import Literal
 from pytest_droplet.facts.firewall.packet_filter import (
     ALL_BITS,
     ANY_CHANGE,
+    MOST,
+    USUAL_HOPS,
+    USUAL_LENGTHS,
+    USUAL_SEGMENTS,
     Action,
     Changes,
     Condition,
@@ -29,9 +33,11 @@ from pytest_droplet.facts.firewall.packet_filter import (
     goes_out,
     has_mark,
     is_foreign,
+    is_large,
     is_named,
+    is_usual,
     negated,
-    of_all_ports,
+    of_source_ports,
     share_changes,
     to_networks,
 )
@@ -72,6 +78,8 @@ class _Draft:
     target: str = ""
     arguments: list[str] = field(default_factory=list)
     goto: bool = False
+    line: str = ""
+    sources: list[Network] = field(default_factory=list)
 
 
 @dataclass
@@ -82,7 +90,8 @@ class _Table:
     chains: dict[str, list[Rule]] = field(default_factory=dict)
     filters: Counter[str] = field(default_factory=Counter)
     ports: set[tuple[int, int]] = field(default_factory=set)
-    changes: Changes = field(default_factory=Changes)
+    changing: list[Rule] = field(default_factory=list)
+    sources: set[Network] = field(default_factory=set)
 
 
 def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
@@ -127,10 +136,13 @@ def _tables(text: str, wanted: set[str]) -> dict[str, _Table]:
 def _add_rule(table: _Table, line: str) -> None:
     chain, draft, first = _parse_rule(line)
     rules = table.chains.setdefault(chain, [])
-    rules.insert(0 if first else len(rules), _rule(draft, table.policies))
+    named = draft.target in {*table.policies, *table.chains}
+    changes = Changes() if named else _changes(draft.target, draft.arguments)
+    rule = _rule(draft, table.policies, changes)
+    rules.insert(0 if first else len(rules), rule)
+    table.changing += [rule] if changes != Changes() else []
+    table.sources.update(draft.sources)
     table.ports.update(range_ for text in draft.ports for range_ in _ranges(text))
-    if draft.target not in {*table.policies, *table.chains}:
-        table.changes |= _changes(draft.target, draft.arguments)
     decides = draft.target and draft.target not in _HARMLESS
     table.filters[chain] += bool(decides and not is_foreign(draft.target))
 
@@ -149,17 +161,26 @@ def _hook(table: _Table, version: Literal[4, 6], name: str, chain: str, label: s
         translates=name == "nat",
         priority=_PRIORITIES[name],
         ports=frozenset(table.ports),
-        changes=table.changes,
+        changing=tuple(table.changing),
+        sources=frozenset(table.sources),
     )
 
 
-def _rule(draft: _Draft, chains: dict[str, str]) -> Rule:
-    return partial(_apply, draft, chains)
+def _rule(draft: _Draft, chains: dict[str, str], changes: Changes) -> Rule:
+    return Rule(
+        steps=partial(_apply, draft, chains),
+        text=lambda: f"'{draft.line}'",
+        changes=changes,
+        reaches=partial(_meets, draft),
+    )
+
+
+def _meets(draft: _Draft, packet: Packet) -> Condition:
+    return both(draft.rate, *(test(packet) for test in draft.tests))
 
 
 def _apply(draft: _Draft, chains: dict[str, str], packet: Packet) -> Sequence[Step]:
-    action = _action(draft, chains)
-    return [(both(draft.rate, *(test(packet) for test in draft.tests)), action)]
+    return [(_meets(draft, packet), _action(draft, chains))]
 
 
 def _action(draft: _Draft, chains: dict[str, str]) -> Action:
@@ -208,7 +229,7 @@ def _changes(target: str, arguments: list[str]) -> Changes:
 
 def _parse_rule(line: str) -> tuple[str, _Draft, bool]:
     """Return chain and rule, and whether it goes before the others (``-I``, as ufw writes)."""
-    draft = _Draft()
+    draft = _Draft(line=line)
     try:
         command, chain, *words = shlex.split(line)
         _read(words, draft)
@@ -270,6 +291,8 @@ def _add_test(draft: _Draft, option: str, values: list[str], *, inverted: bool) 
         draft.seen_before |= inverted and option in {"--rcheck", "--update"}
         draft.tests.append(_test(option, values, inverted=inverted))
         draft.ports += values[:1] if option in _DESTINATION_PORTS else []
+        asked = to_networks(values[0]) if option in {"-s", "--src-range"} else []
+        draft.sources += filter(is_large, asked)
 
 
 def _is_option(word: str) -> bool:
@@ -278,7 +301,7 @@ def _is_option(word: str) -> bool:
 
 def _test(option: str, values: list[str], *, inverted: bool) -> _Test:
     make = _TESTS.get(option)
-    if make is None:
+    if make is None or (inverted and option == "--match-set"):
         return lambda _: None
     test = make(values)
     if option in _OF_CONNECTIONS:
@@ -307,8 +330,13 @@ def _ports(values: list[str]) -> _Test:
 
 
 def _source_ports(values: list[str]) -> _Test:
-    broad = any_of(of_all_ports(*ports) for ports in _ranges(values[0]))
-    return lambda _: broad
+    chosen = any_of(of_source_ports(*ports) for ports in _ranges(values[0]))
+    return lambda _: chosen
+
+
+def _either_ports(values: list[str]) -> _Test:
+    to, of = _ports(values), _source_ports(values)
+    return lambda packet: any_of((to(packet), of(packet)))
 
 
 def _original_ports(values: list[str]) -> _Test:
@@ -333,7 +361,7 @@ def _ranges(text: str) -> list[tuple[int, int]]:
 def _status(values: list[str]) -> _Test:
     """Judge ``--ctstatus``: a first packet has no status but DNAT; ``NONE`` matches nothing."""
     wanted = set(values[0].split(","))
-    return lambda packet: packet.sent_to is not None and "DNAT" in wanted
+    return lambda packet: packet.has_new_destination if "DNAT" in wanted else False
 
 
 def _destination_type(values: list[str]) -> _Test:
@@ -345,6 +373,8 @@ def _set_match(values: list[str]) -> _Test:
     """Docker 28.0 asks by a set whether a packet goes out to one of its bridges."""
     if values[0].startswith("docker-ext-bridges-"):
         return lambda packet: packet.sent_to is not None and bool(packet.out)
+    if values[1].startswith("src"):  # which sources a set has is not read: not the world
+        return lambda _: "seldom"
     return lambda _: None
 
 
@@ -373,8 +403,8 @@ def _states(values: list[str]) -> _Test:
     wanted = set(values[0].split(","))
 
     def test(packet: Packet) -> Condition:
-        sent_on = packet.sent_to is not None and "DNAT" in wanted
-        return sent_on or any_of(packet.is_in_state(state.lower()) for state in wanted)
+        sent_on = packet.has_new_destination if "DNAT" in wanted else False
+        return any_of((sent_on, *(packet.is_in_state(state.lower()) for state in wanted)))
 
     return test
 
@@ -407,6 +437,31 @@ def _always(_: list[str]) -> _Test:
     return lambda _: True
 
 
+def _seldom(_: list[str]) -> _Test:
+    return lambda _: "seldom"
+
+
+def _usual(usual: tuple[int, int], protocol: str = "") -> Callable[[list[str]], _Test]:
+    """Return a test of ``N`` or ``N:M`` for a number that the sender chooses."""
+
+    def make(values: list[str]) -> _Test:
+        first, colon, last = values[0].partition(":")
+        ends = int(first or 0), int((last or MOST) if colon else first)
+        return lambda packet: (
+            is_usual(usual, *ends) if protocol in {"", packet.protocol} else False
+        )
+
+    return make
+
+
+def _beyond(usual: tuple[int, int], *, less: bool) -> Callable[[list[str]], _Test]:
+    def make(values: list[str]) -> _Test:
+        ends = (0, int(values[0]) - 1) if less else (int(values[0]) + 1, MOST)
+        return lambda _: is_usual(usual, *ends)
+
+    return make
+
+
 _RATES: dict[str, Condition] = {
     "--limit": "some",
     "--hashlimit": "some",
@@ -422,6 +477,7 @@ _PARTS_OF_RATES = frozenset(
         *("--hashlimit-htable-max", "--hashlimit-htable-expire", "--hashlimit-htable-gcinterval"),
         *("--hashlimit-rate-match", "--hashlimit-rate-interval"),
         *("--connlimit-mask", "--connlimit-saddr", "--connlimit-daddr"),
+        *("--probability", "--every", "--packet", "--algo", "--from", "--to", "--icase"),
     )
 )
 _OF_CONNECTIONS = frozenset(
@@ -431,6 +487,7 @@ _DESTINATION_PORTS = frozenset({"--dport", "--dports", "--ports"})
 _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "-p": _protocol,
     "-s": _source,
+    "--src-range": _source,
     "-d": _destination,
     "-i": _interface,
     "-o": _out_interface,
@@ -439,7 +496,7 @@ _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "--sport": _source_ports,
     "--dports": _ports,
     "--sports": _source_ports,
-    "--ports": _ports,
+    "--ports": _either_ports,
     "--rt-type": _never,
     "--match-set": _set_match,
     "--ctstate": _states,
@@ -460,4 +517,16 @@ _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "--name": _always,
     "--rsource": _always,
     "--mask": _always,
+    "--invert": _never,  # of rpfilter: an answer would go out where the packet came in
+    "--loose": _always,
+    "--validmark": _always,
+    "--accept-local": _always,
+    "--mode": _seldom,
+    "--string": _seldom,
+    "--hex-string": _seldom,
+    "--length": _usual(USUAL_LENGTHS),
+    "--mss": _usual(USUAL_SEGMENTS, "tcp"),
+    **{f"--{of}-eq": _usual(USUAL_HOPS) for of in ("ttl", "hl")},
+    **{f"--{of}-lt": _beyond(USUAL_HOPS, less=True) for of in ("ttl", "hl")},
+    **{f"--{of}-gt": _beyond(USUAL_HOPS, less=False) for of in ("ttl", "hl")},
 }

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pytest_droplet.facts.firewall.nft_rule_text import rule_text
 from pytest_droplet.facts.firewall.nft_words import (
     CHAIN_TYPES,
     ELEMENT_WORDS,
@@ -27,6 +28,10 @@ from pytest_droplet.facts.firewall.nft_words import (
 from pytest_droplet.facts.firewall.packet_filter import (
     ALL_BITS,
     ANY_CHANGE,
+    MOST_LARGE,
+    USUAL_HOPS,
+    USUAL_LENGTHS,
+    USUAL_SEGMENTS,
     Action,
     Changes,
     Condition,
@@ -43,9 +48,11 @@ from pytest_droplet.facts.firewall.packet_filter import (
     goes_out,
     has_mark,
     is_foreign,
+    is_large,
     is_named,
+    is_usual,
     negated,
-    of_all_ports,
+    of_source_ports,
     share_changes,
     to_networks,
 )
@@ -81,6 +88,8 @@ _IPTABLES_STATEMENTS = frozenset(
         *("masquerade", "snat", "dnat", "redirect"),
     )
 )
+_CHANCES = frozenset({"numgen"})
+_EXTENSIONS = frozenset({"exthdr", "ip option", "tcp option"})
 _Test = Callable[[Any], Condition]
 
 
@@ -200,16 +209,19 @@ class _Ruleset:
         filters = Counter[tuple[str, str, str]]()
         ports: dict[_Home, set[tuple[int, int]]] = {}
         compared: dict[_Home, set[tuple[int, int]]] = {}
-        changes: dict[_Home, Changes] = {}
+        changing: dict[_Home, list[Rule]] = {}
+        sources: dict[_Home, set[Network]] = {}
         for home, body in self._rules:
             _note_changed_sets(body["expr"], self._tables[home])
         for home, body in self._rules:
             table, expressions = self._tables[home], body["expr"]
-            self._chains[home][body["chain"]].append(partial(_steps, list(expressions), table))
+            rule = _rule(body, table)
+            self._chains[home][body["chain"]].append(rule)
+            changing.setdefault(home, []).extend([rule] if rule.changes != Changes() else [])
             filters[(*home, body["chain"])] += _filters(expressions) and not is_foreign(home[1])
             ports.setdefault(home, set()).update(_ports_in(expressions, table))
+            sources.setdefault(home, set()).update(_large_sources(expressions, table))
             compared.setdefault(home, set()).update(_compared_ports(expressions))
-            changes[home] = changes.get(home, Changes()) | _changes(expressions)
         found = []
         for body in sorted(self._bases, key=lambda body: int(body.get("prio", 0))):
             home = body["family"], body["table"]
@@ -231,7 +243,8 @@ class _Ruleset:
                 priority=int(body.get("prio", 0)),
                 ports=frozenset(ports.get(home, set()) | of_filters),
                 doubt=doubt,
-                changes=changes.get(home, Changes()),
+                changing=tuple(changing.get(home, ())),
+                sources=frozenset(sources.get(home, ())),
                 native=self._is_native(home),
             )
             found.append(hook)
@@ -289,7 +302,28 @@ def _device_rules(chain: Mapping[str, Any]) -> list[Rule]:
         meant = any_of(is_named(packet.interfaces, str(name), "*") for name in names)
         return [(negated(meant) if names else None, Action("accept"))]
 
-    return [others]
+    return [Rule(others, lambda: "for a device, which nft does not tell")]
+
+
+def _rule(body: Any, table: _Table) -> Rule:
+    expressions = list(body["expr"])
+    return Rule(
+        steps=partial(_steps, expressions, table),
+        text=partial(rule_text, body),
+        changes=_changes(expressions),
+        reaches=partial(_reaches, expressions, table),
+    )
+
+
+def _reaches(expressions: list[Any], table: _Table, packet: Packet) -> Condition:
+    """Judge what stands before the first statement of a rule that changes a packet."""
+    matches: list[Condition] = []
+    for kind, body in map(_statement, expressions):
+        if kind == "match":
+            matches.append(_match(body, table, packet))
+        elif _changes([{kind: body}]) != Changes():
+            break
+    return both(*matches)
 
 
 def _statement(expression: Any) -> tuple[str, Any]:
@@ -324,6 +358,28 @@ def _ports_in(expressions: list[Any], table: _Table) -> Iterator[tuple[int, int]
         for item in found:
             parts = item["concat"] if isinstance(item, dict) and "concat" in item else [item]
             yield from filter(None, map(_range, parts))
+
+
+def _large_sources(expressions: list[Any], table: _Table) -> Iterator[Network]:
+    """Yield the large networks that a rule asks of a source."""
+    for kind, body in map(_statement, expressions):
+        left = body["left"] if kind == "match" else body["key"] if kind == "vmap" else None
+        if not isinstance(left, dict) or left.get("payload", {}).get("field") != "saddr":
+            continue
+        right = body["right"] if kind == "match" else body["data"]
+        for item in _items(right, table):
+            key = _plain(item[0]) if kind == "vmap" and isinstance(item, list) else item
+            if _may_be_large(key):
+                yield from filter(is_large, _networks(key))
+
+
+def _may_be_large(item: Any) -> bool:
+    """Whether an item need be parsed: there may be many that need not."""
+    if isinstance(item, str):  # of a file
+        return "/" in item or "-" in item
+    if not isinstance(item, dict):
+        return False
+    return "range" in item or ("prefix" in item and item["prefix"]["len"] <= MOST_LARGE)
 
 
 def _compared_ports(expressions: list[Any]) -> Iterator[tuple[int, int]]:
@@ -607,6 +663,8 @@ def _match(body: Any, table: _Table, packet: Packet) -> Condition:
         return False
     if operator in {"<", ">", "<=", ">="}:
         return _compares(left, operator, right, packet)
+    if operator == "!" and _is_tcp_flags(left):
+        return "syn" not in _flags(right)
     if operator not in {"==", "!=", "in"}:
         return None
     found: Condition
@@ -615,6 +673,8 @@ def _match(body: Any, table: _Table, packet: Packet) -> Condition:
     else:
         found = _holds(_subject(left, packet), list(_items(right, table)))
         found = _held(found, right, table)
+    if isinstance(left, dict) and _CHANCES.intersection(left):
+        return "seldom"
     return negated(found, by=operator == "!=")
 
 
@@ -624,10 +684,15 @@ def _applies(left: Any, packet: Packet) -> bool:
         left = left["&"][0]
     parts = left.get("concat", [left]) if isinstance(left, dict) else []
     for part in parts:
-        of_connection = part.get("ct", {}).get("key") if isinstance(part, dict) else None
+        if not isinstance(part, dict):
+            continue
+        version = {"exthdr": 6, "ip option": 4}.get(next(iter(part), ""), packet.version)
+        if version != packet.version or ("tcp option" in part and packet.protocol != "tcp"):
+            return False
+        of_connection = part.get("ct", {}).get("key")
         if of_connection not in {None, "state"} and packet.is_tracked is False:
             return False
-        protocol = part.get("payload", {}).get("protocol") if isinstance(part, dict) else None
+        protocol = part.get("payload", {}).get("protocol")
         if protocol in {"tcp", "udp"} and protocol != packet.protocol:
             return False
         if protocol in {"ip", "ip6"} and protocol != ("ip" if packet.version == 4 else "ip6"):
@@ -692,6 +757,8 @@ def _subject(left: Any, packet: Packet) -> _Test | _Addresses:
     """Return the test of one value on the right side against what stands on the left."""
     if not isinstance(left, dict):
         return _untold
+    if usual := _usual(left):
+        return partial(_is_usual, usual)
     ((kind, body),) = left.items()
     if kind == "concat":
         tests = [_subject(part, packet) for part in body]
@@ -704,7 +771,9 @@ def _subject(left: Any, packet: Packet) -> _Test | _Addresses:
         return _payload(str(body.get("protocol")), str(body.get("field")), packet)
     if kind == "fib":
         return _fib(body, packet)
-    return _untold
+    if kind in _EXTENSIONS and body.get("field") is None:  # few packets have any
+        return lambda item: "seldom" if item is True else "some" if item is False else None
+    return _seldom if kind in {*_CHANCES, *_EXTENSIONS} else _untold
 
 
 def _concat(tests: list[_Test | _Addresses], item: Any) -> Condition:
@@ -727,6 +796,7 @@ def _meta(key: str, packet: Packet) -> _Test:
         "protocol": lambda item: _is_among(item, families),
         "mark": partial(_is_mark, packet.changes.mark),
         "pkttype": lambda item: _is_among(item, {"host", "unicast", 0}),
+        "iiftype": lambda item: _is_among(item, {"ether", 1}),
     }
     return tests.get(key, _untold)
 
@@ -764,7 +834,7 @@ def _payload(protocol: str, field: str, packet: Packet) -> _Test | _Addresses:
             return _Addresses(partial(for_addresses, packet))
         if field in {"protocol", "nexthdr"}:
             return partial(_is_protocol, packet)
-    return _untold
+    return _meta("protocol", packet) if (protocol, field) == ("ether", "type") else _untold
 
 
 def _fib(body: Any, packet: Packet) -> _Test:
@@ -773,7 +843,7 @@ def _fib(body: Any, packet: Packet) -> _Test:
         known = {"local", 2} if of_own else {"unicast", 1}
         return lambda item: _is_among(item, known)
     if "saddr" in body.get("flags", []) and body.get("result") in {"oif", "oifname"}:
-        return lambda item: item if isinstance(item, bool) else None
+        return lambda item: bool(item) if item in {0, 1} else None
     return _untold
 
 
@@ -782,17 +852,39 @@ def _is_port_among(item: Any, packet: Packet | None) -> Condition:
     ports = _range(item)
     if ports is None:
         return None
-    return of_all_ports(*ports) if packet is None else packet.to(*ports)
+    return of_source_ports(*ports) if packet is None else packet.to(*ports)
+
+
+def _usual(left: Any) -> tuple[int, int] | None:
+    """Return what first packets have of a number that their sender chooses."""
+    if not isinstance(left, dict) or len(left) != 1:
+        return None
+    ((kind, body),) = left.items()
+    word = body.get("key", body.get("field")) if isinstance(body, dict) else None
+    if (kind, word) == ("meta", "length") or (kind == "payload" and word == "length"):
+        return USUAL_LENGTHS
+    if kind == "payload" and word in {"ttl", "hoplimit"}:
+        return USUAL_HOPS
+    of_segments = kind == "tcp option" and body.get("name") == "maxseg" and word == "size"
+    return USUAL_SEGMENTS if of_segments else None
+
+
+def _is_usual(usual: tuple[int, int], item: Any) -> Condition:
+    numbers = _range(item)
+    return None if numbers is None else is_usual(usual, *numbers)
 
 
 def _compares(left: Any, operator: str, right: Any, packet: Packet) -> Condition:
-    body = left.get("payload", {}) if isinstance(left, dict) else {}
-    if body.get("field") not in {"dport", "sport"}:
+    if not isinstance(left, dict) or (numbers := _beyond(operator, right)) is None:
         return None
-    ports = _beyond(operator, right)
-    if ports is None:
+    if usual := _usual(left):
+        return is_usual(usual, *numbers)
+    if _CHANCES.intersection(left):
+        return "seldom"
+    field = left.get("payload", {}).get("field")
+    if field not in {"dport", "sport"}:
         return None
-    return packet.to(*ports) if body["field"] == "dport" else of_all_ports(*ports)
+    return packet.to(*numbers) if field == "dport" else of_source_ports(*numbers)
 
 
 def _beyond(operator: str, port: Any) -> tuple[int, int] | None:
@@ -804,11 +896,11 @@ def _beyond(operator: str, port: Any) -> tuple[int, int] | None:
 
 
 def _is_tcp_flags(left: Any) -> bool:
-    body = left.get("payload", {})
+    body = left.get("payload", {}) if isinstance(left, dict) else {}
     return bool(body.get("protocol") == "tcp" and body.get("field") == "flags")
 
 
-def _masked(left: Any, right: Any, operator: str, packet: Packet) -> Match:
+def _masked(left: Any, right: Any, operator: str, packet: Packet) -> Condition:
     """Judge ``mark & mask`` and ``tcp flags & mask``: of the flags SYN is set."""
     subject, mask = left.get("&", (left, None))
     if isinstance(subject, dict) and set(subject) <= {"meta", "ct"}:
@@ -821,6 +913,8 @@ def _masked(left: Any, right: Any, operator: str, packet: Packet) -> Match:
         items = right["set"] if isinstance(right, dict) and "set" in right else [right]
         known = [_is_mark(bits, _plain(item), mask) for item in items]
         return True if True in known else None if None in known else False
+    if isinstance(subject, dict) and subject.get("payload", {}).get("field") == "frag-off":
+        return "some" if right == 0 else "seldom"  # the first part, or no part at all
     if not isinstance(subject, dict) or not _is_tcp_flags(subject):
         return None
     wanted = _flags(right)
@@ -853,6 +947,10 @@ def _untold(_: Any) -> Match:
     return None
 
 
+def _seldom(_: Any) -> Condition:
+    return "seldom"
+
+
 def _ct(key: str, direction: str, packet: Packet) -> _Test | _Addresses:
     sent = packet.sent_to or packet
     if key == "state":
@@ -860,10 +958,14 @@ def _ct(key: str, direction: str, packet: Packet) -> _Test | _Addresses:
     if not packet.is_tracked:
         return _untold
     if key == "status":
-        translated = packet.sent_to is not None
+        translated = packet.has_new_destination
         return lambda item: {"dnat": translated, "snat": False}.get(str(item))
     if key == "mark":
         return partial(_is_mark, packet.changes.connection_mark)
+    if key == "protocol":
+        return partial(_is_protocol, packet)
+    if direction == "original" and key in {"saddr", "ip saddr", "ip6 saddr"}:
+        return _Addresses(packet.source)
     if key == "direction":
         return lambda item: _is_among(item, {"original", 0})
     if direction == "original" and key == "proto-dst":

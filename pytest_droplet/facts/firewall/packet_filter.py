@@ -12,11 +12,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from pytest_droplet.facts.host.interfaces import Network
 from pytest_droplet.model import NotObservedError
+from pytest_droplet.text import one_line
 
 Match: TypeAlias = bool | None
 """Whether something is so; None: it cannot be told."""
@@ -32,6 +34,12 @@ Place: TypeAlias = Literal["ingress", "prerouting", "input", "forward"]
 _BROAD_PORTS = 60_000
 _LAST_PORT = 65_535
 _TRACKED_AT = -200
+USUAL_LENGTHS = (28, 100)
+USUAL_HOPS = (40, 64)
+USUAL_SEGMENTS = (1220, 1460)
+MOST = 65_535
+"""What first packets have: bytes, hops left, bytes of a segment; and the most that any can."""
+
 ALL_BITS = 0xFFFF_FFFF
 _ALL_OF_IPV4 = ipaddress.IPv4Network("0.0.0.0/0")
 _HALF_OF_IPV4 = 2**31
@@ -42,6 +50,15 @@ _NO_INTERNET = tuple(
         *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
     )
 )
+_IPV4_IN_USE = tuple(
+    each
+    for each in _ALL_OF_IPV4.subnets(new_prefix=8)
+    if not any(each.subnet_of(n) for n in _NO_INTERNET)
+)
+MOST_LARGE = 12
+_LARGE = {4: 8, 6: MOST_LARGE}
+_FEWEST_JOINED = 2
+_MOST_JOINED = 300
 _IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")
 _IPV6_IN_USE = tuple(
     ipaddress.IPv6Network(f"{first}::/12")
@@ -50,6 +67,11 @@ _IPV6_IN_USE = tuple(
 """The blocks that the regional registries give addresses from, by IANA's list."""
 
 _DEPTH = 64
+_HERE: frozenset[str] = frozenset()
+_ANY_STATE = frozenset({"new", "untracked", "invalid"})
+_UNEXPECTED = (
+    *(NotObservedError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+)
 _FOREIGN = re.compile(
     r"f2b-|fail2ban|docker|kube-|cali-|cilium|libvirt|lxd|incus|netavark|cni-", re.IGNORECASE
 )
@@ -158,6 +180,14 @@ class Packet:
         """Whether the kernel knows a connection of it."""
         return True if self.states == {"new"} else None if "new" in self.states else False
 
+    @property
+    def has_new_destination(self) -> Match:
+        """Whether NAT changed what it is for: the kernel says so only of another one."""
+        if self.sent_to is None:
+            return False
+        changed = self.port != self.sent_to.port or self.out
+        return True if changed or self.addresses.isdisjoint(self.sent_to.addresses) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -194,8 +224,31 @@ class Destination:
 
 
 Step: TypeAlias = tuple[Condition, Action]
-Rule: TypeAlias = Callable[[Packet], Iterable[Step]]
-"""A rule: for a packet, whether it applies and what it does (a map may do several things)."""
+
+
+def _never(_: Packet) -> Condition:
+    return False
+
+
+def _no_text() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of a chain.
+
+    Attributes:
+        steps: For a packet, whether it applies and what it does (a map may do several things).
+        text: The rule as people read it, for a message.
+        changes: What it may do to packets that others read.
+        reaches: Whether a packet gets as far as these changes, once it meets the rule.
+    """
+
+    steps: Callable[[Packet], Iterable[Step]]
+    text: Callable[[], str] = _no_text
+    changes: Changes = Changes()
+    reaches: Callable[[Packet], Condition] = _never
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +264,8 @@ class Hook:
         priority: Its place among others: destinations are translated at -100.
         ports: The ranges of ports that rules of a translating chain's table name.
         doubt: Why it may not filter at all; empty: it does.
-        changes: What the rules of its table, or of all tables, do to packets.
+        changing: The rules of its table, or of all tables, that change packets.
+        sources: The large networks that its table's rules ask of a source.
         native: Whether a rule of its table was written by nft, not by iptables on top of it.
     """
 
@@ -226,7 +280,8 @@ class Hook:
     priority: int = 0
     ports: frozenset[tuple[int, int]] = frozenset()
     doubt: str = ""
-    changes: Changes = Changes()
+    changing: tuple[Rule, ...] = ()
+    sources: frozenset[Network] = frozenset()
     native: bool = False
 
     @property
@@ -239,18 +294,51 @@ class Hook:
 
         ``accept``, ``drop``, or the text of a :class:`Destination`.
         """
-        if self.changes.packet:
+        changes = self._changes_of(packet)
+        if changes.packet:
             return frozenset({"accept", "drop"})
-        states, changes = self._states(), self.changes
-        found = _Walk(self.chains, replace(packet, states=states, changes=changes)).through(
-            self.chain, 0
-        )
+        states = self._states(untracked=changes.untracked)
+        found = self._walk(packet, changes).through(self.chain, 0)
         ends: set[str] = {self.policy} if "end" in found else set()
         if self.doubt or (self.translates and "untracked" in states):
             ends.add("accept")
         return frozenset((found - {"end"}) | ends)
 
-    def _states(self) -> frozenset[str]:
+    def why_not_told(self, packet: Packet) -> str:
+        """Return the reason why several things may become of the packet: a rule, if one decides."""
+        if self.doubt:
+            return self.doubt
+        text = ""
+        changes = self._changes_of(packet)
+        with suppress(*_UNEXPECTED):
+            walk = self._walk(packet, changes)
+            walk.through(self.chain, 0)
+            text = next((rule.text() for rule in walk.untold), "")
+        if changes.packet:
+            text = next((rule.text() for rule in self.changing if rule.changes.packet), "")
+        named = f", by its rule {one_line(text, 120)}" if text else ""
+        return f"what {self.label} does cannot be told{named}"
+
+    def _walk(self, packet: Packet, changes: Changes) -> _Walk:
+        states = self._states(untracked=changes.untracked)
+        return _Walk(self.chains, replace(packet, states=states, changes=changes))
+
+    def _changes_of(self, packet: Packet) -> Changes:
+        """Return what rules may have done to the packet: those that it may meet."""
+        if not self.changing:
+            return Changes()
+        most = Changes()
+        for rule in self.changing:
+            most |= rule.changes
+        forms = {replace(form, out=out) for form in _forms(packet) for out in (packet.out, _HERE)}
+        forms = {replace(form, states=_ANY_STATE, changes=most) for form in forms}
+        found = Changes()
+        for rule in self.changing:
+            if any(_may_reach(rule, form) for form in forms):
+                found |= rule.changes
+        return found
+
+    def _states(self, *, untracked: bool) -> frozenset[str]:
         """Return in which states a first packet may be here: connections are looked up late."""
         early = self.place == "ingress" or (
             self.place == "prerouting" and self.priority <= _TRACKED_AT
@@ -258,7 +346,19 @@ class Hook:
         states = {"invalid"} if early else {"new"}
         if early and self.place == "prerouting" and self.priority == _TRACKED_AT:
             states.add("new")
-        return frozenset(states | ({"untracked"} if self.changes.untracked else set()))
+        return frozenset(states | ({"untracked"} if untracked else set()))
+
+
+def _forms(packet: Packet) -> list[Packet]:
+    """Return the packet as it is and as it was before its destination was translated."""
+    return [packet, packet.sent_to] if packet.sent_to is not None else [packet]
+
+
+def _may_reach(rule: Rule, packet: Packet) -> bool:
+    try:
+        return rule.reaches(packet) is not False
+    except _UNEXPECTED:
+        return True
 
 
 class _Walk:
@@ -268,6 +368,7 @@ class _Walk:
         self._chains = chains
         self._packet = packet
         self._known: dict[str, frozenset[str]] = {}
+        self.untold: list[Rule] = []
 
     def through(self, name: str, depth: int) -> frozenset[str]:
         if name not in self._known:
@@ -280,10 +381,13 @@ class _Walk:
         """Follow rules; what drops some packets closes nothing, what accepts some lets in."""
         found: set[str] = set()
         for rule in rules:
-            for matches, action in rule(self._packet):
+            for matches, action in rule.steps(self._packet):
                 if matches is False:
                     continue
                 outcomes, goes_on = self._do(action, depth)
+                doubtful = matches is None or (matches == "seldom" and "accept" in outcomes)
+                if (doubtful and outcomes) or action.kind == "unknown":
+                    self.untold.append(rule)
                 if isinstance(matches, str):
                     goes_on = goes_on or matches == "seldom" or outcomes != {"accept"}
                     outcomes.discard("drop")
@@ -312,21 +416,70 @@ class _Walk:
         return inside - {"end"}, "end" in inside
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the internet: its addresses, and its share of them all."""
+
+    networks: tuple[Network, ...]
+    share: float
+
+    def source(self, networks: Iterable[Network]) -> Condition:
+        """Whether these are among networks; at least half of them are ``some``."""
+        version = self.networks[0].version
+        given = [n for n in networks if n.version == version]
+        shared = shared_addresses(self.networks, given)
+        whole = sum(n.num_addresses for n in self.networks)
+        return True if shared == whole else "some" if 2 * shared >= whole else False
+
+
+def parts_of_internet(hooks: Iterable[Hook], version: Literal[4, 6]) -> list[Part]:
+    """Return the internet in parts that rules tell apart by large networks; none: as a whole.
+
+    Rules that are for parts of it may together be for all of it.
+    """
+    asked = {n for h in hooks for n in h.sources if n.version == version and n.prefixlen}
+    world = _IPV4_IN_USE if version == 4 else _IPV6_IN_USE
+    large = [n for n in asked if any(n.overlaps(each) for each in world)]
+    if len(large) < _FEWEST_JOINED or len(large) > _MOST_JOINED:
+        return []
+    pieces: dict[frozenset[Network], list[Network]] = {}
+    for network in world:
+        for piece in _cut(network, large):
+            inside = frozenset(n for n in large if piece.subnet_of(n))  # type: ignore[arg-type]
+            pieces.setdefault(inside, []).append(piece)
+    whole = sum(network.num_addresses for network in world)
+    return [
+        Part(tuple(found), sum(n.num_addresses for n in found) / whole)
+        for found in pieces.values()
+    ]
+
+
+def _cut(network: Network, by: Iterable[Network]) -> list[Network]:
+    """Return a network in pieces none of which a smaller one of ``by`` divides."""
+    smaller = [n for n in by if n.prefixlen > network.prefixlen and n.overlaps(network)]
+    if not smaller:
+        return [network]
+    return [piece for half in network.subnets() for piece in _cut(half, smaller)]
+
+
+def is_large(network: Network) -> bool:
+    """Whether a few hundred of such networks are all of the internet."""
+    return network.prefixlen <= _LARGE[network.version]
+
+
 def outcomes_of(hook: Hook, packet: Packet) -> frozenset[str]:
     """Return what may become of a packet; what cannot be followed may be either."""
     try:
         return frozenset(hook.outcomes(packet))
-    except (NotObservedError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+    except _UNEXPECTED:
         return frozenset({"accept", "drop"})
 
 
 def share_changes(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
-    """Return chains that know what the rules of all their tables do to packets."""
+    """Return chains that know which rules of all their tables change packets."""
     known = tuple(hooks)
-    changes = Changes()
-    for hook in known:
-        changes |= hook.changes
-    return tuple(replace(hook, changes=changes) for hook in known)
+    changing = {id(rule): rule for hook in known for rule in hook.changing}
+    return tuple(replace(hook, changing=tuple(changing.values())) for hook in known)
 
 
 def is_foreign(name: str) -> bool:
@@ -369,6 +522,18 @@ def of_all_ports(first: int, last: int) -> Condition:
     if first <= 1 and last >= _LAST_PORT:
         return True
     return "some" if is_broad(first, last) else False
+
+
+def of_source_ports(first: int, last: int) -> Condition:
+    """Whether a packet comes from one of these ports: who sends it may choose one."""
+    return True if first <= 1 and last >= _LAST_PORT else "some" if first <= last else False
+
+
+def is_usual(usual: tuple[int, int], first: int, last: int) -> Condition:
+    """Whether a number that the sender chooses is in a range: what is usual is let in."""
+    if first <= 0 and last >= MOST:
+        return True
+    return "some" if first <= usual[0] and usual[1] <= last else "seldom"
 
 
 def has_mark(bits: int, first: int, last: int, mask: int = ALL_BITS) -> Match:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pytest_droplet.facts import Observation, fact
@@ -24,6 +24,7 @@ class Unit:
     States are systemd's words (``loaded``, ``not-found``; ``active``, ``inactive``, ``failed``;
     ``enabled``, ``static``, ``masked``), empty where systemd has none. Times are None where the
     event has not happened. ``changed_at`` is also moved by a reload, ``active_since`` is not.
+    ``listens`` is what a socket unit has: ``[::]:22 (Stream)``.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Unit:
     changed_at: datetime | None = None
     next_run: datetime | None = None
     last_run: datetime | None = None
+    listens: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -126,7 +128,8 @@ def parse_units(text: str) -> Units:
         values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
         if not all(values.get(name) for name in ("Id", "LoadState", "ActiveState")):
             continue
-        unit = _unit(values)
+        listens = tuple(ln[7:] for ln in block.splitlines() if ln.startswith("Listen="))
+        unit = replace(_unit(values), listens=listens)
         for name in (unit.id, *values.get("Names", "").split()):
             by_name.setdefault(name, unit)
     return Units(by_name)

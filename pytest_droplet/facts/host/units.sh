@@ -1,9 +1,8 @@
 # The states of the systemd units that the checks ask about.
 # Prints: Name=value of each unit, an empty line between them.
-fields=Id,Names,LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus
-fields=$fields,ConditionResult,MainPID,ActiveEnterTimestamp,StateChangeTimestamp
-fields=$fields,NextElapseUSecRealtime,LastTriggerUSec
-TZ=UTC systemctl show -p "$fields" \
+TZ=UTC systemctl show -p Id,Names,LoadState,ActiveState,SubState,UnitFileState,Result,\
+ExecMainStatus,ConditionResult,MainPID,ActiveEnterTimestamp,StateChangeTimestamp,\
+NextElapseUSecRealtime,LastTriggerUSec,Listen \
     auditd.service audit-rules.service \
     ufw.service firewalld.service nftables.service iptables.service ip6tables.service \
     netfilter-persistent.service \
