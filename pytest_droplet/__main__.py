@@ -117,14 +117,17 @@ def _merge(arguments: argparse.Namespace) -> int:
         unknown_fails=arguments.droplets_unknown == "fail",
     )
     parts = load(arguments.records)
-    formats.prepare(written)
     kept = [path for form, path in reports if form == "jsonl"]
-    with closing(Record(kept[0] if kept else None)) as record:
+    with (
+        closing(formats.Places(written)) as places,
+        closing(Record(kept[0] if kept else None)) as record,
+    ):
         summary = join(parts, record, asked)
         document = Document.draw(record.lines)
-        formats.write_all(reports, document)
+        places.write_all(document)
         if html is not None:
-            write_html(record.lines(), html)
+            with places.writing(html) as beside:
+                write_html(record.lines(), beside)
         _print(document, record, summary, [str(p) for _, p in written if p != STDOUT])
     return summary["exit_code"]
 
@@ -144,6 +147,7 @@ def _print(
         waivers=summary["waivers"],
         changes=summary.get("baseline"),
         judged_at=document.header["judged_at"],
+        exit_code=summary["exit_code"],
     )
     for line in summary_texts(told, writer.fullwidth):
         writer.line(line.text, **line.markup)

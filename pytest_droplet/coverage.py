@@ -18,6 +18,7 @@ class CoverageEntry(TypedDict):
     not_ours: int
     not_read: int
     ephemeral: NotRequired[int]
+    without_root: NotRequired[int]
     percent: float | None
     required: int
 
@@ -35,6 +36,7 @@ class Coverage:
         not_ours: Droplets that are managed by somebody else.
         not_read: Droplets whose host no selected check reads.
         ephemeral: Droplets of autoscale pools and clusters, counted in the others too.
+        without_root: Hosts that were reached, and read by a user who is not root.
         required: Percent of those due that must have been reached.
     """
 
@@ -44,6 +46,7 @@ class Coverage:
     not_ours: int = 0
     not_read: int = 0
     ephemeral: int = 0
+    without_root: int = 0
     required: int = 100
 
     @classmethod
@@ -58,6 +61,7 @@ class Coverage:
             not_ours=states["not-ours"],
             not_read=states["not-read"],
             ephemeral=sum(1 for line in lines if line.get("ephemeral")),
+            without_root=sum(map(_is_without_root, lines)),
             required=required,
         )
 
@@ -86,6 +90,12 @@ class Coverage:
         """Whether fewer were reached than are required."""
         return self.reached * 100 < self.required * self.due
 
+    @property
+    def of_reached(self) -> str:
+        """How many were reached, and how many of these could not tell all."""
+        partly = f", {self.without_root:,} of them read without root" * bool(self.without_root)
+        return f"{self.reached:,} of {self.due:,} Droplets reached{partly}"
+
     def __str__(self) -> str:
         return f"{self.percent:g} %" if self.due else "no host was due"
 
@@ -100,6 +110,12 @@ class Coverage:
             "not_ours": self.not_ours,
             "not_read": self.not_read,
             "ephemeral": self.ephemeral,
+            "without_root": self.without_root,
             "percent": self.percent,
             "required": self.required,
         }
+
+
+def _is_without_root(line: Mapping[str, Any]) -> bool:
+    connection = line.get("connection") or {}
+    return line.get("coverage") == "reached" and connection.get("root") is False

@@ -18,7 +18,7 @@ from typing import IO, Any, Literal, NotRequired, TypedDict, cast
 
 from pytest_droplet.catalogue import Check, CheckDoc, identity
 from pytest_droplet.coverage import Coverage, CoverageEntry
-from pytest_droplet.files import owner_only
+from pytest_droplet.files import Draft, owner_only
 from pytest_droplet.model import (
     AccountKey,
     Droplet,
@@ -368,8 +368,9 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 class Record:
     """Writes the lines of one run, and keeps what the terminal shows at the end.
 
-    Every line is flushed when it is written, so that a run that is killed loses none of them; a
-    record without a ``summary`` line was cut.
+    It is written as ``PATH.part`` and put to its place with its last line. Every line is flushed
+    when it is written, so that a run that is killed loses none of them; a record without a
+    ``summary`` line was cut.
 
     Attributes:
         findings: Result lines that are neither ``pass`` nor ``notapplicable``, without what only
@@ -384,15 +385,17 @@ class Record:
         """Open the file; without a path the lines go to a temporary file.
 
         Raises:
-            OSError: The folder of the path cannot be made, or the file cannot be written.
+            OSError: The folder of the path cannot be made, or the file cannot be written, as by
+                another run that is writing it.
         """
         self.path = path
         self._file: IO[bytes]
+        self._draft: Draft | None = None
         if path is None:
             self._file = tempfile.TemporaryFile(prefix="droplet-")  # noqa: SIM115
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "w+b", opener=owner_only)  # noqa: SIM115
+            self._draft = Draft(path, private=True)
+            self._file = open(self._draft.path, "w+b", opener=owner_only)  # noqa: SIM115
         self.findings: list[Finding] = []
         self.counts: Counter[Outcome] = Counter()
         self.checks: set[str] = set()
@@ -400,7 +403,7 @@ class Record:
         self.broken: dict[tuple[str, str], str] = {}
 
     def add(self, line: Line) -> None:
-        """Write one line."""
+        """Write one line; with the summary, which is the last, the file is put to its place."""
         self._file.write(_encode(line).encode("ascii") + b"\n")
         self._file.flush()
         if line["type"] == "result":
@@ -414,6 +417,8 @@ class Record:
                 self.broken.setdefault(key, line.get("traceback", ""))
         elif line["type"] == "droplet":
             self.droplets[line["id"]] = line
+        elif line["type"] == "summary" and self._draft is not None:
+            self._draft.put()
 
     def lines(self) -> Iterator[Line]:
         """Read all lines again, from the first."""
@@ -424,7 +429,9 @@ class Record:
         self._file.seek(0, 2)
 
     def close(self) -> None:
-        """Close the file; a temporary one is gone then."""
+        """Close the file; a temporary one is gone then, one without a summary stays beside."""
+        if self._draft is not None:
+            self._draft.leave()
         self._file.close()
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.files import Draft
 from pytest_droplet.record import CheckEntry, ResultLine
 from pytest_droplet.report.document import (
     TEXT_LIMIT,
@@ -61,7 +62,9 @@ def write(document: Document, path: Path) -> None:
                 separators=(",", ":"),
             )
             file = path / _file_name(document, droplet_id)
-            file.write_text(text + "\n", encoding="utf-8", errors="replace")
+            draft = Draft(file)
+            draft.path.write_text(text + "\n", encoding="utf-8", errors="replace")
+            draft.put()
 
 
 def _remove_earlier(folder: Path) -> None:

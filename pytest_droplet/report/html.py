@@ -118,7 +118,11 @@ def _policy(style: str, script: str) -> str:
 
 
 def _headline(page: PageData) -> tuple[str, list[str], str]:
-    """Return the result in one sentence, what must be said beside it, and its tone."""
+    """Return the result in one sentence, what must be said beside it, and its tone.
+
+    Whether it is good the exit code alone decides, as on the terminal.
+    """
+    exit_code = page.summary["exit_code"] if page.summary else None
     verdicts = Counter(row.verdict for row in page.rows)
     cut = page.summary is None or bool(page.summary.get("not_run"))
     failed = [row for row in page.rows if row.verdict == "f"]
@@ -136,6 +140,8 @@ def _headline(page: PageData) -> tuple[str, list[str], str]:
         headline = "Nothing was judged"
     elif verdicts["u"] or verdicts["e"] or cut:
         headline = "No findings, but not everything is known"
+    elif exit_code != 0:
+        headline = f"No findings, but the run ended with exit code {exit_code}"
     else:
         headline = "No findings"
     missing = []
@@ -152,8 +158,9 @@ def _headline(page: PageData) -> tuple[str, list[str], str]:
         if verdicts[kind.letter] or kind.name == "pass"
     ]
     lead.append(f"{_listed(rest)}.")
-    open_end = missing or cut or not page.rows
-    return headline, lead, "bad" if failed or verdicts["e"] else "open" if open_end else "good"
+    if exit_code == 0:
+        return headline, lead, "good"
+    return headline, lead, "bad" if failed or verdicts["e"] else "open"
 
 
 def _notes(page: PageData) -> Iterable[str]:

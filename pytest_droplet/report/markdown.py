@@ -162,8 +162,7 @@ def _head(document: Document) -> str:
     if summary:
         cover = Coverage.of_line(summary["coverage"])
         need = f", **at least {cover.required} % is asked for**" if cover.short else ""
-        reached = f"{cover.reached:,} of {cover.due:,} Droplets reached"
-        lines += [f"Coverage: {reached}, {cover}{need}.", ""]
+        lines += [f"Coverage: {cover.of_reached}, {cover}{need}.", ""]
     if summary and (base := summary.get("baseline")):
         between = time_between(base["recorded_at"], header.get("judged_at"))
         when = one_line(base["recorded_at"], TEXT_LIMIT) + f", {between} before" * bool(between)

@@ -21,6 +21,7 @@ from pytest_droplet.audit import Audit
 from pytest_droplet.catalogue import Check
 from pytest_droplet.collection import CheckItem, Chosen, takes_all
 from pytest_droplet.coverage import Coverage
+from pytest_droplet.files import Draft
 from pytest_droplet.gate import Judged
 from pytest_droplet.options import AuditConfig, gates_from_ini
 from pytest_droplet.record import (
@@ -51,10 +52,13 @@ _HIDDEN, _CHARS = ("failed", "error"), ("f", "E")
 class Reports:
     """The record and what is drawn from it; on the controller alone."""
 
-    def __init__(self, config: pytest.Config, options: AuditConfig, record: Record) -> None:
+    def __init__(
+        self, config: pytest.Config, options: AuditConfig, record: Record, places: formats.Places
+    ) -> None:
         self._config = config
         self._options = options
         self._record = record
+        self._places = places
         self._checks: dict[str, CheckEntry] = {}
         self._extras: dict[str, list[Any]] = {}
         self._coverage: Coverage | None = None
@@ -62,6 +66,7 @@ class Reports:
         self._subject = ""
         self._apart: dict[str, list[Any]] = {}
         self._not_run = 0
+        self._exit_code = 0
         self._judged_at = ""
         self._accepted: list[str] = []
         self._waivers: list[WaiverEntry] = []
@@ -81,12 +86,14 @@ class Reports:
         paths = [path for form, path in options.reports if form == "jsonl"]
         if len(paths) > 1:
             raise pytest.UsageError("--droplets-report=jsonl: was given twice; one record a run")
+        page = [("html", options.html)] if options.html is not None else []
         try:
-            formats.prepare(options.reports)
+            places = formats.Places([*options.reports, *page])
+            config.add_cleanup(places.close)
             record = Record(paths[0] if paths else None)
         except OSError as exc:
             raise _unwritable(exc) from None
-        return cls(config, options, record)
+        return cls(config, options, record, places)
 
     @staticmethod
     def prepare_page(page: Path) -> None:
@@ -96,8 +103,7 @@ class Reports:
             pytest.UsageError: It cannot be.
         """
         try:
-            page.parent.mkdir(parents=True, exist_ok=True)
-            page.open("a").close()
+            Draft(page).discard()
         except OSError as exc:
             raise _unwritable(exc) from None
 
@@ -226,12 +232,13 @@ class Reports:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._waivers = audit.gate.waiver_states(self._record.findings, self._judged(audit))
         self._changes = self._compare(audit)
+        self._exit_code = int(session.exitstatus)
         self._keep(
             summary_line(
                 counts=self._record.counts,
                 coverage=self._coverage,
                 duration_s=(datetime.now(UTC) - audit.started_at).total_seconds(),
-                exit_code=int(session.exitstatus),
+                exit_code=self._exit_code,
                 waivers=self._waivers,
                 not_run=self._not_run,
                 baseline=self._changes,
@@ -286,7 +293,7 @@ class Reports:
         )
 
     def _write_formats(self) -> None:
-        asked = [(form, path) for form, path in self._options.reports if form != "jsonl"]
+        asked = self._places.asked
         if not asked:
             return
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
@@ -294,7 +301,7 @@ class Reports:
             reporter.ensure_newline()
         document = Document.draw(self._record.lines)
         for form, path in asked:
-            self._draw(path, partial(formats.write, form, document, path))
+            self._draw(path, partial(self._places.write, form, document, path))
 
     def _write_html(self, session: pytest.Session) -> None:
         path = self._options.html
@@ -308,13 +315,14 @@ class Reports:
         hook.pytest_html_results_summary(
             prefix=prefix, summary=summary, postfix=postfix, session=session
         )
-        write_html(
-            self._record.lines(),
-            path,
-            title=TITLE if page.title == path.name else page.title,
-            extras=self._extras,
-            summary=(prefix, summary, postfix),
-        )
+        with self._places.writing(path) as beside:
+            write_html(
+                self._record.lines(),
+                beside,
+                title=TITLE if page.title == path.name else page.title,
+                extras=self._extras,
+                summary=(prefix, summary, postfix),
+            )
 
     @contextmanager
     def findings_apart(self, reporter: pytest.TerminalReporter) -> Generator[None]:
@@ -356,6 +364,7 @@ class Reports:
             changes=self._changes,
             judged_at=self._judged_at,
             not_run=self._not_run,
+            exit_code=self._exit_code,
             narrowed=narrowed_in_words(self._narrowed_by_ini()),
             broken=self._record.broken,
             traceback_style=self._config.getoption("tbstyle", default="auto"),

@@ -43,7 +43,8 @@ class Summary:
 
     ``findings`` are results that are neither pass nor notapplicable; ``checks`` the header's
     entries by id; ``droplets`` the Droplet lines by id; ``judged_at`` the header's;
-    ``not_run`` is the number of tests that a run which was stopped left out; ``narrowed`` tells
+    ``not_run`` is the number of tests that a run which was stopped left out; ``exit_code`` alone
+    decides whether the end looks like success; ``narrowed`` tells
     which files of the project left tests out, and how. ``broken`` has the tracebacks of checks
     that broke, by check and message; they are shown as ``traceback_style``, pytest's ``--tb``, says.
     """
@@ -57,6 +58,7 @@ class Summary:
     changes: BaselineEntry | None = None
     judged_at: str = ""
     not_run: int = 0
+    exit_code: int = 0
     narrowed: Sequence[str] = ()
     broken: Mapping[tuple[str, str], str] = field(default_factory=dict)
     traceback_style: str = "auto"
@@ -95,7 +97,8 @@ def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
         yield Text(printable(f"NARROWED: tests were left out by {text}"), _YELLOW)
     if summary.not_run:
         yield Text(_stopped(summary), _RED)
-    yield Text(_last_line(summary), {"bold": True})
+    good = {"green": True} if summary.exit_code == 0 else _RED
+    yield Text(_last_line(summary), {"bold": True, **good})
 
 
 def _marked(verdict: Outcome) -> Mapping[str, bool]:
@@ -205,7 +208,7 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
     if seen.not_read:
         yield Text(f"coverage: no selected check reads a host{_ephemeral(seen)}")
         return
-    parts = [f"{seen.reached} of {seen.due} Droplets reached"]
+    parts = [seen.of_reached]
     parts += [f"{n} {word}" for n, word in ((seen.off, "off"), (seen.not_ours, "not ours")) if n]
     need = f" (at least {seen.required} % is asked for)" if seen.short else ""
     text = f"coverage: {', '.join(parts)}: {seen}{need}{_ephemeral(seen)}"

@@ -20,6 +20,7 @@ import pytest
 from junitparser import xunit2
 from py_ocsf_models.events.findings.compliance_finding import ComplianceFinding
 
+from pytest_droplet.files import Draft
 from pytest_droplet.testing import Cloud
 from tests.support import npm
 from tests.support.recordings import reached, save
@@ -400,3 +401,23 @@ def test_collect_only_writes_no_report(audit: pytest.Pytester) -> None:
     """Not even an empty one."""
     run(audit, "--co", "-q", *asked(*FORMATS))
     assert not [name for name in os.listdir(audit.path) if name.startswith("out.")]  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    "option", ["--droplets-report=jsonl:r", "--droplets-report=csv:r", "--html=r"]
+)
+def test_a_report_that_another_run_writes_is_refused(audit: pytest.Pytester, option: str) -> None:
+    """The second of two runs is told before a host is read; what is there stays."""
+    (audit.path / "r").write_text("before")
+    first = Draft(audit.path / "r")
+
+    result = run(audit, option)
+
+    assert result.ret is pytest.ExitCode.USAGE_ERROR
+    errors = [line for line in result.errlines if line.startswith("ERROR: ")]
+    assert len(errors) == 1
+    assert "another run is writing it; name another path" in errors[0]
+    assert (audit.path / "r").read_text() == "before"
+    first.discard()
+    assert run(audit, option).ret is not pytest.ExitCode.USAGE_ERROR
+    assert not list(audit.path.glob("*.part"))

@@ -198,7 +198,7 @@ def test_one_missing_of_two_thousand_is_not_everybody(
     pytester.makeini("[pytest]\n")
     lenient = ("--droplets-unknown=skip", "-k", "distribution-supported")
     whole = record(pytester, "whole.jsonl", "--droplets=all", *lenient)
-    shown = "1999 of 2000 Droplets reached: 99.9 % (at least 100 % is asked for)"
+    shown = "1,999 of 2,000 Droplets reached: 99.9 % (at least 100 % is asked for)"
     assert shown in capsys.readouterr().out
     for summary in lines(whole, "summary"):
         assert (summary["coverage"]["percent"], summary["exit_code"]) == (99.9, 1)

@@ -81,7 +81,16 @@ def test_every_output_shows_the_same_percentage(tmp_path: Path) -> None:
         not_run=0,
     )
     terminal = "\n".join(text.text for text in summary_texts(summary, 80, 0))
-    assert "1999 of 2000 Droplets reached: 99.9 % (at least 100 % is asked for)" in terminal
+    assert "1,999 of 2,000 Droplets reached: 99.9 % (at least 100 % is asked for)" in terminal
     assert "1,999 of 2,000 Droplets reached, 99.9 %, **at least 100 %" in draw(document)
     places = re.findall(r"(?:Coverage is |>|\()([\d.]+) %(?:, less|<|\))", page.read_text())
     assert places == ["99.9", "99.9", "99.9"], "the notice, the figure and the section"
+
+
+def test_reached_is_not_read() -> None:
+    """Hosts that were read without root are reached, and it is said beside the figure."""
+    line = {"coverage": "reached", "connection": {"root": False}}
+    seen = Coverage.of([line, line, {"coverage": "reached", "connection": {"root": True}}], 100)
+    assert seen.of_reached == "3 of 3 Droplets reached, 2 of them read without root"
+    assert seen.line["without_root"] == 2
+    assert Coverage.of([], 0).of_reached == "0 of 0 Droplets reached"

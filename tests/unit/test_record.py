@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -15,8 +16,16 @@ import pytest
 from pytest_droplet.__main__ import main
 from pytest_droplet.baseline import Baseline, load_baseline
 from pytest_droplet.catalogue import check, checks_of
+from pytest_droplet.coverage import Coverage
 from pytest_droplet.model import Droplet
-from pytest_droplet.record import Line, Record, ResultLine, fingerprint, read_record
+from pytest_droplet.record import (
+    Line,
+    Record,
+    ResultLine,
+    fingerprint,
+    read_record,
+    summary_line,
+)
 
 SCHEMA = json.loads((files("pytest_droplet") / "data" / "record.schema.json").read_text())
 TYPES = {get_args(get_type_hints(line)["type"])[0]: line for line in get_args(Line)}
@@ -178,10 +187,27 @@ def test_a_finding_of_an_account_without_an_id_is_not_new() -> None:
 
 @pytest.mark.parametrize("before", [None, 0o644])
 def test_a_record_is_for_its_owner_alone(tmp_path: Path, before: int | None) -> None:
-    """Also where a file of that name was there, which all could read."""
+    """Also where a file of that name was there, which all could read; it is whole at its place."""
     path = tmp_path / "record.jsonl"
     if before is not None:
-        path.touch()
+        path.write_text("before")
         path.chmod(before)
-    Record(path).close()
+    record = Record(path)
+    assert path.exists() is (before is not None)
+    record.add(
+        summary_line(
+            counts=Counter(), coverage=Coverage.of([], 0), duration_s=0.0, exit_code=0, waivers=()
+        )
+    )
+    record.close()
     assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().startswith('{"type":"summary"')
+
+
+def test_a_record_that_was_cut_lies_beside_its_place(tmp_path: Path) -> None:
+    """What was there before is not lost for it."""
+    path = tmp_path / "record.jsonl"
+    path.write_text("before")
+    Record(path).close()
+    assert path.read_text() == "before"
+    assert (tmp_path / "record.jsonl.part").exists()

@@ -169,21 +169,26 @@ def test_every_verdict_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "headline", "tone"),
+    ("verdicts", "exit_code", "headline", "tone"),
     [
-        (("pass", "notapplicable"), "No findings", "good"),
-        (("pass", "unknown"), "No findings, but not everything is known", "open"),
-        (("pass", "something-new"), "No findings, but not everything is known", "open"),
-        (("pass", "error"), "No findings, but not everything is known", "bad"),
-        (("fail",), "1 finding on 1 of 1 Droplet", "bad"),
-        ((), "Nothing was judged", "open"),
+        (("pass", "notapplicable"), 0, "No findings", "good"),
+        (("pass",), 1, "No findings, but the run ended with exit code 1", "open"),
+        (("pass", "unknown"), 1, "No findings, but not everything is known", "open"),
+        (("pass", "unknown"), 0, "No findings, but not everything is known", "good"),
+        (("pass", "something-new"), 1, "No findings, but not everything is known", "open"),
+        (("pass", "error"), 1, "No findings, but not everything is known", "bad"),
+        (("fail",), 1, "1 finding on 1 of 1 Droplet", "bad"),
+        (("fail",), 0, "1 finding on 1 of 1 Droplet", "good"),
+        ((), 5, "Nothing was judged", "open"),
     ],
 )
-def test_unknown_is_never_green(
-    tmp_path: Path, verdicts: tuple[str, ...], headline: str, tone: str
+def test_the_exit_code_decides_what_looks_like_success(
+    tmp_path: Path, verdicts: tuple[str, ...], exit_code: int, headline: str, tone: str
 ) -> None:
-    """Only a run that knows everything and found nothing is shown as good."""
-    text = draw(tmp_path, one(*verdicts))
+    """As on the terminal; what was found, and that not all is known, stands there all the same."""
+    lines = one(*verdicts)
+    lines[-1]["exit_code"] = exit_code
+    text = draw(tmp_path, lines)
 
     assert f"<h1>{headline}</h1>" in text
     assert f'class="top tone-{tone}"' in text
@@ -200,7 +205,7 @@ def test_a_cut_run_says_so(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_is_not_good(tmp_path: Path) -> None:
     """Though all that it judged is."""
     lines = one("pass")
-    lines[-1]["not_run"] = 3
+    lines[-1] |= {"not_run": 3, "exit_code": 2}
     text = draw(tmp_path, lines)
 
     assert "This run was stopped: 3 tests did not run" in text

@@ -76,6 +76,16 @@ def test_findings_are_grouped_by_check_worst_first() -> None:
     ]
 
 
+@pytest.mark.parametrize(("exit_code", "colour"), [(0, "green"), (1, "red"), (5, "red")])
+def test_the_exit_code_colours_the_last_line(exit_code: int, colour: str) -> None:
+    """Whatever was found: the gate has the last word."""
+    told: dict[str, Any] = {"findings": (), "checks": CHECKS, "droplets": {}, "counts": {}}
+    seen = Coverage.of([], 100)
+    summary = Summary(**told, coverage=seen, exit_code=exit_code)
+    *_, last = summary_texts(summary, 80)
+    assert last.markup == {"bold": True, colour: True}
+
+
 def test_an_unreachable_droplet_is_one_line() -> None:
     """However many checks it has, it costs one line, and the coverage says what is missing."""
     shown = text(
