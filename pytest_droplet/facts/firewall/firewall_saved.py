@@ -104,12 +104,13 @@ def droplet_saved_firewall(
     if not saved.stdout.lstrip().startswith("== ") and saved.stdout.strip():
         raise NotObservedError("the saved rules are not those of the files that were asked for")
     files, zones = parse_saved(saved.stdout)
+    chains = _Chains(files)
     host, own = observation.host, observation.droplet.addresses
     packet = _packet(host.address, host.port, droplet_interfaces, own)
     judged = []
     for name in managers:
         try:
-            allowed, why = _judge(name, files, zones, packet)
+            allowed, why = _judge(name, chains, zones, packet)
         except NotObservedError as exc:
             allowed, why = None, str(exc)
         judged.append(SavedRules(name, allowed, why))
@@ -121,7 +122,7 @@ def droplet_saved_firewall(
         if names and (version == 4 or droplet_interfaces.ipv6)
     ]
     try:
-        saved_rules = _saved_rules(managers, files, zones, packets)
+        saved_rules = _saved_rules(managers, chains, zones, packets)
         restored, lost = compare(loaded, saved_rules, packets)
     except NotObservedError as exc:
         restored, lost = None, str(exc)
@@ -130,7 +131,7 @@ def droplet_saved_firewall(
 
 def _saved_rules(
     managers: Iterable[str],
-    files: Mapping[str, str],
+    chains: _Chains,
     zones: tuple[str, ...],
     packets: Iterable[Packet],
 ) -> tuple[Hook, ...]:
@@ -138,13 +139,13 @@ def _saved_rules(
     found: list[Hook] = []
     for name in managers:
         if name == _NFTABLES:
-            found += _hooks(name, files, 4)[0]
+            found += chains.of(name, 4)[0]
             continue
         for packet in packets:
             if name == _FIREWALLD:
-                found.append(_hook_of_zones(files, zones, packet))
-            elif name != _UFW or packet.version == 4 or _ufw_filters_ipv6(files):
-                found += _hooks(name, files, packet.version)[0]
+                found.append(_hook_of_zones(chains.files, zones, packet))
+            elif name != _UFW or packet.version == 4 or _ufw_filters_ipv6(chains.files):
+                found += chains.of(name, packet.version)[0]
     return share_changes(found)
 
 
@@ -252,28 +253,46 @@ def _packet(address: str, port: int, interfaces: Interfaces, own: Iterable[Addre
 
 
 def _judge(
-    manager: str, files: Mapping[str, str], zones: tuple[str, ...], packet: Packet
+    manager: str, chains: _Chains, zones: tuple[str, ...], packet: Packet
 ) -> tuple[Match, str]:
     if manager == _FIREWALLD:
-        return judge_zone(files, zones, packet)
-    hooks, where = _hooks(manager, files, packet.version)
+        return judge_zone(chains.files, zones, packet)
+    hooks, where = chains.of(manager, packet.version)
     allowed = lets_in(hooks, packet)
     words = {True: "let in", False: "not let in", None: "whether it is let in cannot be told"}
     return allowed, f"port {packet.port} over IPv{packet.version}: {words[allowed]} by {where}"
 
 
-def _hooks(
-    manager: str, files: Mapping[str, str], version: Literal[4, 6]
-) -> tuple[tuple[Hook, ...], str]:
-    """Return the chains of a manager's files, and where they stand."""
-    if manager == _UFW:
-        return ufw_hooks(files, version), "/etc/ufw"
-    if manager == _NFTABLES:
-        known = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
-        where = next((path for path in known if path in files), "")
-        return (parse_files(files, where) if where else ()), where
-    where = _SAVES[manager][version == 6]
-    return parse_saves(files.get(where, ""), version), where
+class _Chains:
+    """The chains of managers' files, each parsed once."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.files = files
+        self._known: dict[tuple[str, int], tuple[tuple[Hook, ...], str]] = {}
+
+    def of(self, manager: str, version: Literal[4, 6]) -> tuple[tuple[Hook, ...], str]:
+        """Return the chains of a manager's files, and where they stand.
+
+        Raises:
+            NotObservedError: A file is not there, or has a line that is not known.
+        """
+        if manager == _NFTABLES:
+            version = 4  # its files have both
+        known = self._known.get((manager, version))
+        if known is None:
+            known = self._known[manager, version] = self._parsed(manager, version)
+        return known
+
+    def _parsed(self, manager: str, version: Literal[4, 6]) -> tuple[tuple[Hook, ...], str]:
+        files = self.files
+        if manager == _UFW:
+            return ufw_hooks(files, version), "/etc/ufw"
+        if manager == _NFTABLES:
+            known = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
+            where = next((path for path in known if path in files), "")
+            return (parse_files(files, where) if where else ()), where
+        where = _SAVES[manager][version == 6]
+        return parse_saves(files.get(where, ""), version), where
 
 
 def lets_in(hooks: Iterable[Hook], packet: Packet) -> Match:

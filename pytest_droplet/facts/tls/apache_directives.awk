@@ -34,7 +34,8 @@ text ~ /\\$/ {
     gsub(/"/, "", word)
     if (word ~ /macro/)
         macro = word == "<macro"
-    if (word ~ /^<\/?(virtualhost|macro|if[a-z])|^(listen|include(optional)?|server(name|alias|root))$/ ||
+    if (word ~ /^<\/?(virtualhost|macro|if[a-z])/ ||
+        word ~ /^(listen|include(optional)?|server(name|alias|root))$/ ||
         word ~ /^(<?mdomain(set)?|ssl(engine|protocol|certificate(key)?file))$/ ||
         word ~ /^(use|(un)?define)$/ && all !~ /pass|secret|token/)
         print line " " text

@@ -35,6 +35,11 @@ function end_file() {
     lua = begun = 0
 }
 
+BEGIN {
+    text = quote = ""
+    lua = begun = 0
+}
+
 /^==> \/.* <==$/ {
     end_file()
     gsub(/^==> | <==$/, "")
