@@ -20,6 +20,9 @@ LOST = (
 """What is raised where a connection went away; a server's last word is a ProtocolError."""
 
 
+_NEEDS_LIBOQS = "sntrup761x25519"
+"""A key exchange that asyncssh has where the library liboqs is installed."""
+
 HostKeyFault = Literal[
     "", "revoked", "revoked authority", "other authority", "other name", "expired",
     "not yet valid", "small",
@@ -121,10 +124,7 @@ def explain(exc: BaseException, route: Route, *, connect_timeout: float, timeout
                 " is it overloaded, or not sshd that listens there?"
             )
         case asyncssh.KeyExchangeFailed():
-            return (
-                f"no SSH algorithm in common with {where} ({_said(exc)});"
-                " compare with Ciphers, KexAlgorithms and HostKeyAlgorithms in ~/.ssh/config"
-            )
+            return _no_common_algorithm(exc, where)
         case asyncssh.ChannelOpenError():
             return _not_forwarded(exc, route, where)
         case asyncssh.ConnectionLost() | ConnectionResetError() | BrokenPipeError():
@@ -279,6 +279,19 @@ def _keep(route: Route) -> str:
     return (
         f"ssh-keyscan -p {route.port} {route.host} >> {file or '~/.ssh/known_hosts'}, or {take}; a CA for host keys"
         " (@cert-authority in known_hosts) spares both for new hosts"
+    )
+
+
+def _no_common_algorithm(exc: asyncssh.KeyExchangeFailed, where: str) -> str:
+    of_server = str(exc).rpartition(" and received ")[2]
+    if _NEEDS_LIBOQS in of_server:
+        return (
+            f"{where} offers {_NEEDS_LIBOQS}, for which the library liboqs is needed here;"
+            " install it, or let its sshd offer curve25519-sha256 too"
+        )
+    return (
+        f"no SSH algorithm in common with {where} ({_said(exc)});"
+        " compare with Ciphers, KexAlgorithms and HostKeyAlgorithms in ~/.ssh/config"
     )
 
 

@@ -63,6 +63,12 @@ def denied(signed: str = "") -> LoginError:
     return LoginError(asyncssh.PermissionDenied("no"), offered=2, signed=signed)
 
 
+SNTRUP_ALONE = (
+    "No matching key exchange algorithm found, sent curve25519-sha256"
+    " and received sntrup761x25519-sha512@openssh.com,kex-strict-s-v00@openssh.com"
+)
+
+
 def os_error(number: int) -> OSError:
     """Return the error that the kernel makes of a number."""
     return OSError(number, "words of the kernel")
@@ -111,6 +117,10 @@ def os_error(number: int) -> OSError:
         (BindError("192.0.2.1", "Cannot assign"), "from 192.0.2.1 (Cannot assign); check Bind"),
         (FamilyError(), "is no address of AddressFamily"),
         (asyncssh.KeyExchangeFailed("no match"), "compare with Ciphers, KexAlgorithms"),
+        (
+            asyncssh.KeyExchangeFailed(SNTRUP_ALONE),
+            "the library liboqs is needed here; install it",
+        ),
         (asyncssh.ChannelOpenError(2, "refused"), "through its jump host bastion (refused)"),
         (asyncssh.ChannelOpenError(1, "open failed"), "does not forward to 203.0.113.9:22 (open"),
         (asyncssh.ConnectionLost("gone"), "closed the connection before the login"),
