@@ -1,8 +1,8 @@
 # Tells what lines of shell call, without what may be secret: fields, of each line the first words
 # (fields of them, those of a crontab, or 4 fewer behind an @word), then its other words without
-# quotes and paths. Only known words, names of options, separators and ( ) around quoted text are told: other
-# options become -, numbers 0, assignments =, and all else _. Of a script (fields is 0) only lines
-# that name a client or /run/systemd/system are told.
+# quotes and paths. Only known words, names of options, separators and ( ) around quoted text are
+# told: other options become -, numbers 0, assignments =, and all else _. Of a script (fields is 0)
+# only lines that name a client or /run/systemd/system are told.
 
 !/^[ \t]*(#|$)/ && !(fields && /^[ \t]*[A-Za-z_]/) {
     out = ""
