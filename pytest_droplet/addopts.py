@@ -11,6 +11,7 @@ import pytest
 
 from pytest_droplet.options import OPTIONS, ini_name
 from pytest_droplet.redact import redact
+from pytest_droplet.text import one_line
 
 if TYPE_CHECKING:
     from pytest_droplet.record import NarrowedEntry
@@ -44,6 +45,7 @@ _NARROWS = {
     "noconftest": "--noconftest",
     "file_or_dir": "arguments",
 }
+_LONGEST = 500
 _NOT_SET: tuple[Any, ...] = (None, False, 0, "", [])
 
 
@@ -68,11 +70,12 @@ def refuse(config: pytest.Config) -> None:
         value = getattr(found, key, None)
         if value in _NOT_SET:
             continue
-        shown = flag if value is True else f"{flag}={value[0] if type(value) is list else value}"
+        text = one_line(value[0] if type(value) is list else value, _LONGEST)
+        shown = flag if value is True else f"{flag}={text}"
         ini = any(o.ini and o.key == key for o in OPTIONS)
         raise pytest.UsageError(
             f"{ini_name(config)}: addopts has {shown}: no file of a project may set it; "
-            + (f"write {key} = {value} there" if ini else "type it on the command line")
+            + (f"write {key} = {text} there" if ini else "type it on the command line")
         )
     page = getattr(found, "htmlpath", None)
     if page and audits and config.option.htmlpath == page:
@@ -98,7 +101,7 @@ def narrowed_by(config: pytest.Config) -> Iterator[NarrowedEntry]:
         text = shlex.join(map(str, value)) if isinstance(value, list) else str(value)
         yield {
             "option": flag,
-            "value": "" if value is True else redact(text),
+            "value": "" if value is True else one_line(redact(text), _LONGEST),
             "source": ini_name(config) if value == of_ini else "command line",
         }
 

@@ -45,6 +45,7 @@ from pytest_droplet.report.document import Document
 from pytest_droplet.report.github import STDOUT
 from pytest_droplet.report.html import TITLE, write_html
 from pytest_droplet.report.terminal import Summary, summary_texts
+from pytest_droplet.text import printable
 
 _HIDDEN, _CHARS = ("failed", "error"), ("f", "E")
 
@@ -135,7 +136,7 @@ class Reports:
             lines.append(f"droplets: gate set by a file of the project: {gates}")
         texts = narrowed_in_words(self._narrowed_by_ini())
         lines += [f"droplets: tests left out by {text}" for text in texts]
-        return lines
+        return list(map(printable, lines))
 
     def _narrowed_by_ini(self) -> list[NarrowedEntry]:
         return [entry for entry in self._narrowed if entry["source"] != "command line"]

@@ -50,6 +50,32 @@ def test_what_an_ini_file_leaves_out_stands_in_the_record(
     assert found == [{"option": option, "value": value, "source": "tox.ini"}]
 
 
+def test_what_a_file_leaves_out_is_one_harmless_line(pytester: pytest.Pytester) -> None:
+    """A checked-out project cannot draw on the terminal, nor write a line of its own."""
+    pytester.makeini('[pytest]\naddopts = --deselect="a\x1b[2J\u202eb"\n')
+    pytester.makepyfile(test_x=TESTS)
+
+    result = pytester.runpytest_inprocess(*DEMO)
+
+    told = [line for line in result.outlines if "left out by" in line]
+    assert len(told) == 2
+    assert all(line.isprintable() for line in told)
+
+
+def test_a_gate_of_a_file_is_one_harmless_line(pytester: pytest.Pytester) -> None:
+    """The header names it; so does the error of an option that no file may set."""
+    (pytester.path / "a\x1b[2Jb.toml").write_text("")
+    pytester.makeini("[pytest]\ndroplets_waivers = a\x1b[2Jb.toml\n")
+    pytester.makepyfile(test_x=TESTS)
+
+    told = pytester.runpytest_inprocess(*DEMO).outlines
+    assert [line.isprintable() for line in told if "gate set by" in line] == [True]
+
+    pytester.makeini('[pytest]\naddopts = --droplets-user="a\x1b[2Jb"\n')
+    refused = pytester.runpytest_inprocess(*DEMO).errlines
+    assert [line.isprintable() for line in refused if "addopts has" in line] == [True]
+
+
 def test_the_command_line_is_told_from_the_file(pytester: pytest.Pytester) -> None:
     """What is typed wins, and is what stands there; arguments are what a run is about."""
     pytester.makeini("[pytest]\naddopts = -k test_a -x\n")
