@@ -12,7 +12,6 @@ from typing import Any
 from pytest_droplet.api.inventory import AddressKind, address_for
 from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection import testinfra
-from pytest_droplet.connection.pool import Target
 from pytest_droplet.facts import (
     Account,
     DropletFacts,
@@ -33,6 +32,7 @@ from pytest_droplet.model import (
     Probe,
     Reading,
     Section,
+    Target,
 )
 from pytest_droplet.options import AuditConfig
 from pytest_droplet.record import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,6 @@ from pytest_droplet.api.paging import Reader
 from pytest_droplet.api.replay import ReplayClient, answer_key, recorded
 from pytest_droplet.audit import Audit
 from pytest_droplet.baseline import Baseline, load_baseline
-from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.facts.os.lifecycle import changes, lifecycle
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
@@ -80,6 +80,8 @@ def prepare(config: pytest.Config) -> AuditConfig:
         config.stash[_baseline_key] = load_baseline(earlier) if earlier else None
     except (SelectionError, TableError, RecordingError, RecordError) as exc:
         raise pytest.UsageError(str(exc)) from None
+    if recording is None:
+        _refuse_system()
     for flag, given in (
         ("--droplets-record", options.record is not None),
         ("--droplets-eol-refresh", options.eol_refresh),
@@ -91,6 +93,18 @@ def prepare(config: pytest.Config) -> AuditConfig:
     config.stash[_recording_key] = recording
     config.stash[_recorder_key] = None
     return options
+
+
+def _refuse_system() -> None:
+    """Refuse a live run where the connections to hosts cannot work: they need a POSIX system."""
+    try:
+        importlib.import_module("pytest_droplet.connection.pool")
+    except ModuleNotFoundError as exc:
+        raise pytest.UsageError(
+            f"--droplets reads live Droplets from Linux or macOS alone: the Python of this system"
+            f" ({sys.platform}) has no module {exc.name}; run it there, in WSL or in a container."
+            " --droplets=demo, --droplets-replay and the commands over records work here"
+        ) from None
 
 
 def _refuse_links(folder: Path) -> None:
@@ -258,9 +272,11 @@ def open_hosts(config: pytest.Config, options: AuditConfig) -> Hosts:
     recording = config.stash[_recording_key]
     if recording is not None:
         return ReplayHosts(recording)
+    from pytest_droplet.connection import pool  # noqa: PLC0415 heavy, and not for every system
+
     testinfra = config.option
-    return Pool(
-        PoolOptions(
+    return pool.Pool(
+        pool.PoolOptions(
             user=options.user,
             host_key=options.host_key,
             connections=options.connections,

@@ -42,7 +42,7 @@ class Draft:
         private: Whether its owner alone may read it, whatever the umask says.
 
     Attributes:
-        path: Where to write it until then.
+        path: Where to write it until then; its place itself once it was put, discarded or left.
 
     Raises:
         BusyError: Another run is writing it.
@@ -64,6 +64,8 @@ class Draft:
             _set_mode(self._lock, _OWNER)
         elif self._place.exists():
             _set_mode(self._lock, stat.S_IMODE(self._place.stat().st_mode))
+        if fcntl is None:
+            self._unlock()  # Windows renames no file that is open
 
     def put(self) -> None:
         """Put the file, which is whole, to its place.
@@ -71,26 +73,42 @@ class Draft:
         Raises:
             OSError: It cannot be.
         """
-        if self._lock is not None:
+        if self.path != self._place:
             self.path.replace(self._place)
-            self._unlock()
+        self._end()
 
     def discard(self) -> None:
         """Remove what was written, unless it is at its place."""
-        if self._lock is not None:
+        if self.path != self._place:
             with suppress(OSError):
                 self.path.unlink()
-            self._unlock()
+        self._end()
 
     def leave(self) -> None:
         """Leave the file beside its place: it was cut, and may be all that there is."""
-        if self._lock is not None:
-            self._unlock()
+        self._end()
+
+    def _end(self) -> None:
+        self.path = self._place
+        self._unlock()
 
     def _unlock(self) -> None:
-        assert self._lock is not None
-        os.close(self._lock)
-        self._lock = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def hold(folder: Path) -> Draft:
+    """Make a folder whose files this run alone writes, until the draft in it is discarded.
+
+    Raises:
+        BusyError: Another run holds it.
+        OSError: It cannot be written there.
+    """
+    try:
+        return Draft(folder / ".in-use")
+    except BusyError as exc:
+        raise BusyError(exc.errno, exc.strerror, str(folder)) from None
 
 
 def _locked(path: Path, mode: int) -> int:

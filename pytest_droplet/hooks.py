@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_droplet.connection.pool import Target
-    from pytest_droplet.model import HostReading, Inventory, Probe, Section
+    from pytest_droplet.model import HostReading, Inventory, Probe, Section, Target
     from pytest_droplet.options import AuditConfig
     from pytest_droplet.selection import Selection
 

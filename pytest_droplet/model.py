@@ -464,6 +464,15 @@ Way = Literal["direct", "jump", "command"]
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """A host to read: its Droplet, and the address that the API gives for it."""
+
+    droplet_id: int
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostReading:
     """All that was read of one host: sections by name, probe results by name.
 

@@ -30,21 +30,12 @@ from pytest_droplet.connection.reader import Host, Order, read_script
 from pytest_droplet.connection.reasons import HopError
 from pytest_droplet.connection.ssh_config import SshConfig, SshConfigError
 from pytest_droplet.connection.transport import Transport, back_off, lost_before_login
-from pytest_droplet.model import HostReading, NotObservedError, Probe, Section
+from pytest_droplet.model import HostReading, NotObservedError, Probe, Section, Target
 from pytest_droplet.text import line_of_bytes
 
 _STARTED_A_TURN = 64
 _ENDED = "the run ended before it was read"
 _CLOSED = "the run has ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A host to read: its Droplet, and the address that the API gives for it."""
-
-    droplet_id: int
-    name: str
-    address: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from pytest_droplet.files import Draft
+from pytest_droplet.files import Draft, hold
 from pytest_droplet.report.document import Document
 from pytest_droplet.report.github import STDOUT
 
@@ -36,6 +35,7 @@ class Places:
         """
         self.asked = [(form, path) for form, path in reports if form not in {"jsonl", "html"}]
         self._drafts: dict[Path, Draft] = {}
+        self._folders: list[Draft] = []
         _refuse_two_at_one_place(reports)
         try:
             for form, path in reports:
@@ -47,8 +47,7 @@ class Places:
 
     def _prepare(self, form: str, path: Path) -> None:
         if form in _FOLDERS:
-            path.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path).close()
+            self._folders.append(hold(path))
         elif ":" in form:  # it is appended to
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("a").close()
@@ -88,7 +87,7 @@ class Places:
 
     def close(self) -> None:
         """Remove what was not put to its place."""
-        for draft in self._drafts.values():
+        for draft in [*self._drafts.values(), *self._folders]:
             draft.discard()
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from junitparser import xunit2
 from py_ocsf_models.events.findings.compliance_finding import ComplianceFinding
 
 from pytest_droplet.files import Draft
+from pytest_droplet.report.formats import Places
 from pytest_droplet.testing import Cloud
 from tests.support import npm
 from tests.support.recordings import reached, save
@@ -421,3 +423,17 @@ def test_a_report_that_another_run_writes_is_refused(audit: pytest.Pytester, opt
     first.discard()
     assert run(audit, option).ret is not pytest.ExitCode.USAGE_ERROR
     assert not list(audit.path.glob("*.part"))
+
+
+def test_a_folder_that_another_run_writes_is_refused(audit: pytest.Pytester) -> None:
+    """Each run removes what an earlier one left there: two at once would lose files."""
+    option = "--droplets-report=hdf:r"
+    with closing(Places([("hdf", audit.path / "r")])):
+        result = run(audit, option)
+
+    assert result.ret is pytest.ExitCode.USAGE_ERROR
+    errors = [line for line in result.errlines if line.startswith("ERROR: ")]
+    assert len(errors) == 1
+    assert "r: the report cannot be written there: another run is writing it" in errors[0]
+    assert run(audit, option).ret is not pytest.ExitCode.USAGE_ERROR
+    assert {file.suffix for file in (audit.path / "r").iterdir()} == {".json"}

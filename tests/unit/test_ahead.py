@@ -23,8 +23,8 @@ from pytest_droplet.connection.ahead import (
     only_looks,
     parse,
 )
-from pytest_droplet.connection.pool import Pool, PoolOptions, Target
-from pytest_droplet.model import Droplet
+from pytest_droplet.connection.pool import Pool, PoolOptions
+from pytest_droplet.model import Droplet, Target
 from tests.support.ssh_server import Servers, Session, host
 
 DROPLETS = [Droplet(i, f"web-{i}") for i in (1, 2, 3)]

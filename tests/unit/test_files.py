@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_droplet import files
 from pytest_droplet.files import BusyError, Draft
 
 
@@ -73,6 +74,19 @@ def test_a_second_run_is_told(tmp_path: Path) -> None:
         Draft(tmp_path / "report")
     first.put()
     Draft(tmp_path / "report").discard()
+
+
+def test_windows_renames_no_file_that_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system has no locks the file is closed before it goes to its place."""
+    monkeypatch.setattr(files, "fcntl", None)
+    place = tmp_path / "report"
+    draft = Draft(place, private=True)
+    draft.path.write_text("whole")
+    assert str(draft.path) not in [os.path.realpath(f"/dev/fd/{n}") for n in os.listdir("/dev/fd")]
+    draft.put()
+    assert place.read_text() == "whole"
 
 
 def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ import pytest
 
 from pytest_droplet.connection import descriptors, probing
 from pytest_droplet.connection import pool as pool_module
-from pytest_droplet.connection.pool import Pool, PoolOptions, Target
+from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.connection.probe import SSH_AUTH
-from pytest_droplet.model import HostReading, NotObservedError, Probe, Section
+from pytest_droplet.model import HostReading, NotObservedError, Probe, Section, Target
 from tests.support.ssh_server import (
     Handler,
     Servers,

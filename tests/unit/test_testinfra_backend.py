@@ -11,13 +11,14 @@ import pytest
 import testinfra
 
 from pytest_droplet.connection import testinfra as backend
-from pytest_droplet.connection.pool import Pool, PoolOptions, Target
+from pytest_droplet.connection.pool import Pool, PoolOptions
 from pytest_droplet.model import (
     Droplet,
     HostReading,
     NotObservedError,
     Section,
     SectionOutput,
+    Target,
 )
 from tests.support.ssh_server import host, servers
 
