@@ -166,6 +166,20 @@ def make_scheduler(
                 before([node.gateway.id for node in self.nodes])
             super().schedule()
 
+        def _reschedule(self, node: Any) -> None:
+            if node in self.registered_collections:  # a worker in a dead one's place may not yet
+                super()._reschedule(node)
+
+        def remove_node(self, node: Any) -> str | None:
+            """Give up the Droplet on which a worker died: the next one would die on it too."""
+            units = self.assigned_work.get(node, {}).values()
+            waiting = [(unit, n) for unit in units for n, done in unit.items() if not done]
+            if waiting:
+                unit, running = waiting[0]
+                _give_up(unit, running)
+            super().remove_node(node)
+            return waiting[0][1] if waiting else None
+
         def _split_scope(self, nodeid: str) -> str:
             found = _ID.search(nodeid)
             share = share_of.get(int(found[1]), 0) if found else 0
@@ -181,6 +195,15 @@ def make_scheduler(
             return sum(share.left for share in workload.values())
 
     return DropletScheduling(config, log)
+
+
+def _give_up(unit: _Share, running: str) -> None:
+    """Take what is left of a Droplet's tests, or a test of the account alone, as done."""
+    found = _ID.search(running)
+    for nodeid in unit:
+        other = _ID.search(nodeid)
+        if nodeid == running or (found and other and other[1] == found[1]):
+            unit[nodeid] = True
 
 
 def prefetch(audit: Audit, item: pytest.Item) -> None:

@@ -44,11 +44,62 @@ def test_a_run_without_droplets_imports_next_to_nothing(pytester: pytest.Pyteste
 
 
 def test_the_list_would_show_what_an_audit_needs(audit: pytest.Pytester) -> None:
-    """The test above can fail: an audit imports all of it."""
+    """The test above can fail: an audit imports more; a replay none of SSH, which it needs not."""
     audit.makepyfile(test_other=LIST.replace("plain():", "plain(droplet):"))
     result = audit.runpytest_subprocess(
         "--droplets=all", "--droplets-replay=recording", "-k", "plain and db-1"
     )
     result.assert_outcomes(passed=1)
     found = set(json.loads((audit.path / "modules.json").read_text()))
-    assert {"asyncssh", "testinfra.backend", "pytest_droplet.connection.pool"} <= found
+    assert {"testinfra.backend", "pytest_droplet.audit"} <= found
+    assert not {"asyncssh", "pytest_droplet.connection.pool"} & found
+
+
+WINDOWS = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        frame = sys._getframe(1)
+        while "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        ours = frame.f_globals.get("__name__", "").startswith("pytest_droplet")
+        if ours and name in {"fcntl", "grp", "pwd", "resource", "termios"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.fixture
+def windows(audit: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """What lets our modules see none of those that Python has on POSIX systems alone."""
+    (audit.path / "windows.py").write_text(WINDOWS)
+    monkeypatch.setenv("PYTHONPATH", str(audit.path))
+    return "-p", "windows", "-p", "no:cacheprovider"
+
+
+def test_windows_replays(audit: pytest.Pytester, windows: tuple[str, ...]) -> None:
+    """And writes its reports: no part of that needs what Python has on POSIX systems alone."""
+    wanted = ("--droplets-report=jsonl:r.jsonl", "--droplets-report=csv:r.csv", "--html=r.html")
+    result = audit.runpytest_subprocess(
+        *windows, "--droplets=all", "--droplets-replay=recording", *wanted
+    )
+    assert result.ret is pytest.ExitCode.TESTS_FAILED
+    for name in ("r.jsonl", "r.csv", "r.html"):
+        assert (audit.path / name).stat().st_size > 1000
+
+
+def test_windows_is_told_which_system_reads_hosts(
+    audit: pytest.Pytester, windows: tuple[str, ...]
+) -> None:
+    """In one line, before a token is asked for."""
+    result = audit.runpytest_subprocess(*windows, "--droplets=all")
+    errors = [line for line in result.errlines if line.startswith("ERROR: ")]
+    assert result.ret is pytest.ExitCode.USAGE_ERROR
+    assert len(errors) == 1
+    assert "--droplets reads live Droplets from Linux or macOS alone" in errors[0]
+    assert "run it there, in WSL or in a container" in errors[0]
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()

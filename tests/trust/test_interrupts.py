@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -250,3 +252,39 @@ def test_the_folder_for_temporary_files_may_be_missing(
     )
     assert "Traceback" not in text
     assert status in {pytest.ExitCode.OK, pytest.ExitCode.USAGE_ERROR}, text
+
+
+def test_a_worker_that_dies_costs_the_droplet_it_was_at(tmp_path: Path) -> None:
+    """Others take its place and judge the rest; the run is red and says what was not judged."""
+    (tmp_path / "test_site.py").write_text(
+        "import os\n"
+        "def test_before(droplet_os_release): pass\n"
+        "def test_dies(droplet):\n"
+        "    if 'web' in droplet.name: os._exit(1)\n"
+        "def test_after(droplet): pass\n"
+    )
+    args = ["--droplets=demo", "--droplets-profile=none", "--droplets-unknown=skip", RECORD]
+    chosen = [*args, "--droplets-min-coverage=0", "test_site.py"]
+
+    code, output = run(tmp_path, [*chosen, "-n2"])
+
+    assert "INTERNALERROR" not in output
+    assert code == 1
+    written = lines(tmp_path / "out.jsonl")
+    droplets = {line["id"]: line["name"] for line in written if line["type"] == "droplet"}
+    died = {droplet_id for droplet_id, name in droplets.items() if "web" in name}
+    assert len(died) > 1
+    for droplet_id in died:
+        assert re.search(rf"crashed while running '.*test_dies\[.*-{droplet_id}\]'", output)
+    assert written[-1]["not_run"] == 2 * len(died)
+    assert f"STOPPED: {2 * len(died)} tests did not run" in output
+    alone, _ = run(tmp_path, [*chosen, "-k", "not web"])
+    assert alone == 0
+    of_others = [told for told in map(_told, written) if told and told[1] not in died]
+    assert sorted(of_others) == sorted(filter(None, map(_told, lines(tmp_path / "out.jsonl"))))
+
+
+def _told(line: dict[str, Any]) -> tuple[str, int, str] | None:
+    if line["type"] != "result":
+        return None
+    return line["check"], line["droplet_id"], line["verdict"]

@@ -84,7 +84,8 @@ def test_windows_renames_no_file_that_is_open(
     place = tmp_path / "report"
     draft = Draft(place, private=True)
     draft.path.write_text("whole")
-    assert str(draft.path) not in [os.path.realpath(f"/dev/fd/{n}") for n in os.listdir("/dev/fd")]
+    opened = [os.path.realpath(link) for link in Path("/dev/fd").iterdir()]
+    assert str(draft.path) not in opened
     draft.put()
     assert place.read_text() == "whole"
 
