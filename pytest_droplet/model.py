@@ -395,7 +395,8 @@ class Section:
     and an output cap. With ``root`` it is only run as uid 0. It must change nothing on the host.
     ``files`` are those that the command was made of, for people to read; none: it is as written.
     ``address_space_mb`` bounds each of its processes in MiB (RLIMIT_AS, setrlimit(2)); None: it
-    has the login's own limit.
+    has the login's own limit. ``mask`` returns of an output what a recording keeps; it must
+    change nothing that a fact tells.
     """
 
     name: str
@@ -403,10 +404,15 @@ class Section:
     root: bool = False
     files: tuple[ScriptFile, ...] = ()
     address_space_mb: int | None = None
+    mask: Callable[[str], str] | None = None
 
     @classmethod
     def of_files(
-        cls, *paths: str, root: bool = False, address_space_mb: int = ADDRESS_SPACE_MB
+        cls,
+        *paths: str,
+        root: bool = False,
+        address_space_mb: int = ADDRESS_SPACE_MB,
+        mask: Callable[[str], str] | None = None,
     ) -> Self:
         """Return the section of files of this package, named after the last one.
 
@@ -415,11 +421,13 @@ class Section:
                 variables of their names, and shell text that sections share.
             root: Whether it is only run as uid 0.
             address_space_mb: The most that each of its processes may have, in MiB.
+            mask: What a recording keeps of its output; None: all but what looks like a secret.
+            mask: What a recording keeps of its output; None: all but what looks like a secret.
         """
         files = tuple(read_script(path) for path in paths)
         name = paths[-1].rpartition("/")[2].removesuffix(".sh")
         command = "".join(file.sent for file in files)
-        return cls(name, command, root, files, address_space_mb)
+        return cls(name, command, root, files, address_space_mb, mask)
 
     @property
     def shown(self) -> str:

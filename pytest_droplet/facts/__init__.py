@@ -368,6 +368,12 @@ def all_facts() -> Mapping[str, Fact]:
     return _facts
 
 
+def section_masks() -> Mapping[str, Callable[[str], str]]:
+    """Return what a recording keeps of sections' output, by name, where that is not all."""
+    sections = (section for fact in all_facts().values() for section in fact.sections)
+    return {section.name: section.mask for section in sections if section.mask is not None}
+
+
 def needed(names: Iterable[str]) -> tuple[Fact, ...]:
     """Return the facts of these names and all that must be had for them, each once.
 

@@ -31,10 +31,11 @@ from pytest_droplet.facts.firewall.packet_filter import (
 )
 from pytest_droplet.facts.host.interfaces import Interfaces
 from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.masks import rule_comments
 from pytest_droplet.model import Address, NotObservedError, Reading, Section
 from pytest_droplet.text import one_line
 
-SAVED = Section.of_files("facts/firewall/firewall_saved.sh", root=True)
+SAVED = Section.of_files("facts/firewall/firewall_saved.sh", root=True, mask=rule_comments)
 
 _UFW = "ufw.service"
 _FIREWALLD = "firewalld.service"

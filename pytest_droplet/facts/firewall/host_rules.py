@@ -14,11 +14,16 @@ from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nftables import parse_ruleset
 from pytest_droplet.facts.firewall.packet_filter import Hook, share_changes
 from pytest_droplet.facts.host.whole import whole
+from pytest_droplet.masks import rule_comments
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
-NFT = Section.of_files("facts/firewall/nft.sh", root=True, address_space_mb=1024)
-IPTABLES = Section.of_files("facts/firewall/iptables.sh", root=True, address_space_mb=1024)
+NFT = Section.of_files(
+    "facts/firewall/nft.sh", root=True, address_space_mb=1024, mask=rule_comments
+)
+IPTABLES = Section.of_files(
+    "facts/firewall/iptables.sh", root=True, address_space_mb=1024, mask=rule_comments
+)
 
 _ABSENT = 127
 _KILLED = 128

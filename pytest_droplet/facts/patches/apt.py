@@ -25,6 +25,7 @@ from pytest_droplet.facts.patches.packages import (
     Update,
 )
 from pytest_droplet.facts.patches.versions import dpkg_key
+from pytest_droplet.masks import addresses
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
@@ -33,9 +34,10 @@ APT = Section.of_files(
     "facts/patches/apt_pins.sh",
     "facts/patches/apt.sh",
     address_space_mb=1024,
+    mask=addresses,
 )
-APT_SOURCES = Section.of_files("facts/patches/apt_sources.sh")
-APT_INDEX = Section.of_files("facts/patches/apt_index.sh")
+APT_SOURCES = Section.of_files("facts/patches/apt_sources.sh", mask=addresses)
+APT_INDEX = Section.of_files("facts/patches/apt_index.sh", mask=addresses)
 
 _ABSENT = 127
 _LOCAL = ("file:", "copy:", "cdrom:")

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.facts.patches.deb822 import stanzas
+from pytest_droplet.masks import addresses
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
@@ -23,6 +24,7 @@ APT_POLICY = Section.of_files(
     "facts/patches/apt_pins.sh",
     "facts/patches/apt_policy.sh",
     address_space_mb=1024,
+    mask=addresses,
 )
 
 _PLACES = {

@@ -24,6 +24,7 @@ from pytest_droplet.facts.patches.packages import (
     Update,
     distribution,
 )
+from pytest_droplet.masks import addresses
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.text import one_line
 
@@ -32,9 +33,10 @@ DNF = Section.of_files(
     "facts/patches/dnf.sh",
     root=True,
     address_space_mb=4096,
+    mask=addresses,
 )
 _DECISIVE = "reposdir|installroot|arch|basearch|forcearch|optional_metadata_types"
-DNF_INDEX = Section.of_files("facts/patches/dnf_index.sh")
+DNF_INDEX = Section.of_files("facts/patches/dnf_index.sh", mask=addresses)
 
 _ABSENT = 127
 _RC = re.compile(r"^rc=(\d{1,3})$", re.MULTILINE)

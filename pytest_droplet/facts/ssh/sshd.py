@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 
 from pytest_droplet.facts.host.whole import not_whole
 from pytest_droplet.facts.ssh.match_lines import Criterion, criteria_in, fits, not_asked_for, words
+from pytest_droplet.masks import sshd_settings
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.text import one_line
 
@@ -26,6 +27,7 @@ SSHD = Section.of_files(
     "facts/ssh/login_accounts.awk",
     "facts/ssh/sshd.sh",
     root=True,
+    mask=sshd_settings,
 )
 
 _SECRET_METHODS = frozenset({"password", "keyboard-interactive", "none"})

@@ -13,18 +13,10 @@ from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.host.whole import not_whole
 from pytest_droplet.facts.sshkeys.accounts import LISTED_SOURCES
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
+from pytest_droplet.masks import HIDDEN, command_name, sshd_settings
 from pytest_droplet.model import Item, NotObservedError, Section
 from pytest_droplet.redact import MASK
 from pytest_droplet.text import one_line
-
-KEYS = Section.of_files(
-    "facts/ssh/sshd_configuration.sh",
-    "facts/sshkeys/key_settings.awk",
-    "facts/sshkeys/key_paths.awk",
-    "facts/sshkeys/key_lines.awk",
-    "facts/sshkeys/authorized_keys.sh",
-    root=True,
-)
 
 _READ_BY_SSHD = frozenset("sm")
 _ANYBODY = "x"
@@ -48,6 +40,40 @@ _OPTIONS = re.compile(r'(?:\\"|"(?:\\"|[^"])*+"|[^" \t])*+')
 _OPTION = re.compile(r'(?:\\"|"(?:\\"|[^"])*+"|[^",])++')
 _BLANKS = re.compile(r"[ \t]+")
 _OPTION_NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
+_NUMBERED = re.compile(r"(?m)^(\d+:)(.*)$")
+
+
+def _masked(text: str) -> str:
+    """Hide the values of options that no check needs; of a line that is not understood, all."""
+    return _NUMBERED.sub(lambda line: line[1] + _masked_line(line[2]), sshd_settings(text))
+
+
+def _masked_line(line: str) -> str:
+    text = line.strip(" \t")
+    if not text or text.startswith("#"):
+        return line
+    parts = _parts(text)
+    if parts is None:
+        return MASK
+    return _OPTION.sub(_masked_option, parts[0]) + text[len(parts[0]) :]
+
+
+def _masked_option(option: re.Match[str]) -> str:
+    name, equals, value = option[0].partition("=")
+    if not value or name.lower() in _SHOWN_OPTIONS:
+        return option[0]
+    return f'{name}{equals}"{HIDDEN}"'
+
+
+KEYS = Section.of_files(
+    "facts/ssh/sshd_configuration.sh",
+    "facts/sshkeys/key_settings.awk",
+    "facts/sshkeys/key_paths.awk",
+    "facts/sshkeys/key_lines.awk",
+    "facts/sshkeys/authorized_keys.sh",
+    root=True,
+    mask=_masked,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +265,7 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
         elif line.startswith("look "):
             patterns.update(word[1:] for word in line.split()[1:])
         elif found := _SOURCE.match(line):
-            elsewhere.append(one_line(f"{found[1].lower()} {found[2].strip()}", 100))
+            elsewhere.append(_source(found[1].lower(), found[2].strip()))
         elif line and not _PRINTED.match(line):
             unread.append(f"what a garbled line says: {one_line(line, 60)!r}")
     if not users:
@@ -326,6 +352,11 @@ def _file(text: str, *, by_default: bool, more_users: bool) -> _File:
     others_write = re.fullmatch(r"[0-7]{0,2}[0-7][0145][0145]", mode) is None
     of_root = users == ("root",) and owner == "root" and not others_write
     return _File(users, one_line(path), in_use, is_of_root=of_root)
+
+
+def _source(keyword: str, value: str) -> str:
+    shown = command_name(value) if keyword.endswith("command") else value
+    return one_line(f"{keyword} {shown}", 100)
 
 
 def _line(file: _File, number: str, text: str) -> AuthorizedKey | None:
