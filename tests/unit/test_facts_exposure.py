@@ -480,6 +480,29 @@ def test_what_is_removed_does_not_count() -> None:
     assert lets_in(parse_files(files, "/x"), SSH) is True
 
 
+@pytest.mark.parametrize(
+    ("destination", "families"),
+    [
+        ("", {4, 6}),
+        ("<destination/>", {4, 6}),
+        ('<destination ipv6="::/0"/>', {6}),
+        ('<destination ipv4="203.0.113.0/24"/>', {4}),
+        ('<destination ipv4="203.0.113.0/24" ipv6="::/0"/>', {4, 6}),
+    ],
+)
+def test_a_service_for_addresses_of_one_family_is_for_no_other(
+    destination: str, families: set[int]
+) -> None:
+    """As firewalld's dhcpv6-client, which is in its default zone, opens no port over IPv4."""
+    service = f'<service><port protocol="tcp" port="22"/>{destination}</service>'
+    files = {
+        "/usr/lib/firewalld/zones/public.xml": '<zone><service name="x"/></zone>',
+        "/usr/lib/firewalld/services/x.xml": service,
+    }
+    six = Packet(frozenset({"eth0"}), 6, "tcp", frozenset({"2001:db8::10"}), port=22)
+    assert {p.version for p in (SSH, six) if judge_zone(files, (), p)[0]} == families
+
+
 NFT_WORDS = st.lists(
     st.sampled_from(
         [

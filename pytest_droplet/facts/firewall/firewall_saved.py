@@ -448,9 +448,14 @@ def _covers(element: ET.Element, files: Mapping[str, str], packet: Packet) -> bo
 
 
 def _is_for_destination(element: ET.Element | None, packet: Packet) -> bool:
-    """Whether a service, which may be for some addresses of the host alone, is for the packet's."""
-    address = element.get(f"ipv{packet.version}") if element is not None else None
-    return address is None or for_addresses(packet, to_networks(address)) is not False
+    """Whether a service, which may be for some addresses of the host alone, is for the packet's.
+
+    One that names addresses of one family is for no other: firewalld makes no rule there.
+    """
+    if element is None or not element.attrib:
+        return True
+    address = element.get(f"ipv{packet.version}")
+    return address is not None and for_addresses(packet, to_networks(address)) is not False
 
 
 _SUBJECTS = (
