@@ -86,6 +86,11 @@ class CheckDoc:
     sections: Mapping[str, str]
 
     @property
+    def finding(self) -> str:
+        """What is wrong where the check fails, in one sentence without its full stop."""
+        return " ".join(self.sections.get("Finding", "").split()).removesuffix(".")
+
+    @property
     def rationale(self) -> str:
         """Why it matters."""
         return self.sections.get("Rationale", "")

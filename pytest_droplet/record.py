@@ -50,10 +50,15 @@ class Replay(TypedDict):
 
 
 class CheckEntry(TypedDict):
-    """The page of a check; ``guide`` is the number of the recommendation, from 1 to 10."""
+    """The page of a check; ``guide`` is the number of the recommendation, from 1 to 10.
+
+    ``title`` says what holds on a pass, ``finding`` what is wrong on a failure, where the check
+    says so.
+    """
 
     id: str
     title: str
+    finding: NotRequired[str]
     severity: Severity
     family: str
     profiles: list[str]
@@ -230,6 +235,7 @@ class Finding(TypedDict):
     gated: bool
     duration_s: float
     title: NotRequired[str]
+    finding: NotRequired[str]
     remediation: NotRequired[str]
     source_line: NotRequired[int]
     unreached: NotRequired[Literal[True]]
@@ -483,7 +489,7 @@ def narrowed_in_words(entries: Iterable[NarrowedEntry]) -> list[str]:
 
 def check_entry(check: Check) -> CheckEntry:
     """Return what the reports show of a check beside its verdicts."""
-    return {
+    entry: CheckEntry = {
         "id": check.id,
         "title": check.doc.title,
         "severity": check.severity,
@@ -494,6 +500,22 @@ def check_entry(check: Check) -> CheckEntry:
         "rationale": check.doc.rationale,
         "remediation": check.doc.remediation,
     }
+    if check.doc.finding:
+        entry["finding"] = check.doc.finding
+    return entry
+
+
+def wrong(page: CheckEntry | Finding, messages: Iterable[str]) -> str:
+    """Return what heads failures of a check: what it says is wrong, else what was seen.
+
+    Args:
+        page: That of the check.
+        messages: What was seen, of each failure.
+    """
+    seen = set(messages)
+    if finding := page.get("finding"):
+        return finding
+    return seen.pop() if len(seen) == 1 else f"does not hold: {page.get('title')}"
 
 
 def droplet_line(
@@ -574,6 +596,8 @@ def result_line(
     }
     if page is not None:
         line["title"] = page.title
+        if page.finding:
+            line["finding"] = page.finding
         line["remediation"] = page.remediation
     if source_line is not None:
         line["source_line"] = source_line

@@ -43,6 +43,9 @@ _MAIN = "auditd.installed"
 def test_auditd_is_installed(droplet_audit_package: AuditPackage) -> None:
     """The audit daemon is installed.
 
+    Finding:
+        The audit daemon is not installed.
+
     Rationale:
         Without it nobody records who changed an account, a rule or a file, and after a
         break-in there is nothing to read. The library ``libaudit1`` (``audit-libs``) alone,
@@ -75,6 +78,9 @@ def test_auditd_is_enabled_and_running(
     droplet_auditd_unit: Unit, droplet_audit_status: AuditStatus
 ) -> None:
     """The audit daemon is enabled and running, and the kernel audits.
+
+    Finding:
+        The audit daemon is off, or the kernel does not audit.
 
     Rationale:
         A unit can be enabled and never start (``audit=0`` on the kernel command line), or
@@ -127,6 +133,9 @@ def test_audit_is_on_from_the_first_process(
 ) -> None:
     """Auditing starts at boot: audit=1.
 
+    Finding:
+        Auditing starts with auditd, not at boot.
+
     Rationale:
         Processes that start before auditd are never audited without ``audit=1``. What the
         running kernel has and what the next boot will have are two things: both must hold.
@@ -164,6 +173,9 @@ def test_the_boot_backlog_holds_enough_records(
 ) -> None:
     """The backlog holds 8192 records or more at boot.
 
+    Finding:
+        The backlog of audit records is too small at boot.
+
     Rationale:
         Until auditd listens the kernel keeps records in a queue of 64, and loses the rest.
         ``-b 8192`` in the rules comes too late for the boot.
@@ -199,6 +211,9 @@ def test_no_audit_record_was_lost(
     droplet_audit_status: AuditStatus, droplet_settings: Settings
 ) -> None:
     """The kernel has lost no audit records.
+
+    Finding:
+        The kernel has lost audit records.
 
     Rationale:
         Each lost record is a hole in the trail, and an attacker can make holes by noise. The
@@ -236,6 +251,9 @@ def test_audit_logs_are_kept(
     droplet_auditd_config: AuditdConfig, droplet_settings: Settings
 ) -> None:
     """Audit logs are large enough, and rotated or kept.
+
+    Finding:
+        Audit logs are too small, or too few are kept.
 
     Rationale:
         A log that is overwritten within hours, not written at all, or that grows until the
@@ -276,6 +294,9 @@ def test_audit_logs_are_kept(
 def test_audit_logs_are_never_overwritten(droplet_auditd_config: AuditdConfig) -> None:
     """Audit logs are never overwritten: keep_logs.
 
+    Finding:
+        Old audit logs are overwritten.
+
     Rationale:
         Rotation throws the oldest records away, and whoever makes enough noise can throw
         away the trail of what came before.
@@ -303,6 +324,9 @@ def test_audit_logs_are_never_overwritten(droplet_auditd_config: AuditdConfig) -
 )
 def test_low_space_for_audit_logs_is_acted_on(droplet_auditd_config: AuditdConfig) -> None:
     """Low space and a full disk are not ignored.
+
+    Finding:
+        Nothing is done when the disk of the audit logs is nearly or quite full.
 
     Rationale:
         When the disk is full auditd stops writing. With ``ignore`` nobody hears of it. A key
@@ -340,6 +364,9 @@ def test_the_host_stops_when_audit_logs_have_no_space(
     droplet_auditd_config: AuditdConfig,
 ) -> None:
     """The host warns by mail and stops when audit logs have no space left.
+
+    Finding:
+        When audit logs have no space left, nobody is warned or the host goes on.
 
     Rationale:
         Where the trail counts more than the service, the host must not go on unaudited. The
@@ -381,6 +408,9 @@ def test_the_host_stops_when_audit_logs_have_no_space(
 def test_audit_rules_are_loaded(droplet_audit_loaded: LoadedRules) -> None:
     """Audit rules are loaded and not switched off.
 
+    Finding:
+        No audit rule is loaded, or the rules are switched off.
+
     Rationale:
         Debian and Ubuntu ship control lines only: the service is green and records next to
         nothing. The Fedora family installs ``-a task,never``, which keeps every process from
@@ -419,6 +449,9 @@ def test_every_audit_rule_is_valid_and_loaded(
     droplet_audit_rules_unit: Unit,
 ) -> None:
     """Every audit rule parses and was loaded.
+
+    Finding:
+        An audit rule is wrong, or was not loaded.
 
     Rationale:
         Loading stops at the first line that auditctl or the kernel refuses: a system call
@@ -478,6 +511,9 @@ def test_loaded_and_stored_audit_rules_agree(
 ) -> None:
     """Loaded rules, the compiled file and rules.d agree.
 
+    Finding:
+        The loaded audit rules are not those that a restart would load.
+
     Rationale:
         A rule that was only typed in is gone after the next boot; one that only stands in a
         file records nothing yet. ``augenrules --check`` exits with 0 even where it says that
@@ -534,6 +570,9 @@ def test_the_audit_configuration_is_locked(
 ) -> None:
     """The audit configuration is locked until the next boot: -e 2.
 
+    Finding:
+        The audit configuration can be changed while the host runs.
+
     Rationale:
         Whoever becomes root can take the rules away in silence. With ``-e 2`` that needs a
         restart, which somebody may notice.
@@ -575,6 +614,9 @@ def test_audit_rules_cover_the_group(
     group: str,
 ) -> None:
     """Loaded rules cover the CIS group of events.
+
+    Finding:
+        No loaded rule covers this group of events.
 
     Rationale:
         The CIS benchmarks name the events that tell after a break-in what was done: changed

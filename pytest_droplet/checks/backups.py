@@ -44,6 +44,9 @@ def test_automatic_backups_are_enabled(
 ) -> None:
     """Automatic backups are enabled.
 
+    Finding:
+        Automatic backups are off.
+
     Rationale:
         A Droplet whose disk is lost, encrypted by an intruder or broken by an upgrade comes back
         only from a copy that is kept elsewhere.
@@ -77,6 +80,9 @@ def test_newest_backup_is_recent(
 
     Two intervals of the plan and its window may pass. Without any backup, one is due an interval
     and a day after backups were turned on.
+
+    Finding:
+        The newest backup is too old, or there is none.
 
     Rationale:
         Backups that are on may still fail, window after window. What counts is how much work is
@@ -122,6 +128,9 @@ def test_backups_are_complete(
     Only what the API lists is judged: sizes, regions, dates. A pass does not say that a backup
     can be restored. The newest must have ``backup_shrink_percent`` of the usual size. A gap counts where the backups before it came at the plan's pace: else it
     is the change from one plan to another.
+
+    Finding:
+        A backup is missing, or looks incomplete.
 
     Rationale:
         A backup without size or region, one far smaller than the others, or days without any
@@ -182,6 +191,9 @@ def test_backup_policy_meets_the_requirement(
     A backup is wanted every 7 days at least, kept for 7 days at least; the settings
     ``backup_max_interval_hours`` and ``backup_min_retention_days`` say otherwise.
 
+    Finding:
+        Backups are too rare, or are kept for too short a time.
+
     Rationale:
         The interval is the work that a restore loses, the retention is how long a fault may go
         unseen before no good copy is left.
@@ -237,6 +249,9 @@ def test_attached_volumes_have_recent_snapshots(
     The newest snapshot of each volume may be 7 days old, or as the setting
     ``volume_snapshot_max_age_days`` says. Where the token may not see volumes, the disks of the
     host tell whether there are any.
+
+    Finding:
+        An attached volume has no recent snapshot.
 
     Rationale:
         Backups of a Droplet hold its own disk alone. Databases and uploads are kept on volumes,

@@ -105,6 +105,9 @@ def test_account_has_a_cloud_firewall(droplet_account: Account) -> None:
 
     Without any, host firewalls that deny by default are accepted: the guide takes either kind.
 
+    Finding:
+        The account has no Cloud Firewall.
+
     Rationale:
         A Droplet without a firewall shows every port that a program opens, on purpose or not, to
         everybody. A Cloud Firewall filters before the traffic reaches the Droplet.
@@ -155,6 +158,9 @@ def test_a_cloud_firewall_is_connected_to_the_droplet(
     Directly or by a tag. One that is being removed does not count. With ``accept_host_firewall``
     in the settings an active host firewall that denies by default is enough.
 
+    Finding:
+        No Cloud Firewall is connected to the Droplet.
+
     Rationale:
         A Cloud Firewall protects the Droplets that it is attached to and no others. A new
         Droplet has none unless somebody thought of it; a tag thinks of it every time.
@@ -193,6 +199,9 @@ def test_attached_firewall_has_inbound_rules(droplet_cloud_firewalls: CloudFirew
     One at least must let somebody in: rules that only deny, or whose peers other rules deny, are
     no way in.
 
+    Finding:
+        The attached Cloud Firewall has no inbound rule.
+
     Rationale:
         Without any inbound rule nothing gets in, not even you: either the firewall is not
         finished, or the Droplet should not have a public address.
@@ -229,6 +238,9 @@ def test_ssh_is_not_open_to_the_whole_internet(
     allows is open, unless another denies it. Where the host was not read, as it is off or did not
     answer, port 22 is judged: open to the world it fails, else it cannot be told. The guide does
     not ask for it: the control panel's own default lets everybody in.
+
+    Finding:
+        The Cloud Firewall opens SSH to the whole internet.
 
     Rationale:
         Whoever cannot reach SSH cannot guess passwords, try stolen keys or use the next flaw of
@@ -271,6 +283,9 @@ def test_database_and_admin_ports_are_not_open_to_the_world(
 
     The ports are those of the setting ``sensitive_ports``.
 
+    Finding:
+        The Cloud Firewall opens database or admin ports to the world.
+
     Rationale:
         Databases, caches and remote consoles are made for a trusted network. Those that anybody
         can reach are found within hours, and many ask for no password.
@@ -310,6 +325,9 @@ def test_no_rule_opens_every_port_to_the_world(droplet_cloud_firewalls: CloudFir
     All rules of all attached firewalls are judged together, less what their deny rules take away:
     60,000 ports of TCP or of UDP are as good as all.
 
+    Finding:
+        A rule of the Cloud Firewall opens every port to the world.
+
     Rationale:
         Such a rule makes a firewall that is attached, has rules, and keeps nobody out.
 
@@ -344,6 +362,9 @@ def test_firewall_changes_are_applied(
 
     A firewall that is still applying changes is read once more, a minute later: just after a
     change that is normal. Changes that wait for other Droplets alone count by its status.
+
+    Finding:
+        A change of the Cloud Firewall is not applied yet.
 
     Rationale:
         Until a change is applied the Droplet is filtered by the rules of before, or by none. A
@@ -389,6 +410,9 @@ def test_legitimate_access_still_works(  # noqa: PLR0917 it asks for what it jud
     Cloud Firewalls instead. The Cloud Firewalls must let somebody in to SSH, and let out TCP 80
     and 443, and port 53, so that updates, certificates and names can be had. And what the host's
     firewall loads at the next start must let SSH in.
+
+    Finding:
+        A firewall shuts out access that is needed.
 
     Rationale:
         Connections that exist survive a change of rules: an open session proves nothing about
@@ -448,6 +472,9 @@ def test_only_expected_services_can_be_reached(
     Firewalls. Expected are those of the setting ``expected_ports``; without it SSH, 80 and 443,
     and the ports of DHCP clients, which ufw lets in from the ports of their servers.
 
+    Finding:
+        A service that is not expected is reachable from outside.
+
     Rationale:
         A program opens its port when it is installed, not when somebody has thought about it. A
         published port of a container passes by ufw: the rules that people look at do not see it.
@@ -489,6 +516,9 @@ def test_a_host_firewall_is_active_and_comes_back(
     Kubernetes and libvirt do not count. It comes back where a manager is enabled whose files
     close what the loaded rules close: they are read, and each port that a rule names is compared.
 
+    Finding:
+        No host firewall is active, or it does not come back after a reboot.
+
     Rationale:
         The Cloud Firewall does not see traffic from the Droplet to itself or within tunnels, and
         may be taken off. Rules that were typed by hand are gone after the next reboot.
@@ -529,6 +559,9 @@ def test_host_denies_inbound_traffic_by_default(
 
     Every chain that filters input is followed for a new connection that no rule is for, on the
     interface with the public address: one that drops or rejects it is enough.
+
+    Finding:
+        Inbound traffic is let in by default.
 
     Rationale:
         A list of what is allowed stays right when a program opens a port that nobody thought of;

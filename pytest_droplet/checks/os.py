@@ -34,6 +34,9 @@ def test_distribution_is_one_that_digitalocean_supports(droplet_os_release: OsRe
     The host tells what runs now; the API tells what the Droplet was created from. ``ID_LIKE`` is
     not looked at: a derivative has archives and dates of its own.
 
+    Finding:
+        DigitalOcean does not support this distribution.
+
     Rationale:
         For Ubuntu, Debian, AlmaLinux, Rocky Linux, Fedora and CentOS the dates of support and
         the sources of security updates are known. Nothing can be said of another.
@@ -64,6 +67,9 @@ def test_release_still_gets_security_updates(
 
     Debian LTS counts where the security archive is enabled, Ubuntu's ESM where the host is
     attached to Ubuntu Pro with esm-infra. Dates are of the table that the package brings.
+
+    Finding:
+        The release gets no security updates any more.
 
     Rationale:
         After its end a release gets no fix, however grave the flaw: a host can be fully updated
@@ -105,6 +111,9 @@ def test_end_of_support_is_not_near(
 
     The setting ``eol_min_days`` has another number of days.
 
+    Finding:
+        Security updates for the release end soon.
+
     Rationale:
         An upgrade of the release takes planning, a test and a window. Three months are little.
 
@@ -135,6 +144,9 @@ def test_newest_point_release_is_installed(droplet_point_release: PointRelease) 
 
     Judged for AlmaLinux, Rocky Linux and Debian; other distributions have no such releases. On
     Debian an older point release counts only where updates wait: the number alone lags behind.
+
+    Finding:
+        A newer minor or point release is out.
 
     Rationale:
         A minor release of AlmaLinux or Rocky Linux gets nothing any more on the day when the

@@ -45,6 +45,9 @@ def test_package_index_is_fresh_and_has_a_security_source(
     that let apt look elsewhere or take unsigned indexes, and a look that is dated more than a day
     ahead make the answer unknown.
 
+    Finding:
+        The package index is old, or lacks a security source.
+
     Rationale:
         "No update waits" is worth nothing where the host has not asked for weeks, has never been
         told where security updates are, or has been told to leave them alone.
@@ -81,6 +84,9 @@ def test_no_security_update_is_waiting(
     Updates on hold, kept back, pinned away or excluded by the configuration count: every version
     of a security suite that is newer than the installed one. Updates that Ubuntu phases do not:
     they are none of security.
+
+    Finding:
+        Security updates are waiting.
 
     Rationale:
         A published update tells everybody where the flaw is. Between the update and its
@@ -129,6 +135,9 @@ def test_no_update_is_waiting(
     patches that counts. The settings ``pending_updates_allowed`` and
     ``pending_updates_max_age_days`` allow some, or all for some days.
 
+    Finding:
+        Updates are waiting.
+
     Rationale:
         Many updates mend flaws without being labelled so, and a host that is far behind takes
         an urgent one with more risk.
@@ -169,6 +178,9 @@ def test_newest_installed_kernel_is_running(droplet_installed_kernels: Installed
     Kernels of the running flavour are compared, and on Debian and Ubuntu their build too: a
     rebuild may keep the name. Live patches do not count.
 
+    Finding:
+        The running kernel is older than the newest installed one.
+
     Rationale:
         A kernel that is installed and not running mends nothing: the host still runs the flaw
         that the update was for.
@@ -201,6 +213,9 @@ def test_no_reboot_is_pending(
     Debian and Ubuntu: the flag ``/run/reboot-required``, which plain Debian sets only with
     unattended-upgrades. RPM hosts: core packages that were installed after the boot. And the
     newest kernel has to run on all of them.
+
+    Finding:
+        A reboot is pending.
 
     Rationale:
         Services go on using the old library or kernel until they start again.
@@ -239,6 +254,9 @@ def test_security_updates_install_themselves(
     Debian and Ubuntu: unattended-upgrades is installed, both of apt's timers run, apt's periodic
     settings ask for it, and its origins have the security suite. RPM hosts: a timer of
     dnf-automatic is enabled that installs.
+
+    Finding:
+        Security updates do not install themselves.
 
     Rationale:
         Attackers look for a published flaw within hours. Nobody patches a fleet by hand on a

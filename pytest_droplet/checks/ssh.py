@@ -55,6 +55,9 @@ _SIGNATURES = (
 def test_account_has_an_ssh_key(droplet_account: Account) -> None:
     """The account has at least one SSH key.
 
+    Finding:
+        The account has no SSH key.
+
     Rationale:
         A Droplet that is created without a key gets a password by e-mail instead, and a
         password can be guessed. An account without any key cannot create Droplets otherwise.
@@ -78,6 +81,9 @@ def test_account_has_an_ssh_key(droplet_account: Account) -> None:
 )
 def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> None:
     """PasswordAuthentication is off for everybody.
+
+    Finding:
+        Password login over SSH is on.
 
     Rationale:
         Every public address is tried with lists of passwords all day long. One weak or
@@ -115,6 +121,9 @@ def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> Non
 def test_keyboard_interactive_asks_nobody_for_a_password(droplet_sshd: Sshd) -> None:
     """No password is taken by the keyboard-interactive way.
 
+    Finding:
+        SSH takes passwords by the keyboard-interactive way.
+
     Rationale:
         With PAM, keyboard-interactive asks for the account's password just as password
         authentication does: a server with ``PasswordAuthentication no`` alone may still be
@@ -147,6 +156,9 @@ def test_keyboard_interactive_asks_nobody_for_a_password(droplet_sshd: Sshd) -> 
 )
 def test_public_key_login_is_on(droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts) -> None:
     """Public-key login is on.
+
+    Finding:
+        Public-key login over SSH is off.
 
     Rationale:
         Where keys are refused, the accounts that have them are reached by passwords or not
@@ -185,6 +197,9 @@ def test_root_cannot_log_in_with_a_password(
 ) -> None:
     """Root cannot log in with a password.
 
+    Finding:
+        Root can log in over SSH with a password.
+
     Rationale:
         Every host has the account root, so an attacker need not guess a name, and its
         password opens everything at once. Every other account with uid 0 counts as root.
@@ -221,6 +236,9 @@ def test_no_account_with_a_password_can_use_it_over_ssh(
     droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts, droplet_now: datetime
 ) -> None:
     """No account with a usable password can use it over SSH.
+
+    Finding:
+        An account can log in over SSH with its password.
 
     Rationale:
         Of all accounts these can really be guessed: they have a password, a shell, have not
@@ -267,6 +285,9 @@ def test_no_account_with_a_password_can_use_it_over_ssh(
 def test_the_running_server_offers_only_keys(droplet_ssh_offered: OfferedMethods) -> None:
     """The running server offers only publickey.
 
+    Finding:
+        The running SSH server offers other ways to log in than public keys.
+
     Rationale:
         This is what an attacker sees. Configuration on disk helps only when the running
         server has read it, and when no other server answers at the port. Kerberos
@@ -305,6 +326,9 @@ def test_nobody_logs_in_with_an_empty_password(
     droplet_sshd: Sshd, droplet_ssh_accounts: SshAccounts
 ) -> None:
     """Empty passwords let nobody in.
+
+    Finding:
+        An empty password lets somebody in over SSH.
 
     Rationale:
         An account without a password is open to everybody who knows its name, as soon as
@@ -346,6 +370,9 @@ def test_root_cannot_log_in_over_ssh(
 ) -> None:
     """Root cannot log in over SSH.
 
+    Finding:
+        Root can log in over SSH.
+
     Rationale:
         A login as root does not tell who acted, and a stolen key is root at once. A user of
         one's own and sudo leave a trace and are one more step. DigitalOcean's guide itself
@@ -380,6 +407,9 @@ def test_root_cannot_log_in_over_ssh(
 )
 def test_sshd_offers_no_broken_algorithm(droplet_sshd: Sshd, droplet_settings: Settings) -> None:
     """No broken algorithms are offered.
+
+    Finding:
+        The SSH server offers broken algorithms.
 
     Rationale:
         CBC ciphers, RC4, SHA-1 key exchange, MD5, RIPEMD-160 and 64-bit MACs, DSA and SHA-1

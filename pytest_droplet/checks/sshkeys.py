@@ -60,6 +60,9 @@ def test_every_authorized_key_is_known(
     user who owns the file. A line that is neither a key nor a comment leaves the verdict
     unknown: sshd may find a key in it.
 
+    Finding:
+        A key that is not known can log in.
+
     Rationale:
         A key stays valid until somebody deletes its line. Those that nobody knows belong to
         former colleagues, to old automation, or to an intruder who wants to come back.
@@ -111,6 +114,9 @@ def test_every_account_key_is_on_some_droplet(droplet_account: Account) -> None:
     Keys are compared by what they are, not by name. That a key is on no Droplet is only known
     once every Droplet of the account was read as root. Keys whose fingerprints are in the
     setting ``provisioning_keys`` are left out: they may be on none.
+
+    Finding:
+        An SSH key of the account is on no Droplet.
 
     Rationale:
         A key that nobody uses any more still gets onto the next Droplet that is created with
@@ -177,6 +183,9 @@ def test_denied_keys_are_gone(
     Accounts of the host that ``departed_users`` names must not exist, have expired, or have
     neither a password nor a key: to lock the password alone or to take the shell away leaves
     their keys working, and a password works for ``su`` and ``sudo`` where sshd takes none.
+
+    Finding:
+        The key of somebody who left can still log in.
 
     Rationale:
         To lock an account's password (``passwd -l``, ``usermod -L``) leaves its keys working:
@@ -247,6 +256,9 @@ def test_keys_come_only_from_files_that_are_read(
     ``AuthorizedKeysFile`` names files that were read. A command or a file of authorities that
     the setting ``allow_key_sources`` lists, as ``sshd -T`` prints it, is accepted.
 
+    Finding:
+        Keys can come from places that this audit does not read.
+
     Rationale:
         What the files say of who may log in is the truth only where nothing beside them lets
         anybody in.
@@ -313,6 +325,9 @@ def test_keys_are_strong(
     acceptable to NIST through 2030), and ECDSA keys on other curves than NIST's. The size is
     read from the key, not from its label.
 
+    Finding:
+        A key has a weak type or size.
+
     Rationale:
         Whoever computes the private key from the public one logs in without a trace of how.
 
@@ -363,6 +378,9 @@ def test_accounts_that_should_not_log_in_have_no_keys(
     password aged out, and homes whose user is gone. That a password is locked is no finding:
     accounts that use keys alone are made so. Users in the setting ``allow_dormant_users`` may
     have keys all the same.
+
+    Finding:
+        An account that should not log in has a key.
 
     Rationale:
         Without a shell a key still forwards ports and copies files, and it starts to work fully
@@ -426,6 +444,9 @@ def test_no_key_is_older_than_the_limit(
     that the Droplet was created with is at least as old as the Droplet. Any other age is
     unknown: the time of a file tells when somebody last edited it. The limit is the setting
     ``max_key_age_days``.
+
+    Finding:
+        A key is older than the limit for its replacement.
 
     Rationale:
         Keys do not expire. The older a key, the more machines, backups and people have had it.

@@ -94,6 +94,9 @@ def test_https_is_served_on_port_443(
     that is not installed, neither runs nor is enabled, or cannot be reached from outside; nor
     where another program holds port 443: ``tls.listening[edge]`` judges that one.
 
+    Finding:
+        HTTPS is not served on port 443, or it cannot be reached.
+
     Rationale:
         Without HTTPS everybody on the way reads and changes what visitors send and get,
         passwords and session cookies among it.
@@ -161,6 +164,9 @@ def test_served_chain_ends_at_a_trusted_authority(
     expiry is what ``tls.not-expiring`` judges. Where DNS sends visitors of a name to another
     host (a load balancer, a content delivery network), the chain that this one serves counts.
 
+    Finding:
+        The served certificate is not trusted.
+
     Rationale:
         Visitors cannot tell a certificate that nobody vouches for from one that somebody on the
         way has made. Who learns to click the warning away does so for that one, too. A browser
@@ -212,6 +218,9 @@ def test_served_certificate_is_valid_and_not_about_to_expire(
     renewed at different times. A public one must not live longer than clients accept: 200 days
     since 2026-03-15. The time is the auditor's.
 
+    Finding:
+        The served certificate has expired, expires soon or is not valid yet.
+
     Rationale:
         Visitors are turned away at the very second in which a certificate expires. One that has
         little time left shows that its renewal has already failed.
@@ -247,6 +256,9 @@ def test_certificate_covers_every_served_name(
     For recommendations 9 (Apache) and 10 (Nginx) of the guide. The names are those of the
     virtual hosts and of the setting ``tls_names``; each must be in the certificate's
     subjectAltName, where ``*`` stands for one label. The common name does not count.
+
+    Finding:
+        The certificate does not cover a name that is served.
 
     Rationale:
         A visitor who asks for a name that the certificate lacks is warned away, though the
@@ -290,6 +302,9 @@ def test_every_https_virtual_host_names_its_certificate_and_key(
 
     For recommendations 9 (Apache) and 10 (Nginx) of the guide, by the configuration files.
     Whether key and certificate belong together is what the handshake shows: keys are not read.
+
+    Finding:
+        An HTTPS virtual host has no certificate or no key that exists.
 
     Rationale:
         A server whose files are gone goes on with what it has in memory until its next
@@ -354,6 +369,9 @@ def test_plain_http_redirects_to_https(
     to each name with a redirect to ``https://`` of the same domain, over one more address of
     this host at most. HSTS does not stand in for that: it counts from the second visit on.
 
+    Finding:
+        Plain HTTP does not send every visitor on to HTTPS.
+
     Rationale:
         Visitors type a name without a scheme. What is served without TLS is read and changed by
         everybody on the way.
@@ -412,6 +430,9 @@ def test_renewal_of_the_certificate_is_scheduled(
     certificate that should have been renewed three days ago shows that the renewal fails. One
     that no ACME authority issued is renewed by hand: that is judged in its last 60 days.
 
+    Finding:
+        The renewal of the certificate is not scheduled, or it does not work.
+
     Rationale:
         Certificates live for weeks. Who renews by hand forgets it once.
 
@@ -460,6 +481,9 @@ def test_keys_and_signatures_of_the_chain_are_strong(
     RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519; no signature with SHA-1 or MD5.
     A root that is sent along is left out: its own signature is not looked at by anybody.
 
+    Finding:
+        A key or a signature of the served chain is weak.
+
     Rationale:
         Who can compute the key, or a second certificate with the same signature, is the site.
 
@@ -504,6 +528,9 @@ def test_old_versions_of_tls_are_off(
     offer them, which would look like the server's refusal. With nginx the default host of a
     socket decides for all of them.
 
+    Finding:
+        TLS 1.0 or 1.1 is on, or neither 1.2 nor 1.3 works.
+
     Rationale:
         The old versions sign with SHA-1 and have ciphers that leak; no browser needs them.
 
@@ -540,6 +567,9 @@ def test_hsts_is_sent(
 
     The header counts on answers over HTTPS alone. The least time is the setting
     ``hsts_min_seconds``.
+
+    Finding:
+        Strict-Transport-Security is not sent, or for too short a time.
 
     Rationale:
         A browser that has seen the header once does not try plain HTTP again, where somebody on
@@ -585,6 +615,9 @@ def test_private_keys_are_readable_by_root_only(
     The file behind all links is root's or the server's own, with no right for group and others;
     0640 with the group ``root``, ``ssl-cert`` or ``certs`` is accepted. No folder above it may
     be written by group or others.
+
+    Finding:
+        Others than root can read a private key or put another in its place.
 
     Rationale:
         With the key anybody is the site, until the certificate expires.
@@ -640,6 +673,9 @@ def test_served_certificate_is_the_one_on_the_disk(
     droplet_certificate_files: CertificateFiles,
 ) -> None:
     """The server serves the certificate that is on the disk.
+
+    Finding:
+        The server serves another certificate than the one on the disk.
 
     Rationale:
         A certificate that was renewed and not loaded expires all the same, with a renewal that

@@ -19,6 +19,7 @@ from pytest_droplet.record import (
     Line,
     ResultLine,
     SummaryLine,
+    wrong,
 )
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import one_line
@@ -214,7 +215,7 @@ def evidence_text(line: ResultLine) -> str:
 
 def _own_page(line: ResultLine) -> CheckEntry:
     check = line["check"]
-    return {
+    own: CheckEntry = {
         "id": check,
         "title": line.get("title") or check,
         "severity": line["severity"],
@@ -225,3 +226,13 @@ def _own_page(line: ResultLine) -> CheckEntry:
         "rationale": "",
         "remediation": line.get("remediation") or "",
     }
+    if finding := line.get("finding"):
+        own["finding"] = finding
+    return own
+
+
+def heading(page: CheckEntry, group: Group) -> str:
+    """Return what heads results that are alike: what is wrong, or what should hold."""
+    if group.verdict not in {"fail", "waived"}:
+        return one_line(page["title"], 200)
+    return one_line(wrong(page, (line["message"] for line in group.lines)), 200)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pytest_droplet.record import DropletLine
 from pytest_droplet.report import unreached
-from pytest_droplet.report.document import Document, Group, grouped, source_of
+from pytest_droplet.report.document import Document, Group, grouped, heading, source_of
 from pytest_droplet.tables import OPEN
 from pytest_droplet.text import one_line
 
@@ -61,7 +61,7 @@ def _bounded(
         page = document.checks[group.check]
         path, number = source_of(group.lines[0])
         word = group.severity if group.verdict == "fail" else group.verdict.upper()
-        title = f"{one_line(group.check, 200)}: {one_line(page['title'], 200)} ({word})"
+        title = f"{one_line(group.check, 200)}: {heading(page, group)} ({word})"
         who = ", ".join(document.name(line["droplet_id"])[:100] for line in group.lines[:_NAMES])
         more = group.count - min(len(group.lines), _NAMES)
         names = f"{who} and {more:,} more" if more else who

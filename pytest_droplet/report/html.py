@@ -228,7 +228,7 @@ def _tile(tone: str, number: int, text: str, **state: str) -> dict[str, Any]:
 
 
 def _first(page: PageData) -> list[dict[str, Any]]:
-    """Return the checks to mend first, worst severity first, then most Droplets and effects.
+    """Return the checks to fix first, worst severity first, then most Droplets and effects.
 
     What a finding causes is folded into it.
     """
@@ -254,7 +254,7 @@ def _first(page: PageData) -> list[dict[str, Any]]:
         items.append(
             {
                 "severity": _SEVERITY_OF[worst[check]],
-                "title": entry["title"],
+                "title": entry.get("finding") or entry["title"],
                 "hash": _hash(check=entry["id"]),
                 "remedy": " ".join((entry.get("remediation") or "").replace("``", "").split()),
                 "percent": 100 if account else max(2, 100 * len(hosts) // fleet),

@@ -83,7 +83,12 @@ class PageData:
 
     def _add_result(self, line: dict[str, Any], extras: Mapping[str, list[Any]]) -> None:
         severity = line["severity"] if line.get("severity") in SEVERITIES else "medium"
-        own = {"title": line.get("title"), "severity": severity, "own": True}
+        own = {
+            "title": line.get("title"),
+            "finding": line.get("finding"),
+            "severity": severity,
+            "own": True,
+        }
         verdict = LETTERS.get(str(line.get("verdict")), "u")
         nodeid = str(line.get("nodeid") or "")
         details = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import BaselineEntry, ResultLine, WaiverEntry, time_between
 from pytest_droplet.report import unreached
-from pytest_droplet.report.document import TEXT_LIMIT, Document, Group, grouped
+from pytest_droplet.report.document import TEXT_LIMIT, Document, Group, grouped, heading
 from pytest_droplet.tables import OPEN, VERDICTS
 from pytest_droplet.text import one_line
 from pytest_droplet.words import SEVERITIES
@@ -184,7 +184,7 @@ def _check_row(document: Document, group: Group) -> Iterator[str]:
     page = document.checks[group.check]
     word = "below the gate" if group.verdict == "fail" and not group.gated else group.verdict
     yield group.severity if group.severity in SEVERITIES else "medium"
-    yield f"{one_line(group.check, 200)}: {one_line(page['title'], 200)}"
+    yield f"{one_line(group.check, 200)}: {heading(page, group)}"
     yield f"{group.count:,} {word}"
     yield names(document, group)
 

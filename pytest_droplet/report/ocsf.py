@@ -60,6 +60,7 @@ def _page(page: CheckEntry) -> dict[str, Any]:
     title = one_line(page["title"], 500)
     shared: dict[str, Any] = {
         "title": title,
+        "finding": one_line(page.get("finding"), 500) or title,
         "desc": clean(page.get("rationale"), 10_000) or title,
         "standards": [text for text in standards if text] or ["pytest-droplet"],
         "requirements": [f"recommendation {page['guide']}"] if page.get("guide") else [],
@@ -112,7 +113,7 @@ def _finding(
         | {name: resource[name] for name in ("region",) if name in resource},
         "finding_info": {
             "uid": line["fingerprint"],
-            "title": page["title"],
+            "title": page["finding"] if verdict in {"fail", "waived"} else page["title"],
             "created_time": when,
         },
         "compliance": _compliance(verdict, check, page),

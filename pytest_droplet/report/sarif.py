@@ -160,7 +160,7 @@ def _result(document: Document, line: ResultLine) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": _rule_id(line["check"]),
         "level": _LEVELS[rank(line["severity"])] if line["gated"] else "note",
-        "message": _message(f"{name}: {one_line(line['message'], TEXT_LIMIT)}"),
+        "message": _message(_said(document, line)),
         "locations": [
             {
                 "physicalLocation": {
@@ -190,6 +190,12 @@ def _result(document: Document, line: ResultLine) -> dict[str, Any]:
     if state := _STATES.get(document.change(line) or ""):
         result["baselineState"] = state
     return result
+
+
+def _said(document: Document, line: ResultLine) -> str:
+    seen = f"{document.name(line['droplet_id'])}: {one_line(line['message'], TEXT_LIMIT)}"
+    finding = document.checks[line["check"]].get("finding")
+    return f"{one_line(finding, 200)}. {seen}" if finding else seen
 
 
 def _invocation(document: Document, written: int) -> dict[str, Any]:

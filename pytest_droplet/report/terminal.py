@@ -1,7 +1,8 @@
-"""The end of the run on the terminal: findings by check, worst first, then what was not seen."""
+"""The end of the run on the terminal: what was not seen, findings the worst last, what to fix."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,14 +18,31 @@ from pytest_droplet.record import (
     Finding,
     WaiverEntry,
     time_between,
+    wrong,
 )
 from pytest_droplet.report import unreached
 from pytest_droplet.tables import VERDICTS
 from pytest_droplet.text import cut, no_command, printable
 from pytest_droplet.words import SEVERITIES, Outcome
 
-_LISTED_DROPLETS = 20
+_LISTED_DROPLETS = 5
 _LISTED = 6
+# At the default verbosity: lines of findings, messages of a check and lines of each, lines of a
+# remedy, names of Droplets with one message, reasons for what is unknown, what to fix first.
+_SCREEN = 24
+_MESSAGES = 2
+_SEEN_LINES = 3
+_FIX_LINES = 2
+_NAMES = 8
+_REASONS = 3
+_FIRST = 10
+_HEADLINE = 120
+_INDENT = " " * 9
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
+_MORE = " (-v shows the rest)"
+# A command is pasted: no line ends in it.
+_CODE = re.compile(r"`[^`]+`")
+_HELD = "\0"
 _NAMED = 100
 _LONGEST = 2000
 
@@ -75,8 +93,8 @@ class _Look:
 def summary_texts(summary: Summary, width: int, verbosity: int = 0) -> Iterator[Text]:
     """Yield the lines of the summary for a terminal of this width.
 
-    With ``-v`` every Droplet is listed and the remedy is whole; ``-q`` leaves the remedies out,
-    ``-qq`` the Droplets too. None of the lines is a command to a CI system that reads the log,
+    With ``-v`` every check, Droplet and reason is listed and the remedy is whole; ``-q`` leaves
+    the remedies out, ``-qq`` the Droplets too. None of the lines is a command to a CI system that reads the log,
     whatever a Droplet is named.
     """
     for line in _texts(summary, _Look(width, verbosity)):
@@ -84,21 +102,22 @@ def summary_texts(summary: Summary, width: int, verbosity: int = 0) -> Iterator[
 
 
 def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
-    width = look.width
     failures = [f for f in summary.findings if f["verdict"] == "fail"]
-    for check, found in _by_check(failures):
-        yield from _group(summary, check, found, failures, look)
+    groups = _by_check(failures)
     yield from _broken(summary, look)
-    yield from _unknown(summary, width)
-    yield from _waivers(summary, width)
+    yield from _unknown(summary, look)
+    yield from _waivers(summary, look)
+    yield from _unreached(summary, look)
+    yield from _groups(summary, groups, failures, look)
+    yield from _first(summary, groups, failures, look)
     yield from _coverage(summary, look)
-    yield from _changes(summary, width)
+    yield from _changes(summary, look)
     for text in summary.narrowed:
         yield Text(printable(f"NARROWED: tests were left out by {text}"), _YELLOW)
     if summary.not_run:
         yield Text(_stopped(summary), _RED)
     good = {"green": True} if summary.exit_code == 0 else _RED
-    yield Text(_last_line(summary), {"bold": True, **good})
+    yield from _wrapped(_last_line(summary), look, {"bold": True, **good}, indent_after=2)
 
 
 def _marked(verdict: Outcome) -> Mapping[str, bool]:
@@ -111,7 +130,16 @@ _YELLOW = {"yellow": True}
 _CYAN = {"cyan": True}
 
 
+_SEVERITY_MARKS: Mapping[str, Mapping[str, bool]] = {
+    "critical": {"red": True, "bold": True},
+    "high": _RED,
+    "medium": _YELLOW,
+    "low": {},
+}
+
+
 def _by_check(failures: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Return findings by check, worst first, without those whose cause is among them."""
     shown = {(f["check"], f["droplet_id"]) for f in failures}
     groups: dict[str, list[Finding]] = {}
     for line in failures:
@@ -122,57 +150,163 @@ def _by_check(failures: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
     )
 
 
+def _groups(
+    summary: Summary,
+    groups: Sequence[tuple[str, list[Finding]]],
+    failures: list[Finding],
+    look: _Look,
+) -> Iterator[Text]:
+    """Yield the findings of each check, the worst last: nearest to the prompt.
+
+    Without ``-v`` those that are less bad are counted alone once a screen is full.
+    """
+    drawn: list[list[Text]] = []
+    lines = 0
+    for check, found in groups:
+        group = list(_group(summary, check, found, failures, look))
+        lines += len(group)
+        if look.verbosity <= 0 and drawn and lines > _SCREEN:
+            break
+        drawn.append(group)
+    if left := groups[len(drawn) :]:
+        count = Counter(found[0]["severity"] for _, found in left)
+        parts = ", ".join(f"{count[s]} {s}" for s in SEVERITIES if count[s])
+        noun = "check" if len(left) == 1 else "checks"
+        yield Text(f"{len(left)} more {noun} with findings ({parts}): -v shows all")
+    for group in reversed(drawn):
+        yield from group
+
+
 def _group(
     summary: Summary, check: str, found: list[Finding], failures: list[Finding], look: _Look
 ) -> Iterator[Text]:
-    width, verbosity = look.width, look.verbosity
-    page: CheckEntry | Finding = summary.checks.get(check, found[0])
-    title = f"{found[0]['severity'].upper()} {check}: {page.get('title')}"
-    if verbosity < -1:
-        where = "the account" if found[0]["droplet_id"] is None else _droplets(len(found))
-        yield Text(_cut(f"{title} ({where})", width), _marked("fail"))
+    """Yield what is wrong, where and what was seen, what follows from it, and how to fix it."""
+    severity = found[0]["severity"]
+    marks = _SEVERITY_MARKS[severity]
+    head = f"{severity.upper():<8} {_headline(summary, check, found)}"
+    if look.verbosity < -1:
+        yield from _wrapped(f"{head} ({_where(found)}) {check}", look, marks)
         return
-    yield Text(_cut(title, width), _marked("fail"))
-    followers = _followers(check, failures)
-    listed = None if verbosity > 0 else _LISTED_DROPLETS
-    for line in sorted(found, key=lambda f: f["droplet_id"] or 0)[:listed]:
-        who = _name(summary, line["droplet_id"])
-        yield Text(_cut(f"  {who}: {_one_line(line['message'])}", width))
-        if also := followers.get(line["droplet_id"]):
-            yield Text(_cut(f"    and so: {_listed(also)}", width))
-    if listed and len(found) > listed:
-        yield Text(f"  and {_droplets(len(found) - listed, 'more ')}: see the report")
-    if verbosity >= 0 and (remedy := page.get("remediation")):
+    room = look.width - len(head) - len(check) - 2
+    if room >= 0:
+        yield Text(f"{head}  {' ' * room}{printable(check)}", marks)
+    else:
+        yield from _wrapped(head, look, marks)
+        yield Text(f"{_INDENT}{printable(check)}")
+    droplets_of: dict[str, list[str]] = {}
+    for line in sorted(found, key=lambda f: f["droplet_id"] or 0):
+        name = _name(summary, line["droplet_id"])
+        droplets_of.setdefault(_one_line(line["message"]), []).append(name)
+    shown = list(droplets_of.items())[: None if look.verbosity > 0 else _MESSAGES]
+    limit = _LONGEST if look.verbosity > 0 else _SEEN_LINES * max(40, look.width)
+    for message, names in shown:
+        yield from _wrapped(f"{_who(names, look)}: {cut(message, limit)}", look, {}, _INDENT)
+    if left := len(found) - sum(len(names) for _, names in shown):
+        yield Text(f"{_INDENT}and {_droplets(left, 'more ')}: -v shows all")
+    if also := _followers(check, failures):
+        noun = "one more follows" if len(also) == 1 else f"{len(also)} more follow"
+        yield from _wrapped(f"({noun} from this: {_listed(also)})", look, {}, _INDENT)
+    page: CheckEntry | Finding = summary.checks.get(check, found[0])
+    if look.verbosity >= 0 and (remedy := page.get("remediation")):
         yield from (Text(line, _CYAN) for line in _remedy(remedy, look))
-    yield Text("")
+
+
+def _headline(summary: Summary, check: str, found: Sequence[Finding]) -> str:
+    page: CheckEntry | Finding = summary.checks.get(check, found[0])
+    return cut(_one_line(wrong(page, (f["message"] for f in found))), _HEADLINE)
+
+
+def _who(names: Sequence[str], look: _Look) -> str:
+    if look.verbosity > 0 or len(names) <= _NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMES])} and {len(names) - _NAMES} more"
+
+
+def _where(found: Sequence[Finding]) -> str:
+    return "the account" if found[0]["droplet_id"] is None else _droplets(len(found))
+
+
+def _first(
+    summary: Summary,
+    groups: Sequence[tuple[str, list[Finding]]],
+    failures: Sequence[Finding],
+    look: _Look,
+) -> Iterator[Text]:
+    """Yield what to fix first, where there is a choice: a line a check, the worst first."""
+    if len(groups) < 2 or look.verbosity < -1:
+        return
+    label, lines = "FIX FIRST ", 0
+    for number, (check, found) in enumerate(groups, 1):
+        severity = found[0]["severity"]
+        also = len(_followers(check, failures))
+        where = f"{_where(found)}{f', and {also} that follow' * bool(also)}"
+        head = f"{label}{number:>2} {severity.upper():<8} {_headline(summary, check, found)}"
+        drawn = list(
+            _wrapped(f"{head}: {where}", look, _SEVERITY_MARKS[severity], indent_after=22)
+        )
+        lines += len(drawn)
+        if lines > _FIRST:
+            break
+        yield from drawn
+        label = " " * len(label)
 
 
 def _droplets(number: int, more: str = "") -> str:
     return f"{number} {more}Droplet{'' if number == 1 else 's'}"
 
 
-def _remedy(text: str, look: _Look) -> list[str]:
-    more = " … (--droplets-explain has it all)" if look.width > 45 else " …"
-    return textwrap.wrap(
-        _one_line(text).replace("``", "`"),
-        max(20, look.width - 2),
-        initial_indent="  fix: ",
-        subsequent_indent="       ",
+def _wrapped(
+    text: str,
+    look: _Look,
+    marks: Mapping[str, bool],
+    indent: str = "",
+    indent_after: int = len(_INDENT),
+) -> Iterator[Text]:
+    """Yield a text in lines that break between words alone: what is pasted stays whole."""
+    lines = textwrap.wrap(
+        printable(text),
+        max(40, look.width),
+        initial_indent=indent,
+        subsequent_indent=" " * indent_after,
         break_on_hyphens=False,
-        max_lines=None if look.verbosity > 0 else 5,
-        placeholder=more,
+        break_long_words=False,
     )
+    yield from (Text(line, marks) for line in lines)
 
 
-def _followers(check: str, failures: Iterable[Finding]) -> dict[int | None, list[str]]:
-    found: dict[int | None, list[str]] = {}
-    for line in failures:
-        if line["caused_by"] == check:
-            found.setdefault(line["droplet_id"], []).append(line["check"])
-    return found
+def _remedy(text: str, look: _Look) -> list[str]:
+    """Return the remedy in lines; without ``-v`` the first sentences, each of them whole."""
+    whole = _one_line(text).replace("``", "`")
+    if look.verbosity > 0:
+        return _fix(whole, look)
+    sentences = _SENTENCE_END.split(whole)
+    for count in range(len(sentences), 1, -1):
+        rest = count < len(sentences)
+        told = " ".join(sentences[:count]) + _MORE * rest
+        if len(lines := _fix(told, look)) <= _FIX_LINES:
+            return lines
+    return _fix(sentences[0] + _MORE * (len(sentences) > 1), look)
 
 
-def _unknown(summary: Summary, width: int) -> Iterator[Text]:
+def _fix(text: str, look: _Look) -> list[str]:
+    held = _CODE.sub(lambda code: code[0].replace(" ", _HELD), text)
+    lines = textwrap.wrap(
+        held,
+        max(40, look.width),
+        initial_indent="  fix    ",
+        subsequent_indent=_INDENT,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line.replace(_HELD, " ") for line in lines]
+
+
+def _followers(check: str, failures: Iterable[Finding]) -> list[str]:
+    """Return the checks that fail for this one does, each once."""
+    return list(dict.fromkeys(line["check"] for line in failures if line["caused_by"] == check))
+
+
+def _unknown(summary: Summary, look: _Look) -> Iterator[Text]:
     """Yield each reason once, with the checks and the Droplets that it keeps in the dark."""
     checks_of: dict[tuple[str, int | None], list[str]] = {}
     for line in summary.findings:
@@ -183,9 +317,18 @@ def _unknown(summary: Summary, width: int) -> Iterator[Text]:
     for (reason, droplet_id), checks in checks_of.items():
         who = _name(summary, droplet_id)
         droplets_of.setdefault((reason, tuple(sorted(checks))), []).append(who)
-    for (reason, names), droplets in droplets_of.items():
-        yield Text(_cut(f"UNKNOWN {_listed(names)}: {reason}", width), _marked("unknown"))
-        yield Text(_cut(f"  {_listed(sorted(droplets))}", width))
+    reasons = sorted(droplets_of.items(), key=lambda entry: -len(entry[0][1]) * len(entry[1]))
+    shown = reasons[: None if look.verbosity > 0 else _REASONS]
+    for (reason, names), droplets in shown:
+        yield from _wrapped(f"UNKNOWN  {cut(reason, _LONGEST)}", look, _marked("unknown"))
+        where = f"{_listed(names)} on {_who(sorted(droplets), look)}"
+        yield from _wrapped(where, look, {}, _INDENT)
+    if left := reasons[len(shown) :]:
+        count = sum(len(names) * len(droplets) for (_, names), droplets in left)
+        yield Text(
+            f"UNKNOWN  {count} more for {len(left)} other reasons: -v shows all",
+            _marked("unknown"),
+        )
 
 
 def _is_unreached(summary: Summary, line: Finding) -> bool:
@@ -193,7 +336,7 @@ def _is_unreached(summary: Summary, line: Finding) -> bool:
     return bool(line.get("unreached")) and line["droplet_id"] in summary.droplets
 
 
-def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
+def _unreached(summary: Summary, look: _Look) -> Iterator[Text]:
     unknown = Counter(f["droplet_id"] for f in summary.findings if _is_unreached(summary, f))
     lost = [line for line in _unreachable(summary) if not _is_left_out(summary, line)]
     groups = [[line] for line in lost] if look.verbosity > 0 else unreached.alike(lost)
@@ -203,7 +346,10 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
         known = f" ({count} {'check' if count == 1 else 'checks'} unknown)" * bool(count)
         yield Text(f"UNREACHABLE {_reason(group, known)}", _RED)
     if left := sum(map(len, groups[listed:])):
-        yield Text(f"UNREACHABLE {_droplets(left, 'more ')}: see the report", _RED)
+        yield Text(f"UNREACHABLE {_droplets(left, 'more ')}: -v shows all", _RED)
+
+
+def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
     seen = summary.coverage
     if seen.not_read:
         yield Text(f"coverage: no selected check reads a host{_ephemeral(seen)}")
@@ -212,7 +358,7 @@ def _coverage(summary: Summary, look: _Look) -> Iterator[Text]:
     parts += [f"{n} {word}" for n, word in ((seen.off, "off"), (seen.not_ours, "not ours")) if n]
     need = f" (at least {seen.required} % is asked for)" if seen.short else ""
     text = f"coverage: {', '.join(parts)}: {seen}{need}{_ephemeral(seen)}"
-    yield Text(text, _RED if seen.short else {})
+    yield from _wrapped(text, look, _RED if seen.short else {}, indent_after=2)
 
 
 def _reason(group: Sequence[DropletLine], known: str) -> str:
@@ -280,22 +426,23 @@ def _stopped(summary: Summary) -> str:
     return text
 
 
-def _waivers(summary: Summary, width: int) -> Iterator[Text]:
+def _waivers(summary: Summary, look: _Look) -> Iterator[Text]:
     for waiver in summary.waivers:
         what = f"waiver of {waiver['check']} for {waiver['select']}"
         if waiver["state"] == "expired":
             text = f"EXPIRED {what}: it ended on {waiver['expires']} ({waiver['reason']})"
-            yield Text(_cut(_one_line(text), width), _YELLOW)
+            yield from _wrapped(cut(_one_line(text), _LONGEST), look, _YELLOW)
         elif waiver["state"] == "unused":
             text = f"UNUSED {what}: it matches no finding any more; remove it"
-            yield Text(_cut(_one_line(text), width))
+            yield from _wrapped(cut(_one_line(text), _LONGEST), look, {})
         elif waiver["state"] == "no-check":
             near = nearest(waiver["check"])
             hint = f"; did you mean {near}?" if near else ""
-            yield Text(_one_line(f"UNUSED {what}: no check has this id{hint}"), _YELLOW)
+            text = f"UNUSED {what}: no check has this id{hint}"
+            yield from _wrapped(cut(_one_line(text), _LONGEST), look, _YELLOW)
 
 
-def _changes(summary: Summary, width: int) -> Iterator[Text]:
+def _changes(summary: Summary, look: _Look) -> Iterator[Text]:
     if (changes := summary.changes) is None:
         return
     parts = [
@@ -313,7 +460,8 @@ def _changes(summary: Summary, width: int) -> Iterator[Text]:
             parts.append(f"{len(names)} ephemeral {word}")
     between = time_between(changes["recorded_at"], summary.judged_at)
     since = f"since {changes['recorded_at']}" + f", {between} before" * bool(between)
-    yield Text(_cut(_one_line(f"{since}: {', '.join(parts)}"), width))
+    text = _one_line(f"{since}: {', '.join(parts)}")
+    yield from _wrapped(cut(text, _LONGEST), look, {}, indent_after=2)
 
 
 def _last_line(summary: Summary) -> str:

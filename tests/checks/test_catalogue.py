@@ -59,6 +59,8 @@ def test_a_check_has_its_page(check: Check) -> None:
     """A check has a title, a rationale, a remediation and a reference."""
     assert check.doc.title
     assert len(check.doc.title) <= 80
+    assert 10 < len(check.doc.finding) <= 80
+    assert check.doc.finding != check.doc.title
     assert check.doc.rationale
     assert check.doc.remediation
     assert check.references

@@ -105,7 +105,7 @@ def test_quickstart_needs_no_file_of_tests(project: Project, recording: str) -> 
     result.stdout.fnmatch_lines(
         [
             "droplets: all: 4 of 4 Droplets (recording recording, judged at *); profile droplet",
-            "HIGH backups.enabled: *",
+            "HIGH     Automatic backups are off *backups.enabled",
             "coverage: 2 of 3 Droplets reached, 1 off: 66.6 %*",
         ]
     )
@@ -267,7 +267,7 @@ def test_a_waiver_whose_date_is_over_waives_nothing(project: Project, tmp_path: 
     )
 
     result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines(["*web-2-1002: *2027-03-31*"])
+    assert "the waiver expired on 2027-03-31" in " ".join(result.stdout.str().split())
 
 
 @of("bastion")
@@ -299,7 +299,7 @@ def test_the_hosts_are_reached_through_the_bastion(project: Project, farm: Serve
         ({"uid": 0}, "coverage: 1 of 1 Droplets reached: 100 %"),
         (
             {"uid": 1000, "sudo": b"sudo: a password is required", "skipped": ["sshd"]},
-            "UNKNOWN *needs root; sudo -n was refused: a password is required",
+            "UNKNOWN  *needs root; sudo -n was*",
         ),
     ],
     ids=["sudo", "no-sudo"],

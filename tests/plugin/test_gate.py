@@ -88,8 +88,8 @@ def test_an_expired_waiver_fails_again_and_says_since_when(audit: pytest.Pyteste
     result.assert_outcomes(passed=5, failed=1, errors=1, skipped=1)
     result.stdout.fnmatch_lines(
         [
-            "  web-1-12: it is Debian GNU/Linux 12 (the waiver expired on 2020-01-31)",
-            "EXPIRED waiver of site.rel* for tag:web: it ended on 2020-01-31 (the upgrade *)",
+            "EXPIRED waiver of site.rel* for tag:web: it ended on 2020-01-31 (the*",
+            "         web-1-12: it is Debian GNU/Linux 12 (the waiver expired on 2020-01-31)",
         ]
     )
 
@@ -195,9 +195,8 @@ def test_a_baseline_says_what_changed(audit: pytest.Pytester, fleet: Path, worke
     (audit.path / "test_site.py").write_text(text.replace("< 6", "!= 4"))
     result = run(audit, *workers, "--droplets-baseline=old.jsonl", "--droplets-fail-on=low,new")
     result.assert_outcomes(passed=4, failed=1, xfailed=1, errors=1, skipped=1)
-    result.stdout.fnmatch_lines(
-        ["since *: 1 new, 0 fixed, 1 still failing, 0 newly waived, came: db-1"]
-    )
+    shown = " ".join(result.stdout.str().split())
+    assert ": 1 new, 0 fixed, 1 still failing, 0 newly waived, came: db-1" in shown
     text = text.replace('== "13"', '!= "14"')
     (audit.path / "test_site.py").write_text(text)
     run(audit, "--droplets-baseline=old.jsonl").stdout.fnmatch_lines(

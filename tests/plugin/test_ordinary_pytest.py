@@ -53,10 +53,10 @@ def test_the_terminal_shows_one_line_a_finding_and_no_traceback(audit: pytest.Py
     result.stdout.fnmatch_lines(
         [
             "droplets: all: 4 of 4 Droplets (recording recording, judged at *); profile none",
-            "CRITICAL site.release: The release is Debian 13",
-            "  web-1-12: it is Debian GNU/Linux 12",
-            "  fix: Upgrade it to Debian 13.",
             "UNREACHABLE web-2: no answer on * (1 check unknown)",
+            "CRITICAL it is Debian GNU/Linux 12 *site.release",
+            "         web-1-12: it is Debian GNU/Linux 12",
+            "  fix    Upgrade it to Debian 13.",
             "coverage: 2 of 3 Droplets reached, 1 off: 66.6 % (at least 100 % is asked for)",
             "1 finding (1 critical) on 1 of 4 Droplets; 1 unknown, 5 passed, 1 not applicable",
         ]
@@ -123,8 +123,8 @@ def test_each_unknown_of_an_unreachable_droplet_has_its_reason(
     }
     result.stdout.fnmatch_lines(
         [
-            "UNKNOWN site.list: the list was not asked for",
-            "  web-2-13",
+            "UNKNOWN  the list was not asked for",
+            "         site.list on web-2-13",
             "UNREACHABLE web-2: no answer on * (3 checks unknown)",
         ]
     )

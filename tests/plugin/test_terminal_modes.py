@@ -10,12 +10,20 @@ import pytest
 from pytest_droplet.__main__ import main
 
 REPLAY = ("--droplets=all", "--droplets-replay=recording")
-FINDING = "  web-1-12: it is Debian GNU/Linux 12"
-REMEDY = "  fix: Upgrade it to Debian 13."
+FINDING = "web-1-12: it is Debian GNU/Linux 12"
+REMEDY = "fix Upgrade it to Debian 13."
 LAST = "1 finding (1 critical) on 1 of 4 Droplets; 1 unknown, 5 passed, 1 not applicable"
 COVERAGE = "coverage: 2 of 3 Droplets reached, 1 off: 66.6 % (at least 100 % is asked for)"
 FAILED = "FAILED test_site.py::site.release[[]web-1-12[]] - it is Debian GNU/Linux 12"
 ERROR = "ERROR test_site.py::site.release[[]web-2-13[]] - UNKNOWN web-2: no answer*"
+
+
+HEAD = "CRITICAL it is Debian GNU/Linux 12"
+
+
+def flat(text: str) -> str:
+    """What is shown, however it is wrapped."""
+    return " ".join(text.split())
 
 
 def run(audit: pytest.Pytester, *args: str) -> pytest.RunResult:
@@ -46,21 +54,21 @@ def test_how_much_is_told(
 ) -> None:
     """Findings by check, then coverage, then one line; no traceback, whatever is asked for."""
     result = run(audit, *how)
-    places = [result.outlines.index(line) for line in there]
-    assert places == sorted(places)
-    assert not set(gone) & set(result.outlines)
     text = result.stdout.str()
+    places = [flat(text).index(line) for line in there]
+    assert places == sorted(places)
+    assert not [line for line in gone if line in flat(text)]
     assert "Traceback" not in text
     assert "= FAILURES =" not in text
     assert "= ERRORS =" not in text
-    assert text.count("CRITICAL site.release: The release is Debian 13") == 1
+    assert text.count(HEAD) == 1
     assert result.ret is pytest.ExitCode.TESTS_FAILED
 
 
 def test_very_quiet_is_a_line_for_each_check(audit: pytest.Pytester) -> None:
     """-qq counts the Droplets instead of naming them."""
     result = run(audit, "-qq")
-    assert "CRITICAL site.release: The release is Debian 13 (1 Droplet)" in result.outlines
+    assert f"{HEAD} (1 Droplet) site.release" in result.outlines
 
 
 @pytest.mark.parametrize(
@@ -100,8 +108,8 @@ def test_a_traceback_of_an_ordinary_test_is_pytests(
     audit.makepyfile(test_own="def test_own(droplet):\n    assert droplet.id != 12\n")
     result = run(audit, how)
     assert bool(re.search(r"test_own\.py:2: ", result.stdout.str())) is shown
-    assert "  web-1-12: assert 12 != 12" in result.outlines
-    assert FINDING in result.outlines
+    assert "web-1-12: assert 12 != 12" in flat(result.stdout.str())
+    assert FINDING in flat(result.stdout.str())
 
 
 def test_a_run_in_which_all_is_well_stays_green(audit: pytest.Pytester) -> None:
@@ -117,24 +125,22 @@ def test_no_header_and_no_summary(audit: pytest.Pytester) -> None:
     text = result.stdout.str()
     assert "droplets: all" not in text
     assert "short test summary" not in text
-    assert LAST in result.outlines
+    assert LAST in flat(text)
 
 
 @pytest.mark.parametrize("columns", [40, 60])
 def test_a_narrow_terminal(
     audit: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    """Remedies are wrapped to it, and no line is more than three of the terminal's."""
+    """Lines are wrapped to it between words."""
     monkeypatch.setenv("COLUMNS", str(columns))
     text = (audit.path / "test_site.py").read_text()
     (audit.path / "test_site.py").write_text(text.replace("to Debian 13.", "to Debian 13. " * 30))
     result = run(audit, "--no-header")
-    ours = result.outlines[result.outlines.index(LAST) - 12 :]
-    remedy = [line for line in ours if line.startswith(("  fix:", "       "))]
-    assert len(remedy) == 5
-    assert max(map(len, remedy)) <= columns - 2
-    findings = [line for line in ours if line.startswith(("  web", "CRITICAL", "UNREACHABLE"))]
-    assert max(map(len, findings)) <= max(40, 3 * columns)
+    start = next(i for i, line in enumerate(result.outlines) if line.startswith("CRITICAL"))
+    ours = result.outlines[start:-1]
+    assert LAST in flat("\n".join(ours))
+    assert max(map(len, ours)) <= columns
 
 
 @pytest.mark.parametrize(
@@ -163,11 +169,10 @@ def test_colour(
         monkeypatch.setenv(name, value)
     result = audit.runpytest_subprocess(*REPLAY, *how)
     text = result.stdout.str()
-    assert ("\x1b[31mCRITICAL site.release" in text) is coloured
+    assert (f"\x1b[31m\x1b[1m{HEAD}" in text) is coloured
     assert ("\x1b" in text) is coloured
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
-    for line in (FINDING, REMEDY, COVERAGE, LAST):
-        assert line in plain
+    plain = flat(re.sub(r"\x1b\[[0-9;]*m", "", text))
+    assert not [line for line in (FINDING, REMEDY, COVERAGE, LAST) if line not in plain]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_a_check_is_one_annotation() -> None:
     first = next(iter(commands(Document.from_lines(sample.fleet(300)))))
     assert first.startswith("::error file=pytest_droplet/checks/os.py,line=")
     assert (
-        "title=os.release-supported%3A The release still gets security updates (critical)::"
+        "title=os.release-supported%3A Ubuntu 20.04 left support on 2025-05-31 (critical)::"
         in (first)
     )
     assert re.match(r"\d+ results: [a-z0-9-]+, .* and \d+ more: Ubuntu 20.04 left", found[0][1])

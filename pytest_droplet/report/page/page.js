@@ -481,7 +481,7 @@ const buildFleet = () => {
       const row = at(i, cols[c]);
       if (row === undefined) return [checks[cols[c]].title, 'not judged'];
       const verdict = capital(VERDICTS[data.verdict[row]].replace('notapplicable', 'not applicable'));
-      return [checks[cols[c]].title, weight(row) ? `${verdict}, ${kindOf(row)}` : verdict, messageOf(row).slice(0, 240)];
+      return [headOf(row), weight(row) ? `${verdict}, ${kindOf(row)}` : verdict, messageOf(row).slice(0, 240)];
     },
     pick: (i, c) => {
       const row = i === undefined || c === undefined ? undefined : at(i, cols[c]);
@@ -599,6 +599,7 @@ const aboutWaiver = ({ reason, owner, expires, expired, ticket }) => titled('Wai
   ['Reason', bdi(reason || '')], ['Owner', owner], ['Ticket', link(ticket)],
   ['Expires', `${expires || ''}${expired ? ': expired, it fails again' : ''}`]]));
 
+const headOf = (row) => (data.verdict[row] === 'f' && checkOf(row).finding) || checkOf(row).title;
 const finding = (row, byDroplet, children) => {
   const check = checkOf(row), extra = more[row] || {}, because = children.get(row) || [];
   const letter = data.verdict[row], open = OPEN.includes(letter), droplet = keyOf(dropletOf(row));
@@ -607,7 +608,7 @@ const finding = (row, byDroplet, children) => {
     extra.waiver && extra.waiver.expired && 'waiver expired', because.length && `causes ${number(because.length)} more`];
   const head = [
     badge(kindOf(row), letter === 'f' && !byDroplet ? 'fail' : undefined),
-    h('b', bdi(byDroplet ? check.title : dropletOf(row).name)),
+    h('b', bdi(byDroplet ? headOf(row) : dropletOf(row).name)),
     h('span.line', bdi(messageOf(row) || (evidence.length ? evidence[0][3] : ''))),
     h('span', tags.filter(Boolean).map((tag) => h('span.tag', tag))),
   ];
@@ -616,7 +617,7 @@ const finding = (row, byDroplet, children) => {
     evidence.length > 0 && titled('Evidence', h('ul.evidence', evidence.map(([fact, source, when, value]) => h('li',
       bdi(value), h('div.soft.small', code(fact.replace(/^droplet_/, '')), ' by ', code(source), `, ${time(when)}`))))),
     because.length > 0 && titled('Fails for the same reason', h('ul',
-      because.map((other) => h('li', checkOf(other).title, ' ', soft(checkOf(other).id))))),
+      because.map((other) => h('li', headOf(other), ' ', soft(checkOf(other).id))))),
     extra.caused_by && h('p', 'Caused by ', code(extra.caused_by)),
     extra.waiver && aboutWaiver(extra.waiver),
     extra.traceback && titled('Traceback', h('pre', extra.traceback)),
@@ -684,7 +685,7 @@ const listChecks = (list, { kept, lost, children }) => {
   listing(list, groups, ([i, members]) => {
     const folded = sum(members, (row) => (children.get(row) || []).length);
     const side = [spread(members), folded > 0 && `, causes ${number(folded)} more`];
-    return group(`c${i}`, kindOf(members[0]), [checks[i].title, checks[i].id, side], open, () => [aboutCheck(checks[i]),
+    return group(`c${i}`, kindOf(members[0]), [headOf(members[0]), checks[i].id, side], open, () => [aboutCheck(checks[i]),
       titled('Where', listing(h('ul.finds'), members, (row) => finding(row, false, children)))]);
   }, 100);
 };
