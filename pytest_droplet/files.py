@@ -67,6 +67,11 @@ class Draft:
         if fcntl is None:
             self._unlock()  # Windows renames no file that is open
 
+    def clear_place(self) -> None:
+        """Remove what an earlier run left at the place, where it could be taken for this one's."""
+        if self.path != self._place:
+            self._place.unlink(missing_ok=True)
+
     def put(self) -> None:
         """Put the file, which is whole, to its place.
 

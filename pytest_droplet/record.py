@@ -401,6 +401,7 @@ class Record:
             self._file = tempfile.TemporaryFile(prefix="droplet-")  # noqa: SIM115
         else:
             self._draft = Draft(path, private=True)
+            self._draft.clear_place()
             self._file = open(self._draft.path, "w+b", opener=owner_only)  # noqa: SIM115
         self.findings: list[Finding] = []
         self.counts: Counter[Outcome] = Counter()
