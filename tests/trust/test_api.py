@@ -16,7 +16,7 @@ from pytest_droplet.api.client import ApiClient
 from pytest_droplet.redact import Secret
 from pytest_droplet.testing import SCOPES, Cloud
 from tests.support.fake_api import TOKEN, FakeApi
-from tests.trust.runs import lines, refused, verdicts
+from tests.trust.runs import refused, verdicts
 
 RUN = ("--droplets=all", "-k", "site.name", "--droplets-report=jsonl:out.jsonl")
 Fault = Callable[[Cloud], None]
