@@ -149,6 +149,11 @@ def _virtual_host(
         certificates=certificates,
         keys=files("sslcertificatekeyfile"),
         protocols=tuple(last("sslprotocol").split()),
+        handshake=tuple(
+            value
+            for name in ("sslciphersuite", "sslopensslconfcmd")
+            for value in (*main.settings.get(name, ()), *block.settings.get(name, ()))
+        ),
     )
 
 

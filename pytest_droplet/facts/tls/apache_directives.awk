@@ -36,7 +36,7 @@ text ~ /\\$/ {
         macro = word == "<macro"
     if (word ~ /^<\/?(virtualhost|macro|if[a-z])/ ||
         word ~ /^(listen|include(optional)?|server(name|alias|root))$/ ||
-        word ~ /^(<?mdomain(set)?|ssl(engine|protocol|certificate(key)?file))$/ ||
+        word ~ /^(<?mdomain(set)?|ssl(engine|protocol|ciphersuite|opensslconfcmd|certificate(key)?file))$/ ||
         word ~ /^(use|(un)?define)$/ && all !~ /pass|secret|token/)
         print line " " text
 }

@@ -19,7 +19,7 @@ function finish(mark,    word) {
     } else if (mark == "}")
         print number (word == "" ? " }" : " ?")
     else if (word ~ /^(include|listen|server_name|acme_certificate)$/ ||
-        word ~ /^ssl(_certificate(_key)?|_protocols|_reject_handshake|_preread)?$/) {
+        word ~ /^ssl(_certificate(_key)?|_protocols|_ciphers|_conf_command|_reject_handshake|_preread)?$/) {
         # A certificate or key may stand in the configuration itself.
         sub(/["\047]?data:.*/, "data:", text)
         print begun " " word text ";"
