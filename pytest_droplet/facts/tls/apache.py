@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -98,14 +99,16 @@ def _virtual_hosts(dumped: list[_Host], reader: Reader) -> Iterator[VirtualHost]
     written = {n.lower() for block in (main, *reader.blocks.values()) for n in block.names()}
     wheres = {host.where for host in dumped}
     reader.unclear += [where for where in reader.blocks if where not in wheres]
+    is_secured = next(words(main.last("sslengine")), "").lower() == "on"
+    named = {(address, int(port)) for h in dumped for address, port in h.places if port != "*"}
     taken = set()
     for host in dumped:
         block = reader.blocks.get(host.where)
         if block is None:
             reader.unclear.append(host.where)
             continue
-        places = list(_sockets(host, listens))
-        taken |= {port for _, port in places}
+        places = list(_sockets(host, listens, named))
+        taken |= {port for address, port in places if address == "*" or not is_secured}
         names = [n for n in host.names if n.lower() in written]
         yield _virtual_host(host.where, [*names, *block.names()], places, block, reader)
     rest = [(address, port) for address, port in listens if port not in taken]
@@ -181,11 +184,18 @@ def _place(hosts: dict[str, _Host], where: str, address: str, port: str, name: s
     return host
 
 
-def _sockets(host: _Host, listens: Mapping[tuple[str, int], str]) -> Iterator[tuple[str, int]]:
-    """Yield the addresses and ports of a host; its port ``*`` is each that Apache listens on."""
+def _sockets(
+    host: _Host, listens: Mapping[tuple[str, int], str], named: AbstractSet[tuple[str, int]]
+) -> Iterator[tuple[str, int]]:
+    """Yield the addresses and ports of a host.
+
+    Its port ``*`` is each that Apache listens on, but where another host has the same address
+    with the port itself.
+    """
     for address, port in host.places:
         if port == "*":
-            yield from {(address, number): None for _, number in listens}
+            places = {(address, number): None for _, number in listens}
+            yield from (place for place in places if place not in named)
         elif 0 < int(port) < 65536:
             yield address, int(port)
 

@@ -1,0 +1,167 @@
+"""Random configurations are served by the real nginx and Apache, and each name is asked for.
+
+Each host has a certificate of its own, which tells who answers. Must hold: the product knows the
+sockets, which of them speak TLS, and for every name that is answered with another certificate than
+the default one's the host, the socket and the certificate; or it says that it does not know.
+
+``DROPLET_ORACLE_CONFIGURATIONS=500`` makes so many for each server, ``DROPLET_ORACLE_SEED=2``
+others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from pytest_droplet.facts.tls.apache import parse_apache
+from pytest_droplet.facts.tls.nginx import parse_nginx
+from pytest_droplet.facts.tls.virtual_hosts import Endpoint, NotInstalled, VirtualHost, WebConfig
+from pytest_droplet.model import NotObservedError
+from tests.checks.chains import leaf
+
+from .web_configs import ASKED, CERTIFICATES, FOLDER, Apache, Nginx, garbled
+from .web_host import NAMESPACES
+
+COUNT = int(os.environ.get("DROPLET_ORACLE_CONFIGURATIONS", "25"))
+SEED = int(os.environ.get("DROPLET_ORACLE_SEED", "1"))
+MAKERS = {"nginx": Nginx, "apache": Apache}
+PARSERS = {"nginx": parse_nginx, "apache": parse_apache}
+PROGRAMS = ("nginx", "apache2", "unshare", "ip")
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+REASON = ", ".join(program for program in PROGRAMS if shutil.which(program, path=PATH) is None)
+REASON = REASON or ("" if os.geteuid() == 0 else "root")
+pytestmark = pytest.mark.skipif(
+    bool(REASON) and "CI" not in os.environ, reason=f"it needs what is not here: {REASON}"
+)
+
+
+def certificates() -> tuple[dict[str, str], dict[str, str]]:
+    """Return files with certificates and keys, and the path of each certificate by its digest."""
+    files, paths = {}, {}
+    for number in range(CERTIFICATES):
+        key = ec.generate_private_key(ec.SECP256R1())
+        own = leaf([f"c{number}.example"], datetime(2026, 1, 1, tzinfo=UTC), 3650, key=key)
+        path = f"{FOLDER}/{number}.pem"
+        files[path] = own.public_bytes(Encoding.PEM).decode()
+        files[f"{FOLDER}/{number}.key"] = key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        ).decode()
+        paths[sha256(own.public_bytes(Encoding.DER)).hexdigest()] = path
+    return files, paths
+
+
+def served(configurations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what came of each configuration: see web_host."""
+    done = subprocess.run(
+        [*NAMESPACES, sys.executable, "-m", "tests.oracles.web_host"],
+        input=json.dumps({"names": ASKED, "configurations": configurations}),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": PATH},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def read(server: str, section: str) -> WebConfig | None:
+    """Return the configuration as the product reads it; None: it does not know."""
+    try:
+        config = PARSERS[server](section)
+        assert not isinstance(config, NotInstalled)
+        config.require_all()
+    except NotObservedError:
+        return None
+    return config
+
+
+def at_place(config: WebConfig, address: str, port: int) -> dict[VirtualHost, bool]:
+    """Return the hosts that answer at an address, and whether they do so with TLS."""
+    wild = {"*", "::" if ":" in address else "0.0.0.0"}
+    found: list[tuple[VirtualHost, Endpoint]] = [
+        (h, e) for h in config.hosts for e in h.endpoints if e.port == port
+    ]
+    own = {h: e.tls for h, e in found if e.address == address}
+    return own or {h: e.tls for h, e in found if e.address in wild}
+
+
+def contradictions(
+    config: WebConfig, answer: dict[str, Any], paths: dict[str, str]
+) -> Iterator[str]:
+    """Yield what the product holds of a configuration and a client has seen otherwise."""
+    known = {e.port for h in config.hosts for e in h.endpoints}
+    if known != set(answer["ports"]):
+        yield f"ports {sorted(known)} for {answer['ports']}"
+    for address, port, answers in answer["served"]:
+        hosts = at_place(config, address, port)
+        default = answers["other.example"]
+        if any(hosts.values()) != any(answers.values()):
+            yield f"{address}:{port} speaks TLS: {any(answers.values())}"
+        for name, digest in answers.items():
+            own = [h for h in hosts if name in h.names]
+            place = f"{name} at {address}:{port}"
+            if digest is None:
+                continue
+            if not any(paths[digest] in h.certificates for h in hosts):
+                yield f"{place}: no host has {paths[digest]}"
+            if own and not any(paths[digest] in h.certificates for h in own):
+                yield f"{place}: {paths[digest]} for {[h.certificates for h in own]}"
+            if digest != default and not own and not any(_by_wildcard(name, h) for h in hosts):
+                yield f"{place}: {paths[digest]} of a host that is not known to have the name"
+
+
+def _by_wildcard(name: str, host: VirtualHost) -> bool:
+    return any(n.startswith("*.") and name.endswith(n[1:]) for n in host.names)
+
+
+@pytest.mark.parametrize("server", MAKERS)
+@pytest.mark.parametrize("slips", [0, 1])
+def test_the_product_knows_who_answers(server: str, slips: int, tmp_path: Path) -> None:
+    """No host, name, socket or certificate is lost or taken for another.
+
+    Of what somebody has slipped in, the server takes a part, as what it then means.
+    """
+    chance = random.Random(f"{SEED} {server} {slips}")
+    own, paths = certificates()
+    made = [MAKERS[server](chance).make() for _ in range(COUNT)]
+    made = [garbled(files, chance) if slips else files for files in made]
+    seen = served([{"server": server, "files": {**files, **own}} for files in made])
+    wrong: list[str] = []
+    valid = known = 0
+    for number, (files, answer) in enumerate(zip(made, seen, strict=True)):
+        if answer["said"]:
+            continue
+        valid += 1
+        config = read(server, answer["section"])
+        if config is None:
+            continue
+        known += 1
+        found = list(contradictions(config, answer, paths))
+        if found:
+            wrong += [f"{number}: {line}" for line in found]
+            _keep(tmp_path / str(number), {**files, "/section": answer["section"]})
+
+    assert not wrong, "\n".join([*wrong[:20], f"kept in {tmp_path}"])
+    assert valid >= COUNT * (0.1 if slips else 0.8), {a["said"] for a in seen}
+    assert known >= valid * (0.5 if slips else 0.9), f"{known} of {valid}"
+
+
+def _keep(folder: Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        kept = folder / path.lstrip("/")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(text.encode())
