@@ -35,7 +35,7 @@ def garbled(files: dict[str, str], chance: random.Random) -> dict[str, str]:
     """Return a configuration that somebody has slipped in: a character is more, less or other."""
     path = chance.choice([path for path, text in files.items() if text and "envvars" not in path])
     text = files[path]
-    at = chance.randrange(len(text))
+    at = chance.randrange(text.rfind("PidFile") + 20 if "PidFile" in text else 0, len(text))
     slip = chance.choice([*"\"'\\{};#$<>\r\n \t", "", "", "{}", "\\\n", "\n#"])
     return {**files, path: text[:at] + slip + text[at + chance.choice([0, 1]) :]}
 
@@ -238,5 +238,7 @@ class Apache:
             f'SSLCertificateKeyFile "{folder}/{at}.key"',
         ]
         if self._chance.random() < 0.2:
+            del lines[0]
+        elif self._chance.random() < 0.2:
             lines[0] = "<IfModule mod_ssl.c>\nSSLEngine on\n</IfModule>"
         return lines

@@ -100,7 +100,7 @@ def _virtual_hosts(dumped: list[_Host], reader: Reader) -> Iterator[VirtualHost]
     wheres = {host.where for host in dumped}
     reader.unclear += [where for where in reader.blocks if where not in wheres]
     is_secured = next(words(main.last("sslengine")), "").lower() == "on"
-    named = {(address, int(port)) for h in dumped for address, port in h.places if port != "*"}
+    named = {place for host in dumped for place in _places(host)}
     taken = set()
     for host in dumped:
         block = reader.blocks.get(host.where)
@@ -110,16 +110,19 @@ def _virtual_hosts(dumped: list[_Host], reader: Reader) -> Iterator[VirtualHost]
         places = list(_sockets(host, listens, named))
         taken |= {port for address, port in places if address == "*" or not is_secured}
         names = [n for n in host.names if n.lower() in written]
-        yield _virtual_host(host.where, [*names, *block.names()], places, block, reader)
+        own = {listens[at] for at in named & listens.keys() if at in _places(host)}
+        yield _virtual_host(host.where, [*names, *block.names()], places, own, block, reader)
     rest = [(address, port) for address, port in listens if port not in taken]
     if rest:
-        yield _virtual_host("main server", main.names(), rest, main, reader)
+        own = {listens[at] for at in rest}
+        yield _virtual_host("main server", main.names(), rest, own, main, reader)
 
 
-def _virtual_host(
+def _virtual_host(  # noqa: PLR0917 what is known of a host
     where: str,
     names: list[str],
     places: Sequence[tuple[str, int]],
+    protocols: AbstractSet[str],
     block: Block,
     reader: Reader,
 ) -> VirtualHost:
@@ -137,18 +140,15 @@ def _virtual_host(
 
     engine = next(words(last("sslengine")), "").lower()
     certificates = files("sslcertificatefile")
-    if engine not in {"", "on", "off", "optional"}:
+    by_listen = not engine and bool(certificates) and "https" in protocols
+    if engine not in {"", "on", "off", "optional"} or (by_listen and len(protocols) > 1):
         reader.unclear.append(where)
-    listens = _listens(reader)
-
-    def is_tls(place: tuple[str, int]) -> bool:
-        by_port = any(listens[at] == "https" for at in listens if at[1] == place[1])
-        return engine == "on" or (not engine and bool(certificates) and by_port)
+    is_tls = engine == "on" or by_listen
 
     return VirtualHost(
         where=one_line(where, 120),
         names=served_names(names),
-        endpoints=tuple(Endpoint(*place, tls=is_tls(place)) for place in places),
+        endpoints=tuple(Endpoint(*place, tls=is_tls) for place in places),
         certificates=certificates,
         keys=files("sslcertificatekeyfile"),
         protocols=tuple(last("sslprotocol").split()),
@@ -182,6 +182,11 @@ def _place(hosts: dict[str, _Host], where: str, address: str, port: str, name: s
     host.places[_address(address), port] = None
     host.names.append(name)
     return host
+
+
+def _places(host: _Host) -> set[tuple[str, int]]:
+    """Return the addresses of a host that have a port."""
+    return {(address, int(port)) for address, port in host.places if port != "*"}
 
 
 def _sockets(

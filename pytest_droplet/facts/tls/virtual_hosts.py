@@ -128,7 +128,7 @@ def served_names(raw: Iterable[str]) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for name in raw:
-        name = name.strip().rstrip(".").lower()  # noqa: PLW2901 the cleaned form is meant
+        name = name.rstrip(".").lower()  # noqa: PLW2901 the cleaned form is meant
         plain = name.removeprefix("*").removeprefix(".")
         ascii_name = _ascii(plain)
         if ascii_name is None or plain in {"localhost", "localhost.localdomain"}:
