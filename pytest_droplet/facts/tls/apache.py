@@ -127,7 +127,7 @@ def _virtual_host(  # noqa: PLR0917 what is known of a host
     reader: Reader,
 ) -> VirtualHost:
     main = reader.main
-    root = next(words(main.last("serverroot")), "") or "/etc/apache2"
+    root = next(words(main.last("serverroot")), "") or reader.root or "/etc/apache2"
 
     def last(name: str) -> str:
         return block.last(name) or main.last(name)

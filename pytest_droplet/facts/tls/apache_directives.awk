@@ -35,8 +35,8 @@ text ~ /\\$/ {
     if (word ~ /macro/)
         macro = word == "<macro"
     if (word ~ /^<\/?(virtualhost|macro|if[a-z])/ ||
-        word ~ /^(listen|include(optional)?|server(name|alias|root))$/ ||
-        word ~ /^(<?mdomain(set)?|ssl(engine|protocol|ciphersuite|opensslconfcmd|certificate(key)?file))$/ ||
+        word ~ /^(listen|include(optional)?|server(name|alias|root)|ssl(cipher|openssl).*)$/ ||
+        word ~ /^(<?mdomain(set)?|ssl(engine|protocol|certificate(key)?file))$/ ||
         word ~ /^(use|(un)?define)$/ && all !~ /pass|secret|token/)
         print line " " text
 }
