@@ -309,6 +309,7 @@ SITES = {
         "<IfModule none.c>\nSSLCertificateFile /c/other.pem\n</IfModule>",
     ),
     "engine": _virtual_host("engine.example", more=""),
+    "space": _virtual_host("space.example").replace("ServerName ", "\v\fServerName\r"),
     "plain": _virtual_host("plain.example", "*:80", more=""),
     "own": _virtual_host("own.example", "*:8443", more="Include /etc/apache2/own.conf"),
 }
@@ -332,7 +333,9 @@ def test_directives_of_apache_belong_to_the_host_that_they_are_in(seen: Seen) ->
 
     found.require_all()
     hosts = {(h.names or ("",))[0] + ("" if h.tls else " without TLS"): h for h in found.hosts}
-    names = {f"{name}.example" for name in ("port", "none", "m", "n", "if", "engine", "own")}
+    names = {
+        f"{name}.example" for name in ("port", "none", "m", "n", "if", "engine", "own", "space")
+    }
     assert hosts.keys() == names | {
         *("certbot.example", "certbot.example without TLS", "plain.example without TLS")
     }

@@ -25,12 +25,12 @@ text ~ /\\$/ {
 }
 
 {
-    sub(/^[ \t]+/, "", text)
+    sub(/^[\t-\r ]+/, "", text)
     if (text ~ /^#/)
         next
     line = macro ? macro++ : NR - start
     all = word = tolower(text)
-    sub(/[ \t>].*/, "", word)
+    sub(/[\t-\r >].*/, "", word)
     gsub(/"/, "", word)
     if (word ~ /macro/)
         macro = word == "<macro"
