@@ -24,12 +24,14 @@ from typing import Any
 
 import crossplane
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pytest_droplet.facts.tls import nginx
 from pytest_droplet.facts.tls.apache import parse_apache
 from pytest_droplet.facts.tls.nginx import parse_nginx
+from pytest_droplet.facts.tls.tls import parse_tls
+from pytest_droplet.facts.tls.tls_versions import parse_old_versions
 from pytest_droplet.facts.tls.virtual_hosts import Endpoint, NotInstalled, VirtualHost, WebConfig
 from pytest_droplet.model import NotObservedError
 from tests.checks.chains import leaf
@@ -225,3 +227,96 @@ def test_statements_of_nginx_are_those_of_crossplane(awk: str, tmp_path: Path) -
                 and words[0] in TOLD
             ]
             assert own == wanted, text
+
+
+MODULES = "".join(
+    f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+    for name in ("mpm_event", "authz_core", "ssl")
+)
+
+
+def _apache_host(name: str, more: str, *certificates: int) -> str:
+    files = "".join(
+        f"SSLCertificateFile {FOLDER}/{n}.pem\nSSLCertificateKeyFile {FOLDER}/{n}.key\n"
+        for n in certificates
+    )
+    return f"<VirtualHost *:443>\nServerName {name}\nSSLEngine on\n{more}\n{files}</VirtualHost>\n"
+
+
+def _nginx_host(name: str, listen: str, *certificates: int) -> str:
+    files = "".join(
+        f"ssl_certificate {FOLDER}/{n}.pem; ssl_certificate_key {FOLDER}/{n}.key;\n"
+        for n in certificates
+    )
+    return f"server {{ {listen} server_name {name};\n{files} }}\n"
+
+
+RSA = CERTIFICATES
+OLD = "SSLProtocol all\nSSLCipherSuite ALL:@SECLEVEL=0"
+
+
+@needs_servers
+def test_every_certificate_and_setting_is_asked_for() -> None:
+    """W9: of either kind of key, on either version of IP, and old versions by each setting."""
+    own, paths = certificates()
+    key = rsa.generate_private_key(65537, 2048)
+    other = leaf(["rsa.example"], datetime(2026, 1, 1, tzinfo=UTC), 3650, key=key)
+    own[f"{FOLDER}/{RSA}.pem"] = other.public_bytes(Encoding.PEM).decode()
+    own[f"{FOLDER}/{RSA}.key"] = key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    ).decode()
+    paths[sha256(other.public_bytes(Encoding.DER)).hexdigest()] = f"{FOLDER}/{RSA}.pem"
+    apache = (
+        f"{MODULES}ServerName x\nPidFile /run/a.pid\nErrorLog /run/e\nDefaultRuntimeDir /run\n"
+        "Listen 443\n"
+        + _apache_host("a.example", "SSLProtocol -all +TLSv1.2 +TLSv1.3", 1)
+        + _apache_host("b.example", OLD, 1)
+    )
+    both = "listen 443 ssl; listen [::]:443 ssl;"
+    served_by_nginx = (
+        _nginx_host("a.example", "listen 443 ssl;", 1, RSA)
+        + _nginx_host("a.example", "listen [::]:443 ssl;", 2)
+        + _nginx_host("b.example", both, 3)
+    )
+    given = [
+        {
+            "server": "apache",
+            "files": {
+                **own,
+                "/etc/apache2/apache2.conf": apache,
+                "/etc/apache2/envvars": "APACHE_RUN_DIR=/run\n",
+            },
+        },
+        {
+            "server": "nginx",
+            "files": {"/etc/nginx/nginx.conf": f"events {{}} http {{ {served_by_nginx} }}"},
+        },
+    ]
+    done = subprocess.run(
+        [*NAMESPACES, sys.executable, "-m", "tests.oracles.web_probes"],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": PATH},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    of_apache, of_nginx = json.loads(done.stdout)
+
+    versions = parse_old_versions(of_apache["tls_old"])
+    assert (versions.accepts("TLSv1.0"), versions.by["TLSv1.0"]) == (True, ("b.example",))
+    found = parse_tls(of_nginx["tls"], "")
+    seen = {
+        (name, way): paths[
+            sha256(found.served(name, way).leaf.public_bytes(Encoding.DER)).hexdigest()
+        ]
+        for name in found.names
+        for way in found.ways(name)
+    }
+    assert seen == {
+        ("a.example", ""): f"{FOLDER}/1.pem",
+        ("a.example", "RSA"): f"{FOLDER}/{RSA}.pem",
+        ("a.example", "IPv6"): f"{FOLDER}/2.pem",
+        ("b.example", ""): f"{FOLDER}/3.pem",
+        ("b.example", "IPv6"): f"{FOLDER}/3.pem",
+    }

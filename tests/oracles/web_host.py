@@ -27,7 +27,7 @@ from pytest_droplet.facts.tls.nginx import NGINX
 NAMESPACES = ("unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child")
 SECTIONS = {"nginx": NGINX, "apache": APACHE}
 # Folders that are empty at the start of each configuration, but for what it brings along.
-_OWN = ("/etc/nginx", "/etc/apache2", "/srv", "/run", "/var/log")
+OWN = ("/etc/nginx", "/etc/apache2", "/srv", "/run", "/var/log")
 # Two of each version: one that configurations name, and one that they do not.
 ADDRESSES = ("127.0.0.1", "127.0.0.9", "::1", "fd00::9")
 _COMMANDS = {
@@ -55,26 +55,26 @@ def _serve(server: str, files: dict[str, str], names: list[str]) -> dict[str, An
         section printed; ``ports`` that it listens on; ``served``: address, port, and by name what
         is served there: the digest of a certificate, or None where that is not TLS.
     """
-    for folder in _OWN:
+    for folder in OWN:
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     try:
         for path, text in files.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(text.encode())
         Path("/var/log/nginx").mkdir(exist_ok=True)
-        with _running(server) as said:
+        with running(server) as said:
             ports = sorted(set(_ports()))
             places = [(address, port) for port in ports for address in ADDRESSES]
             served = [[*at, _served(at, names)] for at in places if not said and _is_open(at)]
-            section = _section(server)
+            section = section_of(server)
             return {"said": said, "section": section, "ports": ports, "served": served}
     finally:
-        for folder in _OWN:
+        for folder in OWN:
             subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @contextmanager
-def _running(server: str) -> Iterator[str]:
+def running(server: str) -> Iterator[str]:
     """Run a server, and give what it says where it does not start."""
     with subprocess.Popen(
         _COMMANDS[server],
@@ -97,7 +97,8 @@ def _running(server: str) -> Iterator[str]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _section(server: str) -> str:
+def section_of(server: str) -> str:
+    """Return what the product's section prints of a server."""
     section = SECTIONS[server]
     done = subprocess.run(
         ["sh", "-s"],
