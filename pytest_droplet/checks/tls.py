@@ -182,11 +182,11 @@ def test_served_chain_ends_at_a_trusted_authority(
     roots = trusted(droplet_settings.ca_bundle)
     own = {a.ip for a in droplet_web_servers.addresses}
     with Claims() as claim:
-        for label, name in _chains(
+        for label, name, way in _chains(
             _names(server, droplet_web_servers, droplet_settings), droplet_tls
         ):
             with claim:
-                chain, where = _seen(droplet_tls.served(name), own, label)
+                chain, where = _seen(droplet_tls.served(name, way), own, label)
                 why = distrust(chain, roots, droplet_now)
                 if why is not None:
                     fail(
@@ -232,11 +232,11 @@ def test_served_certificate_is_valid_and_not_about_to_expire(
         ``systemctl reload nginx`` (``apache2``, ``httpd``); see ``tls.renewal-automated``.
     """
     with Claims() as claim:
-        for label, name in _chains(
+        for label, name, way in _chains(
             _names(server, droplet_web_servers, droplet_settings), droplet_tls
         ):
             with claim:
-                _is_current(label, name, droplet_tls.served(name), droplet_now)
+                _is_current(label, name, droplet_tls.served(name, way), droplet_now)
 
 
 @check(
@@ -275,9 +275,10 @@ def test_certificate_covers_every_served_name(
         not_applicable("no name is configured that a certificate could be for")
     own = {a.ip for a in droplet_web_servers.addresses}
     with Claims() as claim:
-        for name in names:
+        for name, way in ((n, way) for n in names for way in droplet_tls.ways(n)):
             with claim:
-                chain, where = _seen(droplet_tls.served(name), own, name)
+                chain, where = _seen(droplet_tls.served(name, way), own, name)
+                where = f" ({way}){where}" if way else where
                 has = ", ".join(one_line(n, 60) for n in covered_names(chain[0])[:5])
                 if not covers(chain[0], name):
                     fail(
@@ -446,9 +447,9 @@ def test_renewal_of_the_certificate_is_scheduled(
     names = _names(server, droplet_web_servers, droplet_settings)
     by_hand: list[str] = []
     with Claims() as claim:
-        for label, name in _chains(names, droplet_tls):
+        for label, name, way in _chains(names, droplet_tls):
             with claim:
-                leaf = droplet_tls.served(name).leaf
+                leaf = droplet_tls.served(name, way).leaf
                 renewer = _renewer(server, name, droplet_web_servers, leaf)
                 tried = any(not s.why for s in droplet_renewal.of(renewer.client))
                 if renewer.is_acme or renewer.by_itself or tried:
@@ -494,9 +495,9 @@ def test_keys_and_signatures_of_the_chain_are_strong(
     """
     names = _names(server, droplet_web_servers, droplet_settings)
     with Claims() as claim:
-        for label, name in _chains(names, droplet_tls):
+        for label, name, way in _chains(names, droplet_tls):
             with claim:
-                chain = droplet_tls.served(name).chain
+                chain = droplet_tls.served(name, way).chain
                 for certificate in (chain[0], *(c for c in chain[1:] if c.subject != c.issuer)):
                     if weak := weakness(certificate):
                         fail(
@@ -525,8 +526,9 @@ def test_old_versions_of_tls_are_off(
     """TLS 1.0 and 1.1 are off, and 1.2 or 1.3 works.
 
     The old versions are offered in bytes of our own, since the auditor's library may refuse to
-    offer them, which would look like the server's refusal. With nginx the default host of a
-    socket decides for all of them.
+    offer them, which would look like the server's refusal. Each name is asked for, of names with
+    the same settings one, by at most 16 handshakes. With nginx the default host of a socket
+    decides for all of them.
 
     Finding:
         TLS 1.0 or 1.1 is on, or neither 1.2 nor 1.3 works.
@@ -545,10 +547,20 @@ def test_old_versions_of_tls_are_off(
         for version in ("TLSv1.0", "TLSv1.1"):
             with claim:
                 if droplet_tls_old_versions.accepts(version):
-                    fail(f"{version} is accepted", droplet_tls_old_versions=[{"version": version}])
-        with claim:
-            spoken = droplet_tls.served(names[0]).protocol
-            assert spoken in {"TLSv1.2", "TLSv1.3"}, f"the newest version is {spoken}"
+                    named = droplet_tls_old_versions.by.get(version, ())
+                    by = ", ".join(n or "a client that names no host" for n in named[:5])
+                    fail(
+                        f"{version} is accepted{f' for {by}' if by else ''}",
+                        droplet_tls_old_versions=[{"version": version, "names": list(named)}],
+                    )
+        for name in names:
+            with claim:
+                spoken = droplet_tls.served(name).protocol
+                if spoken not in {"TLSv1.2", "TLSv1.3"}:
+                    fail(
+                        f"{name or 'no name asked for'}: the newest version is {spoken}",
+                        droplet_tls=[{"name": name, "protocol": spoken}],
+                    )
 
 
 @check(
@@ -694,11 +706,12 @@ def test_served_certificate_is_the_one_on_the_disk(
             if not name and any(h.names for h in hosts):
                 continue
             with claim:
-                leaf = droplet_tls.served(name).leaf
+                leaves = [droplet_tls.served(name, way).leaf for way in droplet_tls.ways(name)]
                 paths = (_plain(p, host.where) for p in host.certificates)
                 files = map(droplet_certificate_files.certificate, paths)
                 found = [(f.path, f.certificate) for f in files if f.certificate is not None]
-                _is_on_disk(name, leaf, found)
+                for leaf in leaves:
+                    _is_on_disk(name, leaf, found)
     if not hosts:
         not_applicable("no certificate file is named")
 
@@ -842,16 +855,23 @@ def _names(server: str, web: WebServers, settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*names, *settings.tls_names))) or ("",)
 
 
-def _chains(names: Iterable[str], tls: Tls) -> Iterator[tuple[str, str]]:
-    """Yield, for names that were served one chain, how to call them, and one of them."""
-    groups: dict[object, list[str]] = {}
+def _chains(names: Iterable[str], tls: Tls) -> Iterator[tuple[str, str, str]]:
+    """Yield, for names that were served one chain, how to call them, one of them, and the way."""
+    groups: dict[object, list[tuple[str, str]]] = {}
     for name in names:
-        found = tls.names.get(name)
-        key = (found.chain, found.resolved) if isinstance(found, Served) else name
-        groups.setdefault(key, []).append(name)
+        for way in tls.ways(name):
+            found = tls.names.get(name)
+            if isinstance(found, Served):
+                chain = found.others[way] if way else found.chain
+                groups.setdefault((chain, found.resolved), []).append((name, way))
+            else:
+                groups.setdefault(name, []).append((name, way))
     for group in groups.values():
-        more = f" and {len(group) - 3} more" if len(group) > 3 else ""
-        yield (", ".join(group[:3]) or "no name asked for") + more, group[0]
+        called = list(dict.fromkeys(name for name, _ in group))
+        more = f" and {len(called) - 3} more" if len(called) > 3 else ""
+        name, way = group[0]
+        by = f" ({way})" if way else ""
+        yield (", ".join(called[:3]) or "no name asked for") + more + by, name, way
 
 
 def _seen(

@@ -114,6 +114,16 @@ processes_of() { # NAME...
     }
 } 2>/dev/null
 
+# Prints the command line of each process of root with one of these names, but for those of
+# containers. Who is not root cannot tell them from what users call so.
+run_as() { # NAME...
+    [ "$(id -u)" != 0 ] || processes_of "$@" | while read -r pid _; do
+        [ "/proc/$pid/ns/pid" -ef /proc/self/ns/pid ] || continue
+        tr '\0' ' ' <"/proc/$pid/cmdline"
+        echo
+    done
+}
+
 # After grep(1), whose status 1 means that no line matched and 2 that it could not read.
 must_have_searched() { # STATUS WHAT
     [ "$1" -lt 2 ] || not_whole "$2"

@@ -120,57 +120,60 @@ def _ssh_options() -> Any:
 
 
 async def http_head(
-    address: str,
-    port: int,
-    host: str,
-    *,
-    tls: bool = False,
-    path: str = "/",
-    timeout_s: float = TIMEOUT_S,
+    address: str, port: int, host: str, *, timeout_s: float = TIMEOUT_S
 ) -> dict[str, Any]:
-    """Send ``HEAD`` with a ``Host`` header, follow nothing, and return the answer's head.
-
-    Certificates are not verified here: see :func:`pytest_droplet.connection.tls.tls_handshake`.
+    """Send ``HEAD /`` with a ``Host`` header in clear text, follow nothing, and return the head.
 
     Returns:
-        ``status`` (a number), ``location`` (text or None), ``headers`` (those of
-        :data:`HEADERS`, by lower-case name).
+        As :func:`parse_head`.
 
     Raises:
         NotObservedError: No HTTP answer.
     """
-    name = host.encode("ascii", "strict") if host.isascii() else host.encode("idna")
-    request = b"HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: pytest-droplet\r\n" % (
-        path.encode("ascii"),
-        name,
-    )
-    if any(c in b"\r\n \0" for c in name + path.encode("ascii")):
-        raise NotObservedError(f"{host!r} is no host name")
-    context = _unverified() if tls else None
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(
-                address, port, ssl=context, server_hostname=host if tls else None
-            )
+            reader, writer = await asyncio.open_connection(address, port)
             try:
-                writer.write(request + b"Accept: */*\r\nConnection: close\r\n\r\n")
-                head = await _head(reader)
+                return await ask_head(reader, writer, host)
             finally:
                 await _hang_up(writer)
     except TimeoutError:
         raise NotObservedError(
             f"{address}:{port} gave no HTTP answer for {host} within {timeout_s:g} s"
         ) from None
-    except (OSError, ValueError, asyncio.LimitOverrunError) as exc:
+    except (OSError, ValueError) as exc:
         said = line_of_bytes(str(exc).encode("utf-8", "replace"))
         raise NotObservedError(
             f"{address}:{port} gave no HTTP answer for {host} ({said})"
         ) from None
-    return parse_head(head)
+
+
+async def ask_head(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+) -> dict[str, Any]:
+    """Send ``HEAD /`` on a connection, and return the answer's head.
+
+    Raises:
+        NotObservedError: The name is none of a host, or it is no HTTP answer.
+        OSError: The connection broke.
+        ValueError: The name cannot be written in IDNA.
+    """
+    name = host.encode("ascii" if host.isascii() else "idna")
+    if any(c in b"\r\n \0" for c in name):
+        raise NotObservedError(f"{host!r} is no host name")
+    writer.write(
+        b"HEAD / HTTP/1.1\r\nHost: %s\r\nUser-Agent: pytest-droplet\r\n"
+        b"Accept: */*\r\nConnection: close\r\n\r\n" % name
+    )
+    return parse_head(await _head(reader))
 
 
 def parse_head(head: bytes) -> dict[str, Any]:
     """Parse status line and headers of an HTTP answer; of a header sent twice the first counts.
+
+    Returns:
+        ``status`` (a number), ``location`` (text or None), ``headers`` (those of
+        :data:`HEADERS`, by lower-case name).
 
     Raises:
         NotObservedError: It is no HTTP answer.
@@ -199,15 +202,6 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
             break
         head += piece
     return head[:HTTP_CAP_BYTES].split(b"\r\n\r\n")[0]
-
-
-@functools.cache
-def _unverified() -> ssl.SSLContext:
-    """Return a context that looks without judging; the default one would load all authorities."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _hang_up(writer: asyncio.StreamWriter) -> None:

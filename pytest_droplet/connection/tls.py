@@ -1,4 +1,4 @@
-"""TLS as a client sees it: the chain as served, whether it is trusted, and old versions."""
+"""TLS as a client sees it: the chain as served, and old versions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import secrets
 import ssl
 import struct
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
+from pytest_droplet.connection.probe import ask_head
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.text import line_of_bytes
 
 TIMEOUT_S = 10.0
+HEAD_S = 4.0
 
+KeyKind = Literal["RSA", "ECDSA"]
+_CIPHERS = {"RSA": "aRSA", "ECDSA": "aECDSA"}
 OldVersion = Literal["TLSv1.0", "TLSv1.1"]
 _WIRE_VERSION = {"TLSv1.0": 0x0301, "TLSv1.1": 0x0302}
 
@@ -34,54 +37,66 @@ async def tls_handshake(
     port: int,
     server_name: str,
     *,
-    ca_bundle: str = "",
+    kind: KeyKind | None = None,
+    host: str = "",
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
-    """Shake hands, and tell what the server showed and whether it is trusted.
+    """Shake hands once, and tell what the server showed.
 
-    OpenSSL verifies, in the handshake itself, as it does for the clients that the server has:
-    its errors are the ones that people know, and it takes what a strict profile of the web's
-    public certificates would refuse of a private CA. Where it refuses, a second handshake
-    without verification gets the chain. Names are not compared, and keys of any strength are
-    taken: these are questions of their own.
+    Nothing is verified, and every version and cipher is offered: what is shown is judged
+    afterwards.
 
     Args:
         address: Where to connect.
         port: TCP port.
         server_name: Sent as SNI; the empty text sends none.
-        ca_bundle: PEM file of more CAs to trust.
-        timeout_s: Seconds for each handshake.
+        kind: Of the server's key, where it may have several: such ciphers alone are offered,
+            and TLS 1.2 at most, since with 1.3 ciphers do not tell keys apart.
+        host: Asked for by ``HEAD /`` on the same connection; empty: nothing is asked.
+        timeout_s: Seconds for the handshake.
 
     Returns:
         ``protocol`` (``TLSv1.3``), ``cipher``, ``chain`` (base64 of DER, the leaf first, as
-        served), ``trusted`` (None where only a handshake that verifies nothing worked),
-        ``error`` and ``error_code`` (OpenSSL's, where not trusted), ``trust_store``.
+        served); with ``host`` also ``head``: as :func:`parse_head` gives it, or its ``error``.
 
     Raises:
-        NotObservedError: There was no handshake, or the CA file cannot be read.
+        NotObservedError: There was no handshake.
     """
+    where = f"{address}:{port}"
     try:
-        context, store = _verifying(ca_bundle)
-    except (OSError, ssl.SSLError) as exc:
-        raise NotObservedError(f"{ca_bundle}: no PEM file of CAs ({_said(exc)})") from None
-    seen = {"trusted": True, "error": None, "error_code": 0, "trust_store": store}
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(
+                address, port, ssl=_context(kind), server_hostname=server_name
+            )
+    except TimeoutError:
+        raise NotObservedError(f"{where}: no TLS handshake within {timeout_s:g} s") from None
+    except (OSError, ValueError) as exc:
+        raise NotObservedError(f"{where}: no TLS handshake ({_said(exc)})") from None
     try:
-        return seen | await _observe(address, port, server_name, context, timeout_s)
-    except ssl.SSLCertVerificationError as exc:
-        seen |= {
-            "trusted": False,
-            "error": line_of_bytes(exc.verify_message.encode()),
-            "error_code": exc.verify_code,
+        session: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        cipher = session.cipher()
+        answer: dict[str, Any] = {
+            "protocol": session.version(),
+            "cipher": cipher[0] if cipher else None,
+            "chain": [base64.b64encode(der).decode("ascii") for der in served_chain(session)],
         }
-    except NotObservedError:
-        pass  # perhaps only for want of an old algorithm: the lenient handshake decides
+        if host:
+            answer["head"] = await _head(reader, writer, host)
+        return answer
+    finally:
+        writer.transport.abort()
+
+
+async def _head(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+) -> dict[str, Any]:
     try:
-        shown = await _observe(address, port, server_name, _lenient(), timeout_s)
-    except ssl.SSLCertVerificationError as exc:  # pragma: no cover  nothing is verified
-        raise NotObservedError(str(exc)) from None
-    if seen["trusted"]:
-        seen |= {"trusted": None, "error": "no handshake at OpenSSL's usual security level"}
-    return seen | shown
+        async with asyncio.timeout(HEAD_S):
+            return await ask_head(reader, writer, host)
+    except TimeoutError:
+        return {"error": f"no HTTP answer within {HEAD_S:g} s"}
+    except (OSError, ValueError, NotObservedError) as exc:
+        return {"error": f"no HTTP answer ({_said(exc)})"}
 
 
 async def tls_old(
@@ -165,33 +180,6 @@ def parse_answer(answer: bytes) -> tuple[bool, str]:
     raise NotObservedError(f"the answer to an old ClientHello is not TLS: {answer[:11].hex()}")
 
 
-async def _observe(
-    address: str, port: int, server_name: str, context: ssl.SSLContext, timeout_s: float
-) -> dict[str, Any]:
-    where = f"{address}:{port}"
-    try:
-        async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(
-                address, port, ssl=context, server_hostname=server_name
-            )
-    except TimeoutError:
-        raise NotObservedError(f"{where}: no TLS handshake within {timeout_s:g} s") from None
-    except ssl.SSLCertVerificationError:
-        raise
-    except (OSError, ValueError) as exc:
-        raise NotObservedError(f"{where}: no TLS handshake ({_said(exc)})") from None
-    try:
-        session: ssl.SSLObject = writer.get_extra_info("ssl_object")
-        cipher = session.cipher()
-        return {
-            "protocol": session.version(),
-            "cipher": cipher[0] if cipher else None,
-            "chain": [base64.b64encode(der).decode("ascii") for der in served_chain(session)],
-        }
-    finally:
-        writer.transport.abort()
-
-
 def served_chain(session: ssl.SSLObject) -> list[bytes]:
     """Return the certificates that the server sent, as DER; public API from Python 3.13 on."""
     if hasattr(session, "get_unverified_chain"):
@@ -206,43 +194,16 @@ def _der(certificate: Any) -> bytes:
     return der
 
 
-@lru_cache(maxsize=8)
-def _verifying(ca_bundle: str) -> tuple[ssl.SSLContext, str]:
-    context = _context()
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
-    context.set_ciphers("DEFAULT:@SECLEVEL=1")
-    context.load_default_certs()
-    store = "the system's CAs"
-    if not context.get_ca_certs() and not _has_folder_of_cas():
-        import certifi  # noqa: PLC0415 only where the system has no CAs
-
-        context.load_verify_locations(cafile=certifi.where())
-        store = "certifi's CAs"
-    if ca_bundle:
-        context.load_verify_locations(cafile=ca_bundle)
-        store += f" and {Path(ca_bundle).name}"
-    return context, store
-
-
-@lru_cache(maxsize=1)
-def _lenient() -> ssl.SSLContext:
-    context = _context()
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    return context
-
-
-def _context() -> ssl.SSLContext:
+@lru_cache(maxsize=4)
+def _context(kind: KeyKind | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers(f"{_CIPHERS[kind]}:@SECLEVEL=0" if kind else "ALL:@SECLEVEL=0")
+    if kind:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _has_folder_of_cas() -> bool:
-    folder = ssl.get_default_verify_paths().capath
-    return folder is not None and any(Path(folder).iterdir())
 
 
 def _extension(kind: int, data: bytes) -> bytes:
@@ -257,6 +218,5 @@ async def _exactly(reader: asyncio.StreamReader, count: int) -> bytes:
 
 
 def _said(exc: BaseException) -> str:
-    return line_of_bytes(
-        (getattr(exc, "reason", None) or str(exc)).encode("utf-8", "replace"), 160
-    )
+    said = getattr(exc, "reason", None) or str(exc) or type(exc).__name__
+    return line_of_bytes(said.encode("utf-8", "replace"), 160)

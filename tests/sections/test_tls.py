@@ -173,6 +173,24 @@ def test_the_configuration_that_nginx_runs_with_is_read(seen: Seen) -> None:
     assert [h.names for h in found.hosts] == [("a.example",), ("b.example",)]
 
 
+@case(
+    "nginx",
+    root=NGINX,
+    files={
+        "/etc/nginx/nginx.conf": f"events{{}}\nhttp {{\n{_server('a.example')}}}\n",
+        "/srv/own.conf": "pid /run/own.pid; events {} http { server { listen 81; } }",
+    },
+    prepare="unshare --pid --fork --mount-proc nginx -c /srv/own.conf -g 'daemon off;' &\n"
+    "until_true test -s /run/own.pid",
+)
+def test_an_nginx_of_a_container_is_another(seen: Seen) -> None:
+    """Its arguments name files of the container."""
+    found = seen.fact("droplet_nginx")
+
+    found.require_all()
+    assert [h.names for h in found.hosts] == [("a.example",)]
+
+
 @case("nginx")
 def test_a_host_without_nginx_has_none(seen: Seen) -> None:
     """The program is nowhere where it is looked for."""
@@ -291,6 +309,7 @@ SITES = {
         "<IfModule none.c>\nSSLCertificateFile /c/other.pem\n</IfModule>",
     ),
     "engine": _virtual_host("engine.example", more=""),
+    "space": _virtual_host("space.example").replace("ServerName ", "\v\fServerName\r"),
     "plain": _virtual_host("plain.example", "*:80", more=""),
     "own": _virtual_host("own.example", "*:8443", more="Include /etc/apache2/own.conf"),
 }
@@ -304,7 +323,7 @@ SITES = {
         **{f"/etc/apache2/sites-available/{name}.conf": text for name, text in SITES.items()},
         "/etc/letsencrypt/options-ssl-apache.conf": "SSLEngine on\nSSLProtocol all -SSLv3\n",
         "/etc/apache2/own.conf": "SSLEngine on\nServerAlias www.own.example\n",
-        "/etc/apache2/conf-enabled/listen.conf": "Listen 8443\n",
+        "/etc/apache2/conf-enabled/listen.conf": "Listen 8443\nListen 8444\n",
     },
     prepare=f"a2enmod -q ssl macro\na2dissite -q 000-default\na2ensite -q {' '.join(SITES)}",
 )
@@ -314,13 +333,16 @@ def test_directives_of_apache_belong_to_the_host_that_they_are_in(seen: Seen) ->
 
     found.require_all()
     hosts = {(h.names or ("",))[0] + ("" if h.tls else " without TLS"): h for h in found.hosts}
-    names = {f"{name}.example" for name in ("port", "none", "m", "n", "if", "engine", "own")}
+    names = {
+        f"{name}.example" for name in ("port", "none", "m", "n", "if", "engine", "own", "space")
+    }
     assert hosts.keys() == names | {
         *("certbot.example", "certbot.example without TLS", "plain.example without TLS")
     }
     for name in (*names, "certbot.example"):
         assert hosts[name].certificates == (f"/c/{name}.pem",), name
-    assert {e.port for e in hosts["port.example"].endpoints} == {80, 443, 8443}
+    # Others have the other ports themselves.
+    assert {e.port for e in hosts["port.example"].endpoints} == {8444}
     assert hosts["own.example"].names == ("own.example", "www.own.example")
 
 
@@ -345,7 +367,44 @@ def test_what_apache_says_of_its_configuration_is_the_reason(seen: Seen) -> None
 )
 def test_a_file_of_apache_that_cannot_be_read_is_unknown(seen: Seen) -> None:
     """It was there when Apache read it."""
-    assert "gone.conf" in seen.missing("droplet_apache")
+    assert "gone.conf" in "".join(seen.fact("droplet_apache").unread)
+
+
+@case(
+    "apache",
+    root=APACHE,
+    files={
+        "/srv/own/own.conf": "Include /etc/apache2/mods-enabled/*.load\nPidFile /run/a.pid\nErrorLog /dev/stderr\nDefaultRuntimeDir /run\n"
+        "<IfModule !mpm_event_module>\nLoadModule mpm_event_module"
+        " /usr/lib/apache2/modules/mod_mpm_event.so\n</IfModule>\nListen 443\n"
+        + _virtual_host("own.example", more="SSLEngine on").replace("/c/", "c/"),
+    },
+    prepare="mkdir /srv/own/c /srv/own/logs\na2enmod -q ssl\ntouch /srv/own/mime.types\ncd /srv/own/c\n"
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
+    " -keyout own.example.key -out own.example.pem 2>/dev/null\n"
+    "apache2 -d /srv/own -f own.conf -D OWN -k start",
+)
+def test_the_configuration_that_apache_runs_with_is_read(seen: Seen) -> None:
+    """W10: where its arguments say so, in place of the usual one."""
+    found = seen.fact("droplet_apache")
+
+    found.require_all()
+    assert [(h.names, h.certificates) for h in found.hosts] == [
+        (("own.example",), ("/srv/own/c/own.example.pem",))
+    ]
+
+
+@case(
+    "apache",
+    root=APACHE,
+    files={"/srv/own.conf": "Include /etc/apache2/apache2.conf\nPidFile /run/b.pid\nListen 81\n"},
+    prepare="mkdir -p /run/apache2 /run/lock/apache2\nsed -i 's/^Listen 80/Listen 82/' "
+    "/etc/apache2/ports.conf\nset +u\n. /etc/apache2/envvars\napache2 -k start\n"
+    "sed -i 's/^Listen 82/Listen 83/' /etc/apache2/ports.conf\napache2 -f /srv/own.conf -k start",
+)
+def test_two_apaches_are_unknown(seen: Seen) -> None:
+    """One of them has hosts that are not read."""
+    assert any("-f /srv/own.conf" in place for place in seen.fact("droplet_apache").unread)
 
 
 NAMED = """server {

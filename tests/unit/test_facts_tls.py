@@ -25,7 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.tls import http, tls, tls_versions
+from pytest_droplet.facts.tls import asking, http, tls, tls_versions
 from pytest_droplet.facts.tls.certificate_files import parse_certificate_files
 from pytest_droplet.facts.tls.http import Answer, parse_http
 from pytest_droplet.facts.tls.renewal import parse_renewal
@@ -413,14 +413,15 @@ def test_redirects_over_the_same_host_are_followed_and_others_are_not(
         await writer.drain()
         writer.close()
 
-    async def ask() -> Any:
+    async def ask() -> tuple[Any, Any]:
         plain = await asyncio.start_server(redirect, "127.0.0.79", 0)
         async with plain, https(tmp_path, "127.0.0.79") as port:
             monkeypatch.setattr(http, "HTTP_PORT", plain.sockets[0].getsockname()[1])
-            monkeypatch.setattr(http, "HTTPS_PORT", port)
-            return await http.HTTP.run("127.0.0.79", reading("a.example"))
+            monkeypatch.setattr(tls, "PORT", port)
+            host = reading("a.example")
+            return await http.HTTP.run("127.0.0.79", host), await tls.TLS.run("127.0.0.79", host)
 
-    seen = parse_http(asyncio.run(ask()))
+    seen = parse_http(*asyncio.run(ask()))
 
     assert asked == [b"a.example", b"www.a.example"]
     assert seen.plain_answers("a.example")[-1].redirect == "https://www.a.example/"
@@ -433,6 +434,65 @@ def test_no_result_of_the_old_versions_breaks_its_parser(answer: Any) -> None:
     for given_answer in (answer, {"TLSv1.0": answer}):
         with contextlib.suppress(NotObservedError):
             assert str(parse_old_versions(given_answer)).isprintable()
+
+
+def test_each_way_to_ask_has_its_own_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W9: the other kind of key, and the other version of IP where it may answer otherwise."""
+    two = site("a.example", "/a;\n5 ssl_certificate /b", BOTH) + site("a.example", "/c", SIX)
+    monkeypatch.setattr(tls, "_is_global", lambda _: True)
+    monkeypatch.setattr(tls, "_resolve", lambda _: asyncio.sleep(0, []))
+    monkeypatch.setattr(tls, "other_address", lambda *_: "127.0.0.82")
+
+    async def ask(*sites: str) -> Any:
+        async with https(tmp_path, "127.0.0.77") as port:
+            monkeypatch.setattr(tls, "PORT", port)
+            context_ = context(tmp_path, [leaf(["old.example"], BEGIN, 90)], "old.example")
+            other = await asyncio.start_server(lambda *_: None, "127.0.0.82", port, ssl=context_)
+            async with other:
+                return await tls.TLS.run("127.0.0.77", reading_of(*sites))
+
+    found = parse_tls(asyncio.run(ask(two)), "")
+    same = parse_tls(asyncio.run(ask(site("a.example", "/a", BOTH))), "")
+
+    assert found.ways("a.example") == ("", "RSA", "IPv4")
+    assert covers(found.served("a.example", "IPv4").leaf, "old.example")
+    with pytest.raises(NotObservedError, match=r"a\.example \(RSA\): .*no TLS handshake"):
+        found.served("a.example", "RSA")
+    assert covers(same.served("a.example", "IPv4").leaf, "old.example")
+    assert parse_tls(asyncio.run(ask(site("a.example", "/a"))), "").ways("a.example") == ("",)
+
+
+def test_another_version_of_ip_that_cannot_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is missing where the hosts are the same there; else it is unknown, unless closed."""
+    monkeypatch.setattr(tls, "_is_global", lambda _: True)
+    monkeypatch.setattr(tls, "_resolve", lambda _: asyncio.sleep(0, []))
+    monkeypatch.setattr(tls, "other_address", lambda *_: "2001:db8::1")
+    own = site("a.example", "/a") + site("a.example", "/b", SIX)
+
+    async def ask(state: str, sites: str) -> Any:
+        async def connect(address: str, *_: Any, **__: Any) -> str:
+            if address != "127.0.0.77":
+                if not state:
+                    raise NotObservedError("no connection could be tried from here")
+                return state
+            return "open"
+
+        monkeypatch.setattr("pytest_droplet.connection.probe.tcp_connect", connect)
+        async with https(tmp_path, "127.0.0.77") as port:
+            monkeypatch.setattr(tls, "PORT", port)
+            return await tls.TLS.run("127.0.0.77", reading_of(sites))
+
+    ways = {
+        (state, sites): parse_tls(asyncio.run(ask(state, sites)), "").ways("a.example")
+        for state in ("refused", "filtered", "")
+        for sites in (own, site("a.example", "/a", BOTH))
+    }
+
+    assert [way for way, seen in ways.items() if seen != ("",)] == [("filtered", own), ("", own)]
 
 
 def test_old_versions_are_offered_to_the_host(
@@ -482,22 +542,131 @@ def test_what_visitors_see_elsewhere_is_asked_for_where_dns_sends_them(
     assert (len(found.chain), len(found.edge)) == (2, 1)
 
 
+def site(name: str, certificate: str, more: str = "listen 443 ssl;") -> str:
+    """Return a server of nginx."""
+    return (
+        f"2 server {{\n3 {more}\n4 server_name {name};\n"
+        f"5 ssl_certificate {certificate};\n6 ssl_certificate_key /k;\n7 }}\n"
+    )
+
+
+def reading_of(*sites: str, addresses: str = "") -> HostReading:
+    """Return the reading of a host whose nginx has these servers."""
+    text = f"conf /n\n== /n\n1 http {{\n{''.join(sites)}9 }}\nend\n"
+    sections = {
+        "nginx": SectionOutput("nginx", text, rc=0),
+        "addresses": SectionOutput("addresses", addresses, rc=0 if addresses else 1),
+    }
+    return HostReading(1, "reached", NOW, sections=sections)
+
+
 def test_names_beyond_the_limit_are_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host cannot make the audit ask for ever; what was not asked for is not judged good."""
+    """W9: each certificate is asked for; who is left out is judged by who is alike, or not."""
+    host = reading_of(
+        site("a.example www.example", "/a"),
+        site("b.example", "/b"),
+        site("c.example", "/a"),
+        site("d.example", "/d"),
+        site("e.example", "$ssl_server_name.pem"),
+        site("f.example", "$ssl_server_name.pem"),
+    )
 
     async def ask() -> Any:
         async with https(tmp_path, "127.0.0.77") as port:
             monkeypatch.setattr(tls, "PORT", port)
-            monkeypatch.setattr(tls, "MOST_NAMES", 1)
-            return await tls.TLS.run("127.0.0.77", reading("a.example", "b.example"))
+            monkeypatch.setattr(tls, "MOST_HANDSHAKES", 4)
+            return await tls.TLS.run("127.0.0.77", host)
 
-    answer = parse_tls(asyncio.run(ask()), "")
+    raw = asyncio.run(ask())
+    answer = parse_tls(raw, "")
 
-    assert answer.served("a.example").protocol == "TLSv1.3"
-    with pytest.raises(NotObservedError, match="more than"):
-        answer.served("b.example")
+    assert raw["names"]["c.example"] == raw["names"]["www.example"] == {"as": "a.example"}
+    assert answer.served("www.example") is answer.served("a.example")
+    assert answer.served("d.example").protocol == "TLSv1.3"
+    with pytest.raises(NotObservedError, match="not asked: 4 handshakes were made before"):
+        answer.served("f.example")
+
+
+@pytest.mark.parametrize(
+    ("sites", "alike"),
+    [
+        ((site("a.example", "/a"), site("b.example", "/a")), True),
+        ((site("a.example", "/a"), site("b.example", "/b")), False),
+        ((site("a.example", "/$x"), site("b.example", "/$x")), False),
+        ((site("a.example", "/a"), site("b.example", "/a", "listen 192.0.2.1:443 ssl;")), False),
+        ((site("a.example", "/a"), site("b.example", "/a"), "2 include /gone;\n"), False),
+        ((site("a.example", "/a"), site("b.example", "/a"), site("b.example", "/c")), False),
+        ((site("a.example", "/a"), site("b.example", "/a", "listen 8443 ssl;")), False),
+        ((site("a.example", "/a"), site("b.example", "/a", "listen 80;")), False),
+    ],
+)
+def test_hosts_are_alike_where_all_that_decides_is_equal(
+    sites: Sequence[str],
+    alike: bool,  # noqa: FBT001 a table
+) -> None:
+    """Certificates, sockets, and that all of the configuration was read."""
+    asked = {q.name: q.alike for q in asking.questions_of(reading_of(*sites))}
+
+    assert asked == (
+        {"a.example": ("b.example",)} if alike else {"a.example": (), "b.example": ()}
+    )
+
+
+BOTH = "listen 443 ssl;\n3 listen [::]:443 ssl;"
+SIX = "listen [::]:443 ssl;"
+
+
+@pytest.mark.parametrize(
+    ("sites", "version"),
+    [
+        ((site("a.example", "/a", BOTH),), "same"),
+        ((site("a.example", "/a", BOTH), site("b.example", "/b")), "same"),
+        ((site("a.example", "/a", "listen [::]:443 ssl ipv6only=off;"),), "same"),
+        ((site("a.example", "/a"), site("b.example", "/b", BOTH)), "absent"),
+        ((site("a.example", "/a"), site("a.example", "/b", SIX)), "own"),
+        (
+            (site("a.example", "/a", BOTH), site("b.example", "/b", "listen 192.0.2.1:443 ssl;")),
+            "own",
+        ),
+        (("2 include /gone;\n", site("a.example", "/a")), "same"),
+    ],
+)
+def test_whether_the_other_version_may_answer_otherwise_is_known(
+    sites: Sequence[str], version: str
+) -> None:
+    """The same hosts on all addresses of both answer alike."""
+    assert asking.questions_of(reading_of(*sites))[0].other_version == version
+
+
+def test_settings_of_tls_are_asked_for_once_each() -> None:
+    """By versions and ciphers, and once without a name where a host has none."""
+    ciphers = "listen 443 ssl;\n3 ssl_ciphers ALL:@SECLEVEL=0;"
+    host = reading_of(
+        site("a.example", "/a"),
+        site("b.example", "/b"),
+        site("c.example", "/a", ciphers),
+        site("_", "/a", "listen 443 ssl;\n3 ssl_protocols TLSv1;"),
+    )
+
+    assert asking.settings_of(host) == [("a.example", "b.example"), ("c.example",), ("",)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "address", "other"),
+    [
+        ("2: eth0 inet6 2a00::5/64 scope global", "203.0.113.1", "2a00::5"),
+        ("2: eth0 inet6 fe80::5/64 scope link", "203.0.113.1", ""),
+        ("2: eth0 inet 1.2.3.4/20 scope global", "2a00::5", "1.2.3.4"),
+        ("2: eth0 inet 1.2.3.4/20 scope global", "1.2.3.4", ""),
+        ("2: eth0 inet 1.2.3.4/20 scope global", "web-1", ""),
+        ("garbled", "1.2.3.4", ""),
+    ],
+)
+def test_the_other_address_is_the_hosts_own(lines: str, address: str, other: str) -> None:
+    """Of the other version of IP, of global scope."""
+    assert asking.other_address(address, reading_of(addresses=f"0\n{lines}\n")) == other
 
 
 def build(extensions: Sequence[tuple[x509.ExtensionType, bool]], name: str, issuer: str) -> Any:
@@ -562,7 +731,7 @@ def test_names_of_the_settings_are_asked_for() -> None:
     """A name that no configuration has (a proxy's, a tenant's) comes from ``tls_names``."""
     host = replace(reading("a.example"), names=("b.example", "a.example"))
 
-    assert tls.names_of(host) == ("a.example", "b.example")
+    assert asking.names_of(host) == ("a.example", "b.example")
 
 
 @pytest.mark.parametrize("names", [{}, None, [], "none"])

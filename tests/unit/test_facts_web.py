@@ -141,10 +141,10 @@ def test_nginx_hosts_inherit_and_share_sockets() -> None:
     assert a.keys == b.keys == ("/etc/nginx/all.key",)
     assert b.certificates == ("/own.pem",)
     assert b.endpoints == (
-        Endpoint("*", 443, tls=True),
+        Endpoint("0.0.0.0", 443, tls=True),
         Endpoint("127.0.0.1", 8080),
     )
-    assert c.endpoints == (Endpoint("*", 80),)
+    assert c.endpoints == (Endpoint("0.0.0.0", 80),)
     assert (a.where, b.names) == ("/etc/nginx/nginx.conf:4", ("b.example",))
 
 

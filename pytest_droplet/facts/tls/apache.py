@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -98,30 +99,35 @@ def _virtual_hosts(dumped: list[_Host], reader: Reader) -> Iterator[VirtualHost]
     written = {n.lower() for block in (main, *reader.blocks.values()) for n in block.names()}
     wheres = {host.where for host in dumped}
     reader.unclear += [where for where in reader.blocks if where not in wheres]
+    is_secured = next(words(main.last("sslengine")), "").lower() == "on"
+    named = {place for host in dumped for place in _places(host)}
     taken = set()
     for host in dumped:
         block = reader.blocks.get(host.where)
         if block is None:
             reader.unclear.append(host.where)
             continue
-        places = list(_sockets(host, listens))
-        taken |= {port for _, port in places}
+        places = list(_sockets(host, listens, named))
+        taken |= {port for address, port in places if address == "*" or not is_secured}
         names = [n for n in host.names if n.lower() in written]
-        yield _virtual_host(host.where, [*names, *block.names()], places, block, reader)
+        own = {listens[at] for at in named & listens.keys() if at in _places(host)}
+        yield _virtual_host(host.where, [*names, *block.names()], places, own, block, reader)
     rest = [(address, port) for address, port in listens if port not in taken]
     if rest:
-        yield _virtual_host("main server", main.names(), rest, main, reader)
+        own = {listens[at] for at in rest}
+        yield _virtual_host("main server", main.names(), rest, own, main, reader)
 
 
-def _virtual_host(
+def _virtual_host(  # noqa: PLR0917 what is known of a host
     where: str,
     names: list[str],
     places: Sequence[tuple[str, int]],
+    protocols: AbstractSet[str],
     block: Block,
     reader: Reader,
 ) -> VirtualHost:
     main = reader.main
-    root = next(words(main.last("serverroot")), "") or "/etc/apache2"
+    root = next(words(main.last("serverroot")), "") or reader.root or "/etc/apache2"
 
     def last(name: str) -> str:
         return block.last(name) or main.last(name)
@@ -134,21 +140,23 @@ def _virtual_host(
 
     engine = next(words(last("sslengine")), "").lower()
     certificates = files("sslcertificatefile")
-    if engine not in {"", "on", "off", "optional"}:
+    by_listen = not engine and bool(certificates) and "https" in protocols
+    if engine not in {"", "on", "off", "optional"} or (by_listen and len(protocols) > 1):
         reader.unclear.append(where)
-    listens = _listens(reader)
-
-    def is_tls(place: tuple[str, int]) -> bool:
-        by_port = any(listens[at] == "https" for at in listens if at[1] == place[1])
-        return engine == "on" or (not engine and bool(certificates) and by_port)
+    is_tls = engine == "on" or by_listen
 
     return VirtualHost(
         where=one_line(where, 120),
         names=served_names(names),
-        endpoints=tuple(Endpoint(*place, tls=is_tls(place)) for place in places),
+        endpoints=tuple(Endpoint(*place, tls=is_tls) for place in places),
         certificates=certificates,
         keys=files("sslcertificatekeyfile"),
         protocols=tuple(last("sslprotocol").split()),
+        handshake=tuple(
+            value
+            for name in ("sslciphersuite", "sslopensslconfcmd")
+            for value in (*main.settings.get(name, ()), *block.settings.get(name, ()))
+        ),
     )
 
 
@@ -176,11 +184,23 @@ def _place(hosts: dict[str, _Host], where: str, address: str, port: str, name: s
     return host
 
 
-def _sockets(host: _Host, listens: Mapping[tuple[str, int], str]) -> Iterator[tuple[str, int]]:
-    """Yield the addresses and ports of a host; its port ``*`` is each that Apache listens on."""
+def _places(host: _Host) -> set[tuple[str, int]]:
+    """Return the addresses of a host that have a port."""
+    return {(address, int(port)) for address, port in host.places if port != "*"}
+
+
+def _sockets(
+    host: _Host, listens: Mapping[tuple[str, int], str], named: AbstractSet[tuple[str, int]]
+) -> Iterator[tuple[str, int]]:
+    """Yield the addresses and ports of a host.
+
+    Its port ``*`` is each that Apache listens on, but where another host has the same address
+    with the port itself.
+    """
     for address, port in host.places:
         if port == "*":
-            yield from {(address, number): None for _, number in listens}
+            places = {(address, number): None for _, number in listens}
+            yield from (place for place in places if place not in named)
         elif 0 < int(port) < 65536:
             yield address, int(port)
 

@@ -25,17 +25,17 @@ text ~ /\\$/ {
 }
 
 {
-    sub(/^[ \t]+/, "", text)
+    sub(/^[\t-\r ]+/, "", text)
     if (text ~ /^#/)
         next
     line = macro ? macro++ : NR - start
     all = word = tolower(text)
-    sub(/[ \t>].*/, "", word)
+    sub(/[\t-\r >].*/, "", word)
     gsub(/"/, "", word)
     if (word ~ /macro/)
         macro = word == "<macro"
     if (word ~ /^<\/?(virtualhost|macro|if[a-z])/ ||
-        word ~ /^(listen|include(optional)?|server(name|alias|root))$/ ||
+        word ~ /^(listen|include(optional)?|server(name|alias|root)|ssl(cipher|openssl).*)$/ ||
         word ~ /^(<?mdomain(set)?|ssl(engine|protocol|certificate(key)?file))$/ ||
         word ~ /^(use|(un)?define)$/ && all !~ /pass|secret|token/)
         print line " " text

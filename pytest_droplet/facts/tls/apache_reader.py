@@ -87,6 +87,7 @@ class Reader:
         blocks: Those of each virtual host, by ``FILE:LINE`` as Apache calls it.
         modules: The names of the modules, without ``_module``.
         unclear: The places whose directives are not understood.
+        root: The folder that Apache was told to start from; empty: the usual one.
     """
 
     def __init__(self, files: Mapping[str, list[Line]], told: list[str], version: str) -> None:
@@ -99,9 +100,12 @@ class Reader:
         self._macros: dict[str, _Macro] = {}
         self._effort = 0
         self._defined: dict[str, str] = {}
-        for line in told:
-            if line.startswith("arguments "):
-                self._defined |= dict.fromkeys(re.findall(r" -D *(\S+)", line), "")
+        arguments = next((line for line in told if line.startswith("arguments ")), "")
+        self._defined |= dict.fromkeys(re.findall(r" -D *(\S+)", arguments), "")
+        root = re.search(r" -d *(\S+)", arguments)
+        self.root = root[1] if root else ""
+        # A server more that runs, with other arguments.
+        self.unclear += [line for line in told if line.startswith(" -")]
 
     def read(self, file: File) -> None:
         """Read a file that no other includes."""
@@ -109,6 +113,8 @@ class Reader:
 
     def _read(self, file: File, block: Block, depth: int) -> None:
         lines = self._files.get(file.path, [])
+        if file.path not in self._files:
+            self.unclear.append(file.path)
         self._run(lines, _Run(file.path, file.included, block, depth, block))
         if file.included:
             self.unclear.append(f"{file.path}:{file.included[0][0]}")

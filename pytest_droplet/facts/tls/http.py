@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.tls.apache import APACHE
+from pytest_droplet.facts.tls.asking import names_of
 from pytest_droplet.facts.tls.nginx import NGINX
-from pytest_droplet.facts.tls.tls import MOST_NAMES, PortState, for_each, names_of
+from pytest_droplet.facts.tls.tls import TLS, PortState, for_each
 from pytest_droplet.facts.tls.virtual_hosts import name_to_ask, served_names
 from pytest_droplet.model import HostReading, NotObservedError, Probe
 from pytest_droplet.text import one_line
 
-HTTP_PORT, HTTPS_PORT = 80, 443
+HTTP_PORT = 80
+MOST_NAMES = 60
 _MOST_HOPS = 3
 _MAX_AGE = re.compile(r"""(?:^|;)\s*max-age\s*=\s*"?(\d{1,18})"?\s*(?:;|$)""", re.IGNORECASE)
 _TO_HTTPS = frozenset({301, 302, 303, 307, 308})
@@ -111,16 +113,18 @@ async def _ask(address: str, reading: HostReading) -> dict[str, Any]:
     state = await tcp_connect(address, HTTP_PORT)
     names = names_of(reading)[:MOST_NAMES] or (address,)
     plain = await for_each(names, lambda n: _plain(address, n)) if state == "open" else {}
-    secure = await for_each(names, lambda n: _head(address, HTTPS_PORT, name_to_ask(n)))
-    return {"port": state, "plain": plain, "secure": secure}
+    return {"port": state, "plain": plain}
 
 
 async def _plain(address: str, name: str) -> dict[str, Any]:
     """Ask on port 80, and again where the host sends the client to a further http address."""
+    from pytest_droplet.connection.probe import http_head  # noqa: PLC0415 network only here
+
     host = name_to_ask(name)
     answers: list[dict[str, Any]] = []
     while len(answers) < _MOST_HOPS:
-        answers.append(await _head(address, HTTP_PORT, host))
+        seen = await http_head(address, HTTP_PORT, host)
+        answers.append({"status": seen["status"], "location": seen["location"]})
         scheme, hostname, port = target_of(answers[-1]["location"])
         named = served_names((hostname,))
         if scheme != "http" or port not in {None, HTTP_PORT} or not named:
@@ -129,29 +133,27 @@ async def _plain(address: str, name: str) -> dict[str, Any]:
     return {"answers": answers}
 
 
-async def _head(address: str, port: int, host: str) -> dict[str, Any]:
-    from pytest_droplet.connection.probe import http_head  # noqa: PLC0415 network only here
-
-    seen = await http_head(address, port, host, tls=port == HTTPS_PORT)
-    hsts = seen["headers"].get("strict-transport-security")
-    return {"status": seen["status"], "location": seen["location"], "hsts": hsts}
-
-
 HTTP = Probe("http", _ask, sections=(NGINX, APACHE))
 
 
-@fact("curl -I http://NAME/ and https://NAME/, at the Droplet's address", probes=(HTTP,))
+@fact("curl -I http://NAME/ and https://NAME/, at the Droplet's address", probes=(HTTP, TLS))
 def droplet_http(observation: Observation) -> Http:
     """What ports 80 and 443 answer from outside: status, redirect, HSTS header, by name."""
-    return parse_http(observation.probe(HTTP.name))
+    try:
+        handshakes = observation.probe(TLS.name)
+    except NotObservedError as exc:
+        handshakes = {"names": {}, "error": str(exc)}
+    return parse_http(observation.probe(HTTP.name), handshakes, observation.host.address)
 
 
-def parse_http(answer: Any) -> Http:
-    """Read the result of the probe ``http``.
+def parse_http(answer: Any, handshakes: Any = None, address: str = "") -> Http:
+    """Read the results of the probes ``http`` and ``tls``.
 
     Args:
         answer: ``port``; ``plain`` and ``secure`` by name, with ``answers`` (of ``plain``),
             ``status``, ``location`` and ``hsts``, or ``error``.
+        handshakes: ``names`` with their ``head``, as ``secure`` has them where it is not there.
+        address: Stands for no name.
 
     Raises:
         NotObservedError: It is not of this form.
@@ -159,13 +161,25 @@ def parse_http(answer: Any) -> Http:
     port = answer.get("port") if isinstance(answer, dict) else None
     if not isinstance(port, str) or port not in {"open", "refused", "filtered"}:
         raise NotObservedError("the probe's result is not of its form")
-    plain, secure = answer.get("plain") or {}, answer.get("secure") or {}
+    plain, secure = answer.get("plain") or {}, answer.get("secure")
+    if secure is None:
+        names = handshakes.get("names") if isinstance(handshakes, dict) else None
+        secure = {n or address: _of_handshake(seen) for n, seen in (names or {}).items()}
     if not isinstance(plain, dict) or not isinstance(secure, dict):
         raise NotObservedError("the probe's result is not of its form")
     return Http(
         port=answer["port"],
         plain={str(n): _answers(seen) for n, seen in plain.items()},
         secure={str(n): _answer(seen) for n, seen in secure.items()},
+    )
+
+
+def _of_handshake(seen: Any) -> Any:
+    """Return what was answered behind a handshake, or why there was none."""
+    return (
+        seen.get("head", {"error": seen.get("error", "not asked for")})
+        if isinstance(seen, dict)
+        else None
     )
 
 

@@ -168,9 +168,9 @@ class _Reader:
         if name == "include" and values:
             for path in self._included(" ".join(values)):
                 self._read(path, block, depth + 1)
-        elif name in {"listen", "server_name"}:
+        elif name in {"listen", "server_name", "ssl_conf_command"}:
             stored = block.settings.setdefault(name, [])
-            stored.extend([" ".join(values)] if name == "listen" else values)
+            stored.extend(values if name == "server_name" else [" ".join(values)])
         elif name in {"ssl_certificate", "ssl_certificate_key"} and values:
             # The module acme has no files.
             if not values[0].startswith("$acme_"):
@@ -207,6 +207,7 @@ def _virtual_host(block: _Block) -> VirtualHost:
         certificates=tuple(block.get("ssl_certificate")),
         keys=tuple(block.get("ssl_certificate_key")),
         protocols=tuple(block.get("ssl_protocols")),
+        handshake=(*block.get("ssl_ciphers"), *block.get("ssl_conf_command")),
         passes_tls_on=parent == "stream" and not any(" ssl" in ln for ln in listens),
         rejects=block.get("ssl_reject_handshake") == ["on"],
     )
@@ -232,21 +233,24 @@ def _endpoints(listen: str, *, all_tls: bool) -> Iterator[Endpoint]:
     if not 0 < first <= last <= min(65535, first + _MOST_PORTS):
         raise NotObservedError(f"nginx: a port is not understood: listen {one_line(listen, 60)}")
     address = host.strip("[]")
-    wild = address in {"", "*", "0.0.0.0", "::"}  # noqa: S104 read, not bound to
+    if address in {"", "*"}:
+        address = "0.0.0.0"  # noqa: S104 read, not bound to
+    elif address == "::" and "ipv6only=off" in flags:
+        address = "*"
     for number in range(first, last + 1):
-        yield Endpoint("*" if wild else address, number, all_tls or "ssl" in flags)
+        yield Endpoint(address, number, all_tls or "ssl" in flags)
 
 
 def _same_sockets(hosts: list[VirtualHost]) -> tuple[VirtualHost, ...]:
-    """Give TLS to all hosts of a socket where one has it, as nginx does."""
-    tls = {(e.address, e.port) for h in hosts for e in h.endpoints if e.tls}
+    """Give all hosts of a socket what one of them sets for it, as nginx does."""
+    both = {e.port for h in hosts for e in h.endpoints if e.address == "*"}
+
+    def socket(e: Endpoint) -> tuple[str, int]:
+        return ("*" if e.address == "::" and e.port in both else e.address), e.port
+
+    tls = {socket(e) for h in hosts for e in h.endpoints if e.tls}
     return tuple(
-        replace(
-            h,
-            endpoints=tuple(
-                replace(e, tls=e.tls or (e.address, e.port) in tls) for e in h.endpoints
-            ),
-        )
+        replace(h, endpoints=tuple(Endpoint(*socket(e), socket(e) in tls) for e in h.endpoints))
         for h in hosts
     )
 

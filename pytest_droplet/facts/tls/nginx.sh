@@ -21,14 +21,10 @@ prefix=${prefix:-/usr/local/nginx}
 conf=${conf:-conf/nginx.conf}
 case $conf in /*) ;; *) conf=$prefix/$conf ;; esac
 
-# A master that runs says with which arguments. Who is not root cannot tell masters from what users
-# call so.
+# A master that runs says with which arguments.
 confs=$(
-    [ "$(id -u)" != 0 ] || processes_of nginx openresty | while read -r process _; do
-        tr '\0' ' ' <"/proc/$process/cmdline"
-        echo
-    done | sed -n -e 's/.* -c *\(\/[^ ]*\).*/\1/p' -e t \
-        -e 's/.* -[cp].*/-c/p' -e t -e "s|.*|$conf|p" | sort -u
+    run_as nginx openresty |
+        sed -n "s/.* -c *\(\/[^ ]*\).*/\1/p;t;s/.* -[cp].*/-c/p;t;s|.*|$conf|p" | sort -u
 )
 
 # The files of one depth of includes are read together; those that they include come next.

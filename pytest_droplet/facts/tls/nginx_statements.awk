@@ -18,8 +18,8 @@ function finish(mark,    word) {
         print begun " " word " {"
     } else if (mark == "}")
         print number (word == "" ? " }" : " ?")
-    else if (word ~ /^(include|listen|server_name|acme_certificate)$/ ||
-        word ~ /^ssl(_certificate(_key)?|_protocols|_reject_handshake|_preread)?$/) {
+    else if (word ~ /^(include|listen|server_name|acme_certificate|ssl_conf_command)$/ ||
+        word ~ /^ssl(_certificate(_key)?|_protocols|_ciphers|_reject_handshake|_preread)?$/) {
         # A certificate or key may stand in the configuration itself.
         sub(/["\047]?data:.*/, "data:", text)
         print begun " " word text ";"

@@ -8,7 +8,7 @@ import binascii
 import ipaddress
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -17,17 +17,34 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.tls.apache import APACHE, parse_apache
-from pytest_droplet.facts.tls.nginx import NGINX, parse_nginx
-from pytest_droplet.facts.tls.trust import UnreadableCertificateError, name_of, parse_certificate
-from pytest_droplet.facts.tls.virtual_hosts import NotInstalled, VirtualHost, name_to_ask
-from pytest_droplet.model import HostReading, Item, NotObservedError, Probe, SectionOutput
+from pytest_droplet.facts.host.interfaces import ADDRESSES
+from pytest_droplet.facts.tls.apache import APACHE
+from pytest_droplet.facts.tls.asking import (
+    PORT,
+    Handshakes,
+    Question,
+    other_address,
+    questions_of,
+)
+from pytest_droplet.facts.tls.nginx import NGINX
+from pytest_droplet.facts.tls.trust import (
+    UnreadableCertificateError,
+    distrust,
+    name_of,
+    parse_certificate,
+    trusted,
+)
+from pytest_droplet.facts.tls.virtual_hosts import name_to_ask
+from pytest_droplet.model import HostReading, Item, NotObservedError, Probe
 from pytest_droplet.text import one_line
 
-PORT = 443
-MOST_NAMES = 60
+MOST_HANDSHAKES = 48
+"""Of the 64 of a Droplet; the other 16 are for old versions."""
+HANDSHAKE_S = 2.0
 _AT_ONCE = 8
 _MOST_CERTIFICATES = 16
+_MOST_OTHERS = 4
+_UNREADABLE = (UnreadableCertificateError, binascii.Error, TypeError, ValueError, IndexError)
 _CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _DNS_TIMEOUT_S = 3.0
 # What OpenSSL calls an answer in clear text; which of these depends on its version.
@@ -48,6 +65,8 @@ class Served:
     Attributes:
         protocol: The version agreed on, such as ``TLSv1.3``.
         chain: As served, the server's own certificate first.
+        others: What was served when asked for in other ways, or why that was not seen: ``RSA``
+            and ``ECDSA`` for the other kind of key, and the address of the other version of IP.
         resolved: Where DNS sends clients that ask for the name, as far as that was looked up.
         edge: The chain that the first of these addresses serves, where it is another host's.
     """
@@ -56,6 +75,9 @@ class Served:
     chain: tuple[x509.Certificate, ...] = field(repr=False)
     resolved: tuple[str, ...] = ()
     edge: tuple[x509.Certificate, ...] = field(default=(), repr=False)
+    others: Mapping[str, tuple[x509.Certificate, ...] | str] = field(
+        default_factory=dict, repr=False, hash=False
+    )
 
     @property
     def leaf(self) -> x509.Certificate:
@@ -83,8 +105,12 @@ class Tls:
     names: Mapping[str, Served | str] = field(default_factory=dict)
     speaks_tls: bool = True
 
-    def served(self, name: str) -> Served:
+    def served(self, name: str, by: str = "") -> Served:
         """Return what was served for a name.
+
+        Args:
+            name: Of a virtual host.
+            by: The way to ask, of :attr:`Served.others`; empty: the usual one.
 
         Raises:
             NotObservedError: It was not asked for, or there was no answer to be judged.
@@ -93,7 +119,17 @@ class Tls:
         if isinstance(found, str):
             hint = "" if name else "; list the names that are served in tls_names"
             raise NotObservedError(f"TLS handshake for {name or 'no name'}: {found}{hint}")
-        return found
+        if not by:
+            return found
+        other = found.others.get(by, "not asked for")
+        if isinstance(other, str):
+            raise NotObservedError(f"TLS handshake for {name or 'no name'} ({by}): {other}")
+        return replace(found, chain=other, others={})
+
+    def ways(self, name: str) -> tuple[str, ...]:
+        """Return the ways in which a name was asked for; the first is the usual one."""
+        found = self.names.get(name)
+        return ("", *found.others) if isinstance(found, Served) else ("",)
 
     def __str__(self) -> str:
         parts = [f"{self.address} port {PORT} {self.port}"]
@@ -111,31 +147,146 @@ async def _ask(address: str, reading: HostReading) -> dict[str, Any]:
     state = await tcp_connect(address, PORT)
     answer: dict[str, Any] = {"port": state, "names": {}}
     if state == "open":
-        names = names_of(reading)
-        answer["names"] = await for_each(
-            names[:MOST_NAMES] or ("",), lambda name: _handshake(address, name)
+        asking = _Asking(address, reading)
+        await asking.ask_all()
+        answer["names"] = asking.answers
+    return answer
+
+
+class _Asking:
+    """Asks for one of each group of names that are alike, then for what else it can be asked for.
+
+    Certificates for the other kind of key and at the other version of IP come next, then the
+    host that visitors are sent to, and at last the names that are alike.
+    """
+
+    def __init__(self, address: str, reading: HostReading) -> None:
+        self.answers: dict[str, dict[str, Any]] = {}
+        self._address = address
+        self._reading = reading
+        self._questions = {q.name: q for q in questions_of(reading)}
+        self._alike = {n: q.name for q in self._questions.values() for n in q.alike}
+        self._handshakes = Handshakes(MOST_HANDSHAKES)
+
+    async def ask_all(self) -> None:
+        """Fill :attr:`answers`."""
+        self.answers = await for_each(self._questions, self._own)
+        await for_each(self._seen(lambda q: q.kinds), self._other_kind)
+        await self._other_version()
+        await for_each(self._seen(), self._edge)
+        self.answers |= await for_each(self._alike, self._own_or_alike)
+        await for_each(self._seen(lambda q: q.name in self._alike), self._edge)
+
+    def _seen(self, wanted: Callable[[Question], bool] = lambda _: True) -> list[str]:
+        """Return the names that were answered, and whose question is wanted."""
+        questions = (
+            self._questions.get(n, Question(n)) for n, a in self.answers.items() if "chain" in a
         )
-        over = f"not asked: the host has more than {MOST_NAMES} names"
-        answer["names"] |= {name: {"error": over} for name in names[MOST_NAMES:]}
-    return answer
+        return [q.name for q in questions if wanted(q)]
 
+    async def _handshake(
+        self, address: str, name: str, kind: Literal["RSA", "ECDSA"] | None = None
+    ) -> dict[str, Any]:
+        from pytest_droplet.connection.tls import tls_handshake  # noqa: PLC0415 network only here
 
-async def _handshake(address: str, name: str) -> dict[str, Any]:
-    from pytest_droplet.connection.tls import tls_handshake  # noqa: PLC0415 network only here
+        if not self._handshakes.take():
+            raise NotObservedError(f"not asked: {MOST_HANDSHAKES} handshakes were made before")
+        asked, is_usual = name_to_ask(name), address == self._address and kind is None
+        return await tls_handshake(
+            address,
+            PORT,
+            asked,
+            kind=kind,
+            host=(asked or address) if is_usual else "",
+            timeout_s=HANDSHAKE_S,
+        )
 
-    asked = name_to_ask(name)
-    seen = await tls_handshake(address, PORT, asked)
-    answer = {"protocol": seen["protocol"], "chain": seen["chain"]}
-    if seen["trusted"] or not asked or not _is_global(address):
-        return answer
-    answer["resolved"] = await _resolve(asked)
-    elsewhere = [a for a in answer["resolved"] if _is_global(a)]
-    if elsewhere and address not in answer["resolved"]:
+    async def _own(self, name: str) -> dict[str, Any]:
+        seen = await self._handshake(self._address, name)
+        head = seen["head"]
+        if "headers" in head:
+            hsts = head.pop("headers").get("strict-transport-security")
+            head["hsts"] = hsts
+        return {"protocol": seen["protocol"], "chain": seen["chain"], "head": head}
+
+    async def _own_or_alike(self, name: str) -> dict[str, Any]:
+        return await self._own(name) if self._handshakes.left > 0 else {"as": self._alike[name]}
+
+    async def _other_kind(self, name: str) -> dict[str, Any]:
+        kinds: dict[str, Literal["RSA", "ECDSA"]] = {"RSA": "ECDSA", "ECDSA": "RSA"}
         try:
-            answer["edge"] = (await tls_handshake(elsewhere[0], PORT, asked))["chain"]
-        except NotObservedError:
-            answer["edge"] = []
-    return answer
+            leaf = _chain(self.answers[name]["chain"])[0]
+        except _UNREADABLE:
+            return {}
+        if other := kinds.get(key_of(leaf).split()[0]):
+            await self._also(name, other, self._address, other)
+        return {}
+
+    async def _also(
+        self,
+        name: str,
+        way: str,
+        address: str,
+        kind: Literal["RSA", "ECDSA"] | None = None,
+    ) -> None:
+        """Ask in another way, and keep what came of it."""
+        try:
+            found = {"chain": (await self._handshake(address, name, kind))["chain"]}
+        except NotObservedError as exc:
+            found = {"error": str(exc)}
+        self.answers[name].setdefault("others", {})[way] = found
+
+    async def _other_version(self) -> None:
+        """Ask at the host's address of the other version of IP.
+
+        One name is enough of those whose hosts answer alike there, and where that one is not
+        answered nothing is missing.
+        """
+        from pytest_droplet.connection.probe import tcp_connect  # noqa: PLC0415 network only here
+
+        address = other_address(self._address, self._reading) if _is_global(self._address) else ""
+        own = self._seen(lambda q: q.other_version == "own")
+        same = self._seen(lambda q: q.other_version == "same")[:1]
+        if not address or not (own or same):
+            return
+        way = "IPv6" if ":" in address else "IPv4"
+        try:
+            state = await tcp_connect(address, PORT, timeout_s=HANDSHAKE_S)
+            why = f"{address} port {PORT} {state}"
+        except NotObservedError as exc:
+            state, why = "filtered", str(exc)
+        if state == "open":
+            await for_each((*own, *same), lambda name: self._at(name, way, address))
+        elif state == "filtered":
+            for name in own:
+                self.answers[name].setdefault("others", {})[way] = {"error": why}
+
+    async def _at(self, name: str, way: str, address: str) -> dict[str, Any]:
+        await self._also(name, way, address)
+        others = self.answers[name]["others"]
+        if self._questions[name].other_version == "same" and "error" in others[way]:
+            del others[way]
+        return {}
+
+    async def _edge(self, name: str) -> dict[str, Any]:
+        """Look where visitors of a name are sent, if no public authority vouches for it here."""
+        answer, asked = self.answers[name], name_to_ask(name)
+        if not asked or not _is_global(self._address) or self._is_trusted(answer["chain"]):
+            return {}
+        answer["resolved"] = await _resolve(asked)
+        elsewhere = [a for a in answer["resolved"] if _is_global(a)]
+        if elsewhere and self._address not in answer["resolved"]:
+            try:
+                answer["edge"] = (await self._handshake(elsewhere[0], name))["chain"]
+            except NotObservedError:
+                answer["edge"] = []
+        return {}
+
+    def _is_trusted(self, encoded: Iterable[str]) -> bool:
+        try:
+            return distrust(_chain(encoded), trusted(""), self._reading.observed_at) is None
+        except _UNREADABLE:
+            return False
 
 
 async def _resolve(name: str) -> list[str]:
@@ -173,27 +324,7 @@ async def for_each(
     return dict(await asyncio.gather(*map(one, names)))
 
 
-def hosts_of(reading: HostReading) -> tuple[VirtualHost, ...]:
-    """Return the virtual hosts of nginx and Apache, as far as their configuration was read."""
-    found: list[VirtualHost] = []
-    for section, parse in ((NGINX, parse_nginx), (APACHE, parse_apache)):
-        output: SectionOutput | None = reading.sections.get(section.name)
-        try:
-            config = parse(output.stdout) if output is not None else None
-        except NotObservedError:
-            continue
-        if config is not None and not isinstance(config, NotInstalled):
-            found.extend(config.hosts)
-    return tuple(found)
-
-
-def names_of(reading: HostReading) -> tuple[str, ...]:
-    """Return every name that the host's web servers have, and those of the settings."""
-    own = (name for host in hosts_of(reading) for name in host.names)
-    return tuple(dict.fromkeys((*own, *reading.names)))
-
-
-TLS = Probe("tls", _ask, sections=(NGINX, APACHE))
+TLS = Probe("tls", _ask, sections=(NGINX, APACHE, ADDRESSES))
 
 
 @fact("openssl s_client -showcerts -connect ADDRESS:443 -servername NAME", probes=(TLS,))
@@ -206,8 +337,9 @@ def parse_tls(answer: Any, address: str) -> Tls:
     """Read the result of the probe ``tls``.
 
     Args:
-        answer: ``port``; ``names`` to ``{"protocol", "chain"}`` (base64 of DER) or
-            ``{"error"}``.
+        answer: ``port``; ``names`` to ``{"protocol", "chain"}`` (base64 of DER), with
+            ``resolved``, ``edge`` and ``others`` where these were looked for, to ``{"as"}``: the
+            name that stands for it, or to ``{"error"}``.
         address: The address that was asked.
 
     Raises:
@@ -220,6 +352,9 @@ def parse_tls(answer: Any, address: str) -> Tls:
     if not isinstance(raw, dict) or (answer["port"] == "open" and not raw):
         raise NotObservedError("the probe's result names no names")
     names = {str(name): _served(seen) for name, seen in raw.items()}
+    for name, seen in raw.items():
+        if isinstance(seen, dict) and "as" in seen:
+            names[str(name)] = names.get(str(seen["as"]), "not asked for")
     errors = [said for said in names.values() if isinstance(said, str)]
     plain = len(errors) == len(names) and any(m in e for e in errors for m in _NOT_TLS)
     return Tls(one_line(address, 60), answer["port"], names, speaks_tls=not plain)
@@ -235,9 +370,22 @@ def _served(seen: Any) -> Served | str:
             chain=_chain(seen["chain"]),
             resolved=tuple(one_line(str(a), 60) for a in seen.get("resolved") or ()),
             edge=_chain(seen.get("edge") or ()),
+            others={one_line(str(way), 20): _other(o) for way, o in _others(seen)},
         )
-    except (UnreadableCertificateError, binascii.Error, TypeError, ValueError) as exc:
+    except _UNREADABLE as exc:
         return one_line(f"a certificate cannot be read ({exc})", 160)
+
+
+def _others(seen: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    others = seen.get("others")
+    return list(others.items())[:_MOST_OTHERS] if isinstance(others, dict) else []
+
+
+def _other(seen: Any) -> tuple[x509.Certificate, ...] | str:
+    if isinstance(seen, dict) and seen.get("chain"):
+        return _chain(seen["chain"])
+    said = seen.get("error") if isinstance(seen, dict) else None
+    return one_line(str(said or "no certificate was served"), 160)
 
 
 def _chain(encoded: Iterable[str]) -> tuple[x509.Certificate, ...]:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.tls.apache import APACHE
+from pytest_droplet.facts.tls.asking import PORT, Handshakes, settings_of
 from pytest_droplet.facts.tls.nginx import NGINX
-from pytest_droplet.facts.tls.tls import PORT, for_each, names_of
+from pytest_droplet.facts.tls.tls import HANDSHAKE_S, for_each
 from pytest_droplet.facts.tls.virtual_hosts import name_to_ask
 from pytest_droplet.model import HostReading, NotObservedError, Probe
 from pytest_droplet.text import one_line
 
+OldVersion = Literal["TLSv1.0", "TLSv1.1"]
+MOST_HANDSHAKES = 16
+"""Of the 64 of a Droplet; tls.py has the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class OldVersions:
-    """Whether each old version is taken; a text in place of that is why it is not known."""
+    """Whether each old version is taken; a text in place of that is why it is not known.
+
+    ``by`` has the names that each version is taken for; ``""`` stands for a client that names
+    none.
+    """
 
     versions: Mapping[str, bool | str]
+    by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def accepts(self, version: str) -> bool:
         """Tell whether a version is taken (NotObservedError: not known)."""
@@ -38,16 +48,44 @@ class OldVersions:
 
 
 async def _ask(address: str, reading: HostReading) -> dict[str, Any]:
-    from pytest_droplet.connection.tls import OldVersion, tls_old  # noqa: PLC0415 as in tls.py
+    """Ask for one name of each group that has the same settings."""
+    groups = settings_of(reading)
+    handshakes = Handshakes(MOST_HANDSHAKES)
+    found = await for_each(
+        (g[0] for g in groups), lambda name: _versions(address, name, handshakes)
+    )
+    return {version: _joined(found, version) for version in get_args(OldVersion)}
 
-    name = name_to_ask(next(iter(names_of(reading)), ""))
-    versions: tuple[OldVersion, ...] = get_args(OldVersion)
 
-    async def ask(version: str) -> dict[str, Any]:
-        wanted = next(v for v in versions if v == version)
-        return await tls_old(address, PORT, wanted, server_name=name)
+async def _versions(address: str, name: str, handshakes: Handshakes) -> dict[str, Any]:
+    """Tell whether each old version is taken for a name.
 
-    return await for_each(versions, ask)
+    A server that is offered TLS 1.1 at most takes the newest that it has: most are asked once.
+    """
+    from pytest_droplet.connection.tls import tls_old  # noqa: PLC0415 as in tls.py
+
+    found: dict[str, Any] = {"TLSv1.0": False, "TLSv1.1": False}
+    offered: OldVersion | None = "TLSv1.1"
+    while offered is not None:
+        if not handshakes.take():
+            raise NotObservedError(f"not asked: {MOST_HANDSHAKES} handshakes were made before")
+        seen = await tls_old(
+            address, PORT, offered, server_name=name_to_ask(name), timeout_s=HANDSHAKE_S
+        )
+        is_newest = seen["accepted"] and offered == "TLSv1.1" and "0x0302" in seen["answer"]
+        if seen["accepted"]:
+            found["TLSv1.1" if is_newest else "TLSv1.0"] = True
+        offered = "TLSv1.0" if is_newest else None
+    return found
+
+
+def _joined(found: Mapping[str, dict[str, Any]], version: str) -> dict[str, Any]:
+    """Return what holds of a version for all names: taken for any, not known, or refused."""
+    taken = [name for name, seen in found.items() if seen.get(version)]
+    unseen = [f"{name}: {seen['error']}" for name, seen in found.items() if "error" in seen]
+    if taken:
+        return {"accepted": True, "names": taken}
+    return {"error": unseen[0]} if unseen else {"accepted": False}
 
 
 TLS_OLD = Probe("tls_old", _ask, sections=(NGINX, APACHE))
@@ -60,14 +98,20 @@ def droplet_tls_old_versions(observation: Observation) -> OldVersions:
 
 
 def parse_old_versions(answer: Any) -> OldVersions:
-    """Read the result of the probe ``tls_old``: by version ``accepted``, or ``error``.
+    """Read the result of the probe ``tls_old``.
+
+    Args:
+        answer: By version ``accepted``, with the ``names`` that it is taken for, or ``error``.
 
     Raises:
         NotObservedError: It is not of this form.
     """
     if not isinstance(answer, dict) or not answer:
         raise NotObservedError("the probe's result is not of its form")
-    return OldVersions({one_line(str(v), 20): _accepted(seen) for v, seen in answer.items()})
+    return OldVersions(
+        {one_line(str(v), 20): _accepted(seen) for v, seen in answer.items()},
+        {one_line(str(v), 20): _names(seen) for v, seen in answer.items()},
+    )
 
 
 def _accepted(seen: Any) -> bool | str:
@@ -76,3 +120,8 @@ def _accepted(seen: Any) -> bool | str:
         return accepted
     said = seen.get("error") if isinstance(seen, dict) else None
     return one_line(str(said or "no answer"), 160)
+
+
+def _names(seen: Any) -> tuple[str, ...]:
+    names = seen.get("names") if isinstance(seen, dict) else None
+    return tuple(one_line(str(n), 80) for n in names) if isinstance(names, list) else ()

@@ -18,8 +18,8 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 class Endpoint:
     """A TCP address that a virtual host answers on.
 
-    ``address`` is an IP address without brackets, ``*`` for all, or a host name that the
-    server resolves.
+    ``address`` is an IP address without brackets, ``*`` for all, ``0.0.0.0`` and ``::`` for all
+    of IPv4 and of IPv6 alone, or a host name that the server resolves.
     """
 
     address: str
@@ -34,6 +34,14 @@ class Endpoint:
         except ValueError:
             return self.address == "localhost"
 
+    @property
+    def versions(self) -> frozenset[int]:
+        """The versions of IP that it takes; of a host name both."""
+        try:
+            return frozenset({ipaddress.ip_address(self.address).version})
+        except ValueError:
+            return frozenset({4, 6})
+
 
 @dataclass(frozen=True, slots=True)
 class VirtualHost:
@@ -46,6 +54,7 @@ class VirtualHost:
         certificates: Paths of the certificate files that it names or inherits.
         keys: Paths of the private keys; ``data:`` stands for one in the configuration itself.
         protocols: The TLS versions that it names; none: the server's default.
+        handshake: What else it sets for handshakes: ciphers, and commands to OpenSSL.
         passes_tls_on: It hands encrypted connections on without ending TLS (nginx ``stream``).
         rejects: It refuses every handshake and needs no certificate.
     """
@@ -56,6 +65,7 @@ class VirtualHost:
     certificates: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    handshake: tuple[str, ...] = ()
     passes_tls_on: bool = False
     rejects: bool = False
 
@@ -118,7 +128,7 @@ def served_names(raw: Iterable[str]) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for name in raw:
-        name = name.strip().rstrip(".").lower()  # noqa: PLW2901 the cleaned form is meant
+        name = name.rstrip(".").lower()  # noqa: PLW2901 the cleaned form is meant
         plain = name.removeprefix("*").removeprefix(".")
         ascii_name = _ascii(plain)
         if ascii_name is None or plain in {"localhost", "localhost.localdomain"}:
