@@ -153,7 +153,9 @@ def test_the_page_of_the_record_names_every_field(
 ) -> None:
     """Types of lines, their fields, and the fields of what they hold: all are on the page."""
     page = '"""It is.\n\n    Finding:\n        It is not.\n    """'
-    pytester.makepyfile(test_own=f"def test_own(droplet):\n    {page}\n    assert droplet.id < 0\n")
+    pytester.makepyfile(
+        test_own=f"def test_own(droplet):\n    {page}\n    assert droplet.id < 0\n"
+    )
     write_files(WAIVE, pytester.path)
     command = ["pytest", "--droplets=all", "--droplets-report=jsonl:out.jsonl"]
     run(pytester, [*command, "--deselect=test_own.py"], recording)
