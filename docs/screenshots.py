@@ -27,8 +27,6 @@ PICTURES = DOCS / "_static"
 MOST_BYTES = 300_000
 COLUMNS = 110
 HOSTS_SHOWN = 3
-FINDINGS_SHOWN = 30
-LINES_AT_THE_END = 8
 OF_THE_MACHINE = ("platform ", "rootdir: ", "plugins: ", "configfile: ")
 
 _ESCAPE = re.compile(r"\x1b\[([\d;]*)m")
@@ -94,13 +92,13 @@ def draw_report(browser: Browser, report: Path) -> None:
 
 
 def draw_terminal(browser: Browser, folder: Path, printed: str) -> None:
-    """Draw the beginning, the first findings and the end of what was printed."""
+    """Draw the beginning, and what stands nearest to the prompt: the findings and the end."""
     lines = [n for n in printed.rstrip().splitlines() if not n.startswith(OF_THE_MACHINE)]
     hosts = next(i for i, line in enumerate(lines) if line.startswith("collected")) + 1
     findings = next(i for i, line in enumerate(lines) if "= droplets =" in line)
     progress = [line for line in lines[hosts:findings] if "." in line][:HOSTS_SHOWN]
-    first = lines[findings : findings + FINDINGS_SHOWN]
-    shown = [*lines[:hosts], *progress, "…", "", *first, "…", "", *lines[-LINES_AT_THE_END:]]
+    last = next(i for i, line in enumerate(lines) if "with findings" in line)
+    shown = [*lines[:hosts], *progress, "…", lines[findings], "…", *lines[last:]]
     path = folder / "terminal.html"
     text = "".join(spans("\n".join(shown)))
     path.write_text(_PAGE.format(columns=COLUMNS, text=text), "utf-8")
