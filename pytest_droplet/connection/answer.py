@@ -157,6 +157,11 @@ def _doubt(claim: SectionOutput, question: Question) -> str:
 
 def _root_reason(question: Question, own: Sequence[str]) -> str:
     uid, user, said = (*own, "", "", "")[:3]
+    if uid == "bounded":
+        return (
+            "root may not read the files of others there (no CAP_DAC_READ_SEARCH);"
+            " look for CapabilityBoundingSet= in the unit of sshd"
+        )
     said = line_of_bytes(said.encode("utf-8", "replace"))
     if said.startswith(("/usr/bin/env: ", "env: ")):
         return "sudo is not installed, and the login is not root"

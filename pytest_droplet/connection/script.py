@@ -42,7 +42,8 @@ _PLACES = re.compile(r"ENVIRONMENT|PRELUDE|NONCE|SECONDS|STDOUT|STDERR|SECTIONS"
 class Answer(NamedTuple):
     """What came back of one script.
 
-    ``sections`` also holds ``_id``: the uid, the user's name and what sudo said, a line each.
+    ``sections`` also holds ``_id``: the uid, the user's name and what sudo said, a line each. The
+    uid is ``bounded``, hence None, for root that may not read the files of others.
     ``complete`` is True when the script reached its end.
     """
 

@@ -29,6 +29,9 @@ patterns="$patterns d.ssh/authorized_keys d.ssh/authorized_keys2"
 
 # Files that patterns with the name of a user may stand for, whether or not there is such a user.
 print_strays() {
+    for home in /home/*; do
+        [ -x "$home/.ssh" ] || explain_absence "$home/.ssh/."
+    done
     for file in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* $(
         for pattern in $patterns; do
             printf '%s\n' "${pattern#?}"
