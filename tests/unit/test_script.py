@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,6 +81,22 @@ def run(shell: Sequence[str], sections: Sequence[Section], **more: str) -> Answe
         env={**os.environ, **more},
     )
     return parse(done.stdout, sections, NONCE)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "least", "most"), [(None, -1, -1), (0.0, 1, 1), (99.9, 100, 100)]
+)
+def test_sections_are_told_when_the_login_began(
+    age_s: float | None, least: int, most: int
+) -> None:
+    """In whole seconds, never too late: a change at the login itself is seen."""
+    text = compose((Section("began", 'echo "$began"'),), NONCE, age_s=age_s)
+    before = int(time.time())
+    done = subprocess.run(["sh", "-s"], input=text, capture_output=True, check=False, text=True)
+    after = int(time.time())
+
+    began = int(done.stdout.partition("begin began\n")[2].split()[0])
+    assert before - most <= began <= after - least
 
 
 def test_servers_of_tests_find_the_sections_of_a_script() -> None:
