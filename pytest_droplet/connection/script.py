@@ -254,13 +254,20 @@ def _marks(raw: bytes, nonce: str) -> Iterator[tuple[int, re.Match[bytes]]]:
 
 
 def _output(name: str, stdout: bytes, stderr: bytes, rc: int) -> SectionOutput:
+    truncated = len(stdout) > STDOUT_CAP_BYTES
+    missing = None
+    if _killed(rc):
+        missing = f"it was killed on the host before its end (status {rc})"
+        # What goes on printing behind the cap is killed for it.
+        if truncated:
+            missing = f"it printed more than {STDOUT_CAP_BYTES:,} bytes, and was cut there"
     return SectionOutput(
         name,
         stdout=stdout[:STDOUT_CAP_BYTES].decode("utf-8", "replace"),
         stderr=stderr[:STDERR_CAP_BYTES].decode("utf-8", "replace"),
         rc=rc,
-        truncated=len(stdout) > STDOUT_CAP_BYTES,
-        missing=f"it was killed on the host before its end (status {rc})" if _killed(rc) else None,
+        truncated=truncated,
+        missing=missing,
     )
 
 
