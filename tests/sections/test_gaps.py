@@ -19,7 +19,7 @@ def assert_unknown(seen: Seen, *facts: str) -> None:
 
 @case(
     *("audit_cover", "auditd_conf", "firewall_files", "firewall_saved", "accounts", "renewal"),
-    *("kernel", "cmdline", "os"),
+    *("kernel", "cmdline", "os", "apt_sources"),
     base="firewalled",
     prepare="failing sed 1",
 )
@@ -68,6 +68,12 @@ def test_a_link_of_sshd_that_leads_nowhere_is_a_gap(seen: Seen) -> None:
     """What it led to may be back when sshd starts again."""
     assert "!! /etc/ssh/sshd_config.d/x.conf" in seen["authorized_keys"].stdout
     assert "/etc/ssh/sshd_config.d/x.conf" in seen.fact("droplet_authorized_keys").unread
+
+
+@case("authorized_keys", prepare=f"{HOST_KEY}failing xargs 1")
+def test_changes_that_cannot_be_seen_are_a_gap(seen: Seen) -> None:
+    """Files may have been moved meanwhile."""
+    assert "changes" in seen.fact("droplet_authorized_keys").unread
 
 
 @case("firewall_files", base="firewalled", prepare="ln -sf /srv/nothing/x /etc/ufw/ufw.conf")
