@@ -19,7 +19,7 @@ _KEPT = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
 # one that goes on ends it.
 _LEFT_OUT = r"^[ \t]*\#[^\n]*\n|(?<!\\\n)^[ \t]*\n|[ \t]+\#[^\n]*|^[ \t]+"
 _SHELL = re.compile(rf"{_LEFT_OUT}|({_KEPT})", re.MULTILINE | re.DOTALL)
-_AWK = re.compile(r"^[ \t]*\#[^\n]*\n|^[ \t]+", re.MULTILINE)
+_AWK = re.compile(r"^[ \t]*\#[^\n]*\n|^[ \t]*\n|^[ \t]+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ScriptFile:
 
     @property
     def packed(self) -> str:
-        """The text without comments and indentation, and if it is of sh, without empty lines."""
+        """The text without comments, empty lines and indentation."""
         return _AWK.sub("", self.text) if self.is_awk else packed_shell(self.text)
 
     @property

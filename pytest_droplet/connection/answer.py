@@ -35,6 +35,7 @@ class Question:
         as_user: The user that sudo runs the script as, where not root.
         names: Served names that probes ask for beside those of the host's configuration.
         timeout_s: Seconds that each section has.
+        age_s: Seconds since the login began; None: it begins with the script.
         nonce: Letters and digits that no output of the host can foretell; they mark its parts.
     """
 
@@ -45,6 +46,7 @@ class Question:
     as_user: str | None = None
     names: tuple[str, ...] = ()
     timeout_s: int = script.SECTION_TIMEOUT_S
+    age_s: float | None = None
     nonce: str = field(default_factory=_new_nonce)
 
     @property
@@ -59,9 +61,8 @@ class Question:
         Raises:
             ValueError: A section's name is malformed or is used twice.
         """
-        return script.compose(self.parts, self.nonce, timeout_s=self.timeout_s).encode(
-            "utf-8", "surrogateescape"
-        )
+        text = script.compose(self.parts, self.nonce, timeout_s=self.timeout_s, age_s=self.age_s)
+        return text.encode("utf-8", "surrogateescape")
 
     @property
     def end(self) -> bytes:
@@ -157,6 +158,11 @@ def _doubt(claim: SectionOutput, question: Question) -> str:
 
 def _root_reason(question: Question, own: Sequence[str]) -> str:
     uid, user, said = (*own, "", "", "")[:3]
+    if uid == "bounded":
+        return (
+            "root may not read the files of others there (no CAP_DAC_READ_SEARCH);"
+            " look for CapabilityBoundingSet= in the unit of sshd"
+        )
     said = line_of_bytes(said.encode("utf-8", "replace"))
     if said.startswith(("/usr/bin/env: ", "env: ")):
         return "sudo is not installed, and the login is not root"

@@ -426,17 +426,22 @@ class Pool:
     async def _read_over(
         self, entry: _Entry, host: Host, sock: socket.socket | None
     ) -> HostReading:
-        began = self._loop.time()
+        login_began = self._loop.time()
         connection = await self._transport.login(host.route, sock)
         self._counts.connections += 1
-        spent = self._loop.time() - began
+        spent = self._loop.time() - login_began
         try:
             await self._ordered.wait()
             order = self._order
             began = self._loop.time() - spent
             keep = entry.target.droplet_id in self._keep
             reading, size = await read_script(
-                connection, host, order, max(1.0, order.timeout - spent), keep=keep
+                connection,
+                host,
+                order,
+                max(1.0, order.timeout - spent),
+                age_s=self._loop.time() - login_began,
+                keep=keep,
             )
             self._counts.bytes_received += size
             if keep and reading.state == "reached":

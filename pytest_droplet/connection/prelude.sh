@@ -22,20 +22,18 @@ is_regular() { # PATH [TESTS of find]
     esac
 }
 
-# Whether a file that was not found is absent: this is believed only where the folder that should
-# hold it can be searched. Else it was not read.
+# Whether a file that was not found is absent: this is believed only where the system says so, and
+# the folder that should hold it, or files of its pattern, can be listed. Else it was not read.
 explain_absence() { # PATH
-    case $1 in
-        /*) above=${1%/*} ;;
-        *) above=$PWD ;;
-    esac
-    until [ -d "${above:-/}" ]; do
+    above=/$1
+    until [ -d "$above/" ]; do
         above=${above%/*}
     done
-    if [ -L "$1" ] || ! [ -r "${above:-/}" ] || ! [ -x "${above:-/}" ]; then
-        not_whole "$1"
-        return 1
-    fi
+    case $(stat -L "$1" 2>&1) in
+        *': No'*' directory') [ -L "$1" ] || ! [ -r "$above/" ] || return 0 ;;
+    esac
+    not_whole "$1"
+    false
 }
 
 # Prints a regular file. One that is longer than the cap was not read. It is judged once it is

@@ -74,6 +74,7 @@ async def read_script(
     order: Order,
     budget: float,
     *,
+    age_s: float | None = None,
     keep: bool = False,
 ) -> tuple[HostReading, int]:
     """Run the script and read what came back; never raises for what the host does.
@@ -83,13 +84,14 @@ async def read_script(
         host: Which host it is meant to be.
         order: What to read.
         budget: Seconds that are left for it.
+        age_s: Seconds since the login began.
         keep: Wait until the server has closed the session too, as more will follow
             (``MaxSessions 1``).
 
     Returns:
         The reading without probes, and how many bytes the host sent.
     """
-    question = host.question(order)
+    question = replace(host.question(order), age_s=age_s)
     capture = Capture(question.longest_bytes, until=b"" if keep else question.end)
     cut = script.CUT
     failure = ""

@@ -36,13 +36,14 @@ ENVIRONMENT = read_script("connection/environment.sh")
 PRELUDE = read_script("connection/prelude.sh")
 FRAME = read_script("connection/frame.sh")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-_PLACES = re.compile(r"ENVIRONMENT|PRELUDE|NONCE|SECONDS|STDOUT|STDERR|SECTIONS")
+_PLACES = re.compile(r"ENVIRONMENT|PRELUDE|NONCE|SECONDS|AGE|STDOUT|STDERR|SECTIONS")
 
 
 class Answer(NamedTuple):
     """What came back of one script.
 
-    ``sections`` also holds ``_id``: the uid, the user's name and what sudo said, a line each.
+    ``sections`` also holds ``_id``: the uid, the user's name and what sudo said, a line each. The
+    uid is ``bounded``, hence None, for root that may not read the files of others.
     ``complete`` is True when the script reached its end.
     """
 
@@ -66,6 +67,7 @@ def compose(
     *,
     as_logged_in: bool = False,
     timeout_s: int = SECTION_TIMEOUT_S,
+    age_s: float | None = None,
 ) -> str:
     """Return the script for these sections.
 
@@ -75,6 +77,8 @@ def compose(
         as_logged_in: Leave locale, ``PATH`` and umask as the login made them, without the prelude:
             for commands that are not ours.
         timeout_s: Seconds that each section has.
+        age_s: Seconds since the login began; None: it begins with the script. Hosts compare whole
+            seconds, so what happens within a second before it counts as after it.
 
     Raises:
         ValueError: A name is malformed or names two sections.
@@ -90,6 +94,7 @@ def compose(
         "PRELUDE": quoted("" if as_logged_in else PRELUDE.packed),
         "NONCE": nonce,
         "SECONDS": str(timeout_s),
+        "AGE": str(-1 if age_s is None else int(age_s) + 1),
         "STDOUT": str(STDOUT_CAP_BYTES + 1),
         "STDERR": str(STDERR_CAP_BYTES),
         "SECTIONS": "\n".join(lines),
@@ -121,7 +126,7 @@ def shown(sections: Sequence[Section]) -> str:
     lines = [
         "# What hosts are sent. On its way it has neither indentation nor lines that are comments.",
         "# In its frame ENVIRONMENT, PRELUDE and SECTIONS are files below, NONCE is a random word,",
-        f"# SECONDS are {SECTION_TIMEOUT_S}, {caps}. These sections are run:",
+        f"# SECONDS are {SECTION_TIMEOUT_S}, AGE is that of the login, {caps}. These sections are run:",
     ]
     texts = {f.path: f.shown for f in (FRAME, ENVIRONMENT, PRELUDE)}
     for section in distinct(sections):
@@ -249,13 +254,20 @@ def _marks(raw: bytes, nonce: str) -> Iterator[tuple[int, re.Match[bytes]]]:
 
 
 def _output(name: str, stdout: bytes, stderr: bytes, rc: int) -> SectionOutput:
+    truncated = len(stdout) > STDOUT_CAP_BYTES
+    missing = None
+    if _killed(rc):
+        missing = f"it was killed on the host before its end (status {rc})"
+        # What goes on printing behind the cap is killed for it.
+        if truncated:
+            missing = f"it printed more than {STDOUT_CAP_BYTES:,} bytes, and was cut there"
     return SectionOutput(
         name,
         stdout=stdout[:STDOUT_CAP_BYTES].decode("utf-8", "replace"),
         stderr=stderr[:STDERR_CAP_BYTES].decode("utf-8", "replace"),
         rc=rc,
-        truncated=len(stdout) > STDOUT_CAP_BYTES,
-        missing=f"it was killed on the host before its end (status {rc})" if _killed(rc) else None,
+        truncated=truncated,
+        missing=missing,
     )
 
 

@@ -43,6 +43,7 @@ class Case:
         prepare: Shell text that is run inside before; what it starts runs on.
         files: Text by absolute path, written before that.
         as_user: ``UID:GID`` of a login that is not root's; "" for root.
+        without: Capabilities that the login lacks, as setpriv(1) names them, each after a minus.
         base: The case file below ``tests/checks/_bases`` that has the sections that are not run:
             for what only a booted host tells.
         matrix: Whether all shells and awks run it, not the usual ones alone.
@@ -54,6 +55,7 @@ class Case:
     prepare: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     as_user: str = ""
+    without: str = ""
     base: str = ""
     matrix: bool = False
 
@@ -90,6 +92,7 @@ class Case:
             files=self.files,
             prepare=self.prepare,
             as_user=self.as_user,
+            without=self.without,
         )
         return printed, time.monotonic() - started
 

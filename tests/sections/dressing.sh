@@ -21,6 +21,14 @@ unlistable() { # FOLDER
     wait $! || :
 }
 
+# Makes a folder that even root cannot look into: the file system of a user, for nobody else.
+closed() { # FOLDER
+    mkdir -p "$1"
+    exec 3<>/dev/fuse
+    mount -i -t fuse -o fd=3,rootmode=40000,user_id=1000,group_id=1000 none "$1"
+    sleep 1000 &
+}
+
 # Puts a program in the place of another that says nothing and ends with a status.
 failing() { # PROGRAM STATUS
     stand_in "$1" "exit $2"

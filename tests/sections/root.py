@@ -59,7 +59,13 @@ def why_not() -> str:
 
 
 def read_in(
-    layer: str, runs: Sequence[Run], *, files: Mapping[str, str], prepare: str, as_user: str
+    layer: str,
+    runs: Sequence[Run],
+    *,
+    files: Mapping[str, str],
+    prepare: str,
+    as_user: str = "",
+    without: str = "",
 ) -> Printed:
     """Dress a root, and run scripts in it, one after another.
 
@@ -69,6 +75,7 @@ def read_in(
         files: Text by absolute path: written before ``prepare``, of root with mode 0644.
         prepare: Shell text that is run inside, as root; ``dressing.sh`` has what it may call.
         as_user: The numbers ``UID:GID`` that the scripts run with; "" for root.
+        without: Capabilities that they lack, as setpriv(1) names them, each after a minus.
 
     Raises:
         RootError: A command of ``prepare`` failed.
@@ -84,7 +91,7 @@ def read_in(
         reads = [_STEPS]
         for number, run in enumerate(runs):
             _write(folder / str(number), run.script)
-            reads.append(f"read_by {run.shell} {run.awk} {number} {_login(as_user)}\n")
+            reads.append(f"read_by {run.shell} {run.awk} {number} {_login(as_user, without)}\n")
         _write(folder / "steps", "".join(reads))
         done = subprocess.run(
             [*_NAMESPACES, "sh", "-eu", "-c", _ENTER, "sh", name, lower(layer)],
@@ -100,9 +107,11 @@ def read_in(
         return Printed(outputs, (folder / "trace").read_text(encoding="utf-8"))
 
 
-def _login(as_user: str) -> str:
+def _login(as_user: str, without: str) -> str:
     uid, _, gid = as_user.partition(":")
-    return f"setpriv --reuid={uid} --regid={gid} --clear-groups" if as_user else ""
+    user = f"--reuid={uid} --regid={gid} --clear-groups" if as_user else ""
+    bounding = f"--bounding-set={without}" if without else ""
+    return f"setpriv {user} {bounding}" if user or bounding else ""
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from pytest_droplet.model import NotObservedError
 
 from .case import Seen, case
+from .test_ssh import HOST_KEY
 
 
 def assert_unknown(seen: Seen, *facts: str) -> None:
@@ -18,7 +19,7 @@ def assert_unknown(seen: Seen, *facts: str) -> None:
 
 @case(
     *("audit_cover", "auditd_conf", "firewall_files", "firewall_saved", "accounts", "renewal"),
-    *("kernel", "cmdline", "os"),
+    *("kernel", "cmdline", "os", "apt_sources"),
     base="firewalled",
     prepare="failing sed 1",
 )
@@ -69,6 +70,12 @@ def test_a_link_of_sshd_that_leads_nowhere_is_a_gap(seen: Seen) -> None:
     assert "/etc/ssh/sshd_config.d/x.conf" in seen.fact("droplet_authorized_keys").unread
 
 
+@case("authorized_keys", prepare=f"{HOST_KEY}failing xargs 1")
+def test_changes_that_cannot_be_seen_are_a_gap(seen: Seen) -> None:
+    """Files may have been moved meanwhile."""
+    assert "changes" in seen.fact("droplet_authorized_keys").unread
+
+
 @case("firewall_files", base="firewalled", prepare="ln -sf /srv/nothing/x /etc/ufw/ufw.conf")
 def test_a_switch_of_ufw_that_leads_nowhere_is_a_gap(seen: Seen) -> None:
     """It may be on."""
@@ -90,3 +97,51 @@ def test_without_find_no_process_is_known(seen: Seen) -> None:
 def test_a_job_of_a_user_is_not_read(seen: Seen) -> None:
     """What a user can write is no renewal, and no path in it is opened."""
     assert "certbot" not in seen["renewal"].stdout
+
+
+CLOSED = {
+    "/home/audit": ("sshd", "authorized_keys"),
+    "/etc/audit/rules.d": ("audit_rules",),
+    "/etc/audit/plugins.d": ("auditd_conf",),
+    "/etc/default/grub.d": ("boot",),
+    "/etc/sudoers.d": ("audit_cover",),
+    "/etc/pam.d": ("audit_cover",),
+    "/etc/ufw": ("firewall_files", "firewall_saved"),
+    "/etc/nginx": ("nginx",),
+    "/etc/cron.d": ("renewal",),
+    "/etc/letsencrypt/renewal": ("renewal",),
+    "/etc/apt/preferences.d": ("apt_policy",),
+    "/etc/apt/sources.list.d": ("apt_sources",),
+    "/var/lib/apt/lists": ("apt_index",),
+    "/var/lib/ubuntu-advantage": ("ubuntu_pro",),
+}
+"""Folders, and the sections that read files in them."""
+
+
+@case(
+    *dict.fromkeys(section for sections in CLOSED.values() for section in sections),
+    "kernel",
+    root="bookworm-nginx",
+    files={"/etc/audit/auditd.conf": "log_file = /var/log/audit/audit.log\n"},
+    prepare=HOST_KEY + "".join(f"closed {folder}\n" for folder in CLOSED),
+)
+def test_what_root_cannot_look_into_is_unread(seen: Seen) -> None:
+    """A file system that serves another user alone, as FUSE has them, holds who knows what."""
+    silent = [
+        (folder, section)
+        for folder, sections in CLOSED.items()
+        for section in sections
+        if not seen[section].rc and f"!! {folder}" not in seen[section].stdout
+    ]
+    assert silent == []
+
+
+@case(
+    *("authorized_keys", "sshd"),
+    without="-dac_override,-dac_read_search",
+)
+def test_root_that_may_not_read_all_files_is_not_root(seen: Seen) -> None:
+    """What belongs to others would seem to be absent."""
+    assert seen.answer.uid is None
+    assert seen.missing("droplet_authorized_keys").startswith("needs root")
+    assert seen.missing("droplet_sshd").startswith("needs root")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 from .case import Seen, case
 from .test_host import METADATA
 
@@ -441,6 +444,58 @@ def test_accounts_of_sssd_are_not_listed_where_it_runs(seen: Seen) -> None:
     """It serves accounts, and no SSH."""
     assert "accounts of sss" in " ".join(seen.fact("droplet_authorized_keys").unread)
     assert "sss" in seen.fact("droplet_sshd").account_sources
+
+
+HIDERS = {
+    "moves-a-file": "mv .ssh/authorized_keys .k",
+    "moves-a-decoy": "mv .ssh/decoy .ssh/authorized_keys",
+    "moves-a-folder": "mv .ssh .k",
+    "moves-a-folder-that-a-link-leads-to": "mv true .k; mv false true",
+    "moves-a-file-that-a-link-leads-to": "mv false/linked true/linked",
+    "links-a-folder": "ln -sfn false .ssh",
+    "links-a-file": "ln -sf decoy .ssh/authorized_keys",
+    "writes": ": >.ssh/authorized_keys",
+}
+"""What users do in their homes to hide their keys."""
+
+
+def _hiding() -> str:
+    """Return commands that make a home for each of them, and let them hide while they are read."""
+    home, hide = [], []
+    for how, commands in HIDERS.items():
+        folder = f"/srv/homes/{how}"
+        home += [
+            f"mkdir -p {folder}/true {folder}/false {folder}/.ssh",
+            f"cd {folder}",
+            "echo >false/authorized_keys",
+            "echo >false/linked",
+            f"echo '{KEY} x' | tee .ssh/authorized_keys true/authorized_keys >true/linked",
+            "echo >.ssh/decoy",
+        ]
+        if how.endswith("folder-that-a-link-leads-to") or how == "links-a-folder":
+            home += ["rm -r .ssh", "ln -s true .ssh"]
+        if how.endswith("file-that-a-link-leads-to"):
+            home += ["ln -sf ../true/linked .ssh/authorized_keys"]
+        home.append(f"chown -Rh {how[:30]} .")
+        hide += [f"cd {folder}", commands]
+    lines = "\n".join
+    users = [f"useradd -d /srv/homes/{how} {how[:30]}" for how in HIDERS]
+    # The script asks for the date as it begins, and for the accounts before it looks for files.
+    return lines(
+        [
+            *users,
+            f"stand_in date {shlex.quote(lines(['rm -rf /srv/homes', *home, 'exec date.real +%s']))}",
+            f"stand_in getent {shlex.quote(lines(['sleep 1.1', *hide, 'exec getent.real passwd']))}",
+        ]
+    )
+
+
+@case("authorized_keys", prepare=f"{HOST_KEY}{_hiding()}")
+def test_keys_that_are_hidden_while_they_are_read_are_unread(seen: Seen) -> None:
+    """Whatever a user moves leaves a time that only root could set back."""
+    unread = f"{' '.join(seen.fact('droplet_authorized_keys').unread)}/"
+
+    assert [how for how in HIDERS if not re.search(f"/{how}[/,]", unread)] == []
 
 
 @case("authorized_keys", prepare=f"{HOST_KEY}failing getent 2")

@@ -203,6 +203,14 @@ def test_who_ran_the_script_is_not_guessed(own: bytes) -> None:
     assert reading.root_reason.startswith("the script ran as ")
 
 
+def test_root_that_may_not_read_all_files_is_not_root() -> None:
+    """An sshd without capabilities hands none on; the reason says where to look."""
+    reading = read(WHOLE.replace(b"0\nuser\n", b"bounded\nroot\n"))
+
+    assert (reading.state, reading.root) == ("reached", False)
+    assert "no CAP_DAC_READ_SEARCH); look for CapabilityBoundingSet=" in reading.root_reason
+
+
 def test_another_user_who_was_refused_is_no_reading() -> None:
     """Who asked for ``--sudo-user`` did not ask for what the login may see."""
     sudo = b"sudo: admin is not allowed to run sh as audit\n"

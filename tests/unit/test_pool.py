@@ -331,6 +331,15 @@ def test_a_name_that_does_not_resolve(
     )
 
 
+def test_the_script_is_told_how_old_its_login_is(farm: Servers, open_pool: MakePool) -> None:
+    """Files that were changed since are no proof."""
+    server = farm.ssh({HOME: 7}, shell)
+
+    assert read(open_pool(farm.config(server.port))).state == "reached"
+    ((_, text),) = server.scripts
+    assert re.search(r"date \+%s\) - [1-9]", text)
+
+
 def test_a_login_that_is_refused(farm: Servers, open_pool: MakePool) -> None:
     """The line names the user and how many keys were offered."""
     stranger = asyncssh.generate_private_key("ssh-ed25519")

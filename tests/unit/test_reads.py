@@ -62,7 +62,6 @@ EXCEPTIONS = {
     ("facts/patches/apt.sh", '"$2"'): "an option and a pattern, and no file",
     ("facts/patches/apt_index.sh", '"$file"'): "indexes that apt itself reads whole",
     ("facts/patches/apt_policy.sh", '"$file"'): "settings of root that apt itself reads whole",
-    ("facts/patches/apt_sources.sh", '"$file"'): "settings of root that apt itself reads whole",
 }
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,6 +83,22 @@ def run(shell: Sequence[str], sections: Sequence[Section], **more: str) -> Answe
     return parse(done.stdout, sections, NONCE)
 
 
+@pytest.mark.parametrize(
+    ("age_s", "least", "most"), [(None, -1, -1), (0.0, 1, 1), (99.9, 100, 100)]
+)
+def test_sections_are_told_when_the_login_began(
+    age_s: float | None, least: int, most: int
+) -> None:
+    """In whole seconds, never too late: a change at the login itself is seen."""
+    text = compose((Section("began", 'echo "$began"'),), NONCE, age_s=age_s)
+    before = int(time.time())
+    done = subprocess.run(["sh", "-s"], input=text, capture_output=True, check=False, text=True)
+    after = int(time.time())
+
+    began = int(done.stdout.partition("begin began\n")[2].split()[0])
+    assert before - most <= began <= after - least
+
+
 def test_servers_of_tests_find_the_sections_of_a_script() -> None:
     """A server that answers without a shell knows what it is asked, and what only root may run."""
     every = {s.name: s for fact in all_facts().values() for s in fact.sections}
@@ -111,6 +128,7 @@ def test_every_shell_gives_the_same_answer(shell: list[str]) -> None:
     for name in ("long", "endless"):
         assert got[name].truncated
         assert len(got[name].stdout) == STDOUT_CAP_BYTES
+    assert got["endless"].missing == "it printed more than 400,000 bytes, and was cut there"
     assert not got["noisy"].truncated
     assert got["noisy"].stdout == "after\n"
     assert got["noisy"].stderr.endswith("\n100000\n")

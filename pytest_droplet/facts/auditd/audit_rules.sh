@@ -12,7 +12,7 @@ print_rules() { # FILE
 
 # In the order in which augenrules joins them: that of versions.
 names=
-if [ -d "$folder" ]; then
+if [ -d "$folder" ] || ! explain_absence "$folder"; then
     names=$(ls -1v "$folder") || not_whole "$folder"
 fi
 rules=$(

@@ -213,9 +213,8 @@ def _security_pairs(
     if not os.codename:
         raise NotObservedError("os-release has no VERSION_CODENAME")
     found = _pairs(observation, {f"{os.codename}-security", f"{os.codename}/updates"})
-    output = observation.section(APT_SOURCES.name)
-    if not found and "\n!! unreadable" in output.stdout:
-        raise NotObservedError(f"a file could not be read: {one_line(output.stderr)}")
+    if not found:
+        whole(observation.section(APT_SOURCES.name))
     return found
 
 

@@ -18,9 +18,7 @@ places=$(apt-config shell lists Dir::State::lists/d status Dir::State::status/f 
     list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d pins Dir::Etc::preferences/f) &&
     printf '%s\n' "$places" || exit
 
-if [ -d "$folder" ] && ! ls "$folder" >/dev/null; then
-    not_whole "$folder"
-fi
+ls "$folder" >/dev/null || explain_absence "$folder"
 names_a_package=
 for file in "$pins" "$folder"*; do
     [ -f "$file" ] || continue

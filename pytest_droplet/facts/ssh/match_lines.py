@@ -38,11 +38,16 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Addresses from the first to the last, as numbers, of IP version 4 or 6."""
+    """Addresses from the first to the last, as numbers, of IP version 4 or 6; who asks for them."""
 
     version: int
     first: int
     last: int
+    criterion: Criterion
+
+    def distance(self, number: int) -> int:
+        """Return how far a number is from where the range begins or has ended."""
+        return min(abs(number - self.first), abs(number - self.last - 1))
 
 
 def words(text: str) -> list[str]:
@@ -127,7 +132,7 @@ def _addresses_not_asked_for(
 ) -> Iterator[str]:
     ranges: list[Range] = []
     for one in criteria:
-        found = _ranges(one.pattern)
+        found = _ranges(one)
         if not found:
             yield f"{one} cannot be made into addresses"
         ranges += found
@@ -140,7 +145,8 @@ def _addresses_not_asked_for(
             for start in sorted(starts):
                 if _within(own, start) not in tried:
                     told = IPv4Address(start) if version == 4 else IPv6Address(start)
-                    yield f"Match lines tell {told} and its like apart, which were not asked for"
+                    nearest = min(own or ranges, key=lambda r: r.distance(start))
+                    yield f"{nearest.criterion} tells {told} apart, which was not asked for"
                     break
 
 
@@ -160,8 +166,9 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _ranges(pattern: str) -> list[Range]:
+def _ranges(criterion: Criterion) -> list[Range]:
     """Return the addresses that a pattern of ``Match Address`` fits; none: it is not understood."""
+    pattern = criterion.pattern
     prefix = _PREFIX.fullmatch(pattern)
     if prefix:
         octets = prefix[1].split(".")
@@ -172,9 +179,8 @@ def _ranges(pattern: str) -> list[Range]:
             network = ip_network(text)
         except ValueError:
             return []
-        found.append(
-            Range(network.version, int(network.network_address), int(network.broadcast_address))
-        )
+        first, last = int(network.network_address), int(network.broadcast_address)
+        found.append(Range(network.version, first, last, criterion))
     return found
 
 

@@ -27,7 +27,7 @@ _AGENT_COMMENTS = (
 _AGENT_MARK = "-dotty_ssh"
 _SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
 _BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
-_PRINTED = re.compile(r"sshd |conf |match |nss |sssd$|X |!! ")
+_PRINTED = re.compile(r"sshd |conf |match |nss |sssd$|X |!! |changed ")
 # One of sshd -T, or a line of the configuration; the value "none" is no source.
 _SOURCE = re.compile(
     r"(?i)(?:sshd |conf [^:]*:\d+:\s*)"
@@ -225,11 +225,12 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
     """Parse the output of the section ``authorized_keys``.
 
     Args:
-        text: ``nss`` and the sources of accounts, ``sssd`` where it runs; ``sshd`` and ``conf`` lines, ``look`` with the patterns that are looked for, each
-            after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and its lines
+        text: ``nss`` and the sources of accounts, ``sssd`` where it runs; ``sshd`` and ``conf``
+            lines, ``look`` with the patterns that are looked for, each after its letter, then for each file ``file:USERS:LETTER:STAT:PATH`` and its lines
             with their numbers, but for comments and blank ones; ``hidden:`` has the number of
             the first line that holds no key's blob; ``end:`` and the number of users. ``X``
-            says what of sshd's configuration is left out, ``!!`` what was not read.
+            says what of sshd's configuration is left out, ``!!`` what was not read, ``changed``
+            a file or folder that somebody changed after the login began.
 
     Returns:
         The keys. A file with a line that is neither a key nor a comment is among the unread: what
@@ -316,6 +317,8 @@ def _not_read(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         if line.startswith("X "):
             yield one_line(f"files of another configuration: {line[2:]}")
+        elif line.startswith("changed "):
+            yield one_line(f"{line[8:]}, which changed after the login began")
 
 
 def _sources_that_list_nobody(text: str) -> list[str]:

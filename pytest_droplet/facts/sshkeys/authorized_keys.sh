@@ -1,38 +1,30 @@
 # Which keys may log in: the lines of every file that sshd reads for them, and of files of that
 # name that it does not read.
 # Prints: nss SOURCES of accounts, and sssd where it runs; sshd KEYWORD VALUE and conf
-# FILE:NUMBER:LINE of what says where keys come from; match PATTERN; look and all patterns, where
-# they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE, then its lines as NUMBER:LINE and an
-# empty line; hidden:NUMBER; !! FILE where one was not read; end:NUMBER of accounts. LETTER is
-# that of key_paths.awk.
+# FILE:NUMBER:LINE of what says where keys come from; match authorizedkeysfile PATTERN; look and all
+# patterns, where they are known; file:USERS:LETTER:MODE:OWNER:MTIME:FILE, then its lines as
+# NUMBER:LINE and an empty line; hidden:NUMBER; !! FILE where one was not read; end:NUMBER of
+# accounts; changed FILE. LETTER is that of key_paths.awk.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
+# shellcheck disable=SC2086 # words are split
 read_all /etc/nsswitch.conf | sed -n 's/^passwd:/nss /p'
 say "$servers" | sed -n 's/.* sssd$/sssd/p'
-# shellcheck disable=SC2086
-settings=$(
+told=$(
     $sshd $arguments -T 2>/dev/null | lower_keywords |
-        grep -E '^(authorized(keys|principals)|trustedusercakeys)'
-)
-[ -z "$settings" ] || say "$settings" | sed 's/^/sshd /'
-written=$(say "$configuration" | awk "$key_settings") || configuration=
-say "$written"
-
-patterns=
-for pattern in $(say "$settings" | sed -n 's/^authorizedkeysfile //p'); do
-    patterns="$patterns s$pattern"
-done
-for pattern in $(say "$written" | sed -n 's/^match //p'); do
-    patterns="$patterns m$pattern"
-done
-patterns="$patterns d.ssh/authorized_keys d.ssh/authorized_keys2"
-[ -z "$configuration" ] || echo "look$patterns"
+        sed -nE '/^(authorized(keys|principals)|trustedusercakeys)/s/^/sshd /p'
+    say "$configuration" | awk "$key_settings"
+) || configuration=
+say "$told"
+patterns=$(
+    say "$told" | awk '
+$2 == "authorizedkeysfile" { for (i = 3; i <= NF; i++) printf "%s%s ", substr($1, 1, 1), $i }'
+)"d.ssh/authorized_keys d.ssh/authorized_keys2"
+[ -z "$configuration" ] || echo "look $patterns"
 
 # Files that patterns with the name of a user may stand for, whether or not there is such a user.
 print_strays() {
     for file in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* $(
-        for pattern in $patterns; do
-            printf '%s\n' "${pattern#?}"
-        done | sed -n '/^\/.*%[uU]/s/%[uU]/*/gp'
+        printf '%s\n' $patterns | sed -n 's/^.\//\//;/^\/.*%[uU]/s/%[uU]/*/gp'
     ); do
         [ -e "$file" ] || continue
         case "$file" in
@@ -42,33 +34,43 @@ print_strays() {
     done
 }
 
+# What tells on descriptor 7 whether somebody moved the file: itself, and the folder that has it or
+# would have it.
 print_file() { # USERS LETTER FILE
-    if [ ! -e "$3" ]; then
-        explain_absence "$3"
-        return
-    fi
+    above=${3%/*}
+    [ -e "$3" ] || explain_absence "$3"
+    say "${above:-/}" >&7
+    [ -e "$3" ] || return
+    say "$3" >&7
     echo "file:$1:$2:$(stat -L -c %a:%U:%Y "$3"):$3"
     read_capped "$3" | grep -an ''
     must_have_searched $? "$3"
     echo
 }
 
+# What changed since the login began, in the homes of people and in .ssh of all, as a link and as
+# what it leads to.
+# shellcheck disable=SC2016 # another shell has them
+changed='for of in P L; do find -$of "$@" -maxdepth 0 -newerct "@${began:-9999999999}" \
+\( -uid +999 -o -path "*/.ssh*" \) -printf "changed %p\n"; done'
 {
-    all=Z
-    entries=$(getent passwd) || entries=$(read_capped /etc/passwd) || all=
-    printf '%s\n' "$entries" | sed 's/^/p:/' || all=
-    print_strays
-    echo "$all"
-} | awk -F: -v patterns="$patterns" "$key_paths" | while IFS= read -r line; do
-    case "$line" in
-        *:*:*) ;;
-        *) echo "$line"; continue ;;
-    esac
-    # A file that is named by a pattern of the shell: it is split nowhere.
-    IFS=
-    users=${line%%:*}
-    line=${line#*:}
-    for file in ${line#*:}; do
-        print_file "$users" "${line%%:*}" "$file"
-    done
-done 6>&1 | tr '\000\001' '\001\002' | awk "$key_lines"
+    {
+        all=Z
+        entries=$(getent passwd) || entries=$(read_capped /etc/passwd) || all=
+        printf '%s\n' "$entries" | sed 's/^/p:/' || all=
+        print_strays
+        echo "$all"
+    } | awk -F: -v patterns="$patterns" "$key_paths" | while IFS= read -r line; do
+        case "$line" in
+            *:*:*) ;;
+            *) echo "$line"; continue ;;
+        esac
+        # A file that is named by a pattern of the shell: it is split nowhere.
+        IFS=
+        users=${line%%:*}
+        line=${line#*:}
+        for file in ${line#*:}; do
+            print_file "$users" "${line%%:*}" "$file"
+        done
+    done 7>&1 >&6 | sort -u | xargs -rd '\n' sh -c "$changed" sh || not_whole changes
+} 6>&1 | tr '\000\001' '\001\002' | awk "$key_lines"

@@ -4,18 +4,14 @@
 # Prints: USERS:LETTER:FILE, with x for a file that no pattern names; end:NUMBER of users.
 
 function add(pattern, letter, user, home, uid,    path, at, sign, value) {
+    value["%"] = "%"
+    value["h"] = home
+    value["u"] = user
+    value["U"] = uid
     path = ""
     while ((at = index(pattern, "%")) > 0) {
         sign = substr(pattern, at + 1, 1)
-        if (sign == "h")
-            value = home
-        else if (sign == "u")
-            value = user
-        else if (sign == "U")
-            value = uid
-        else
-            value = sign == "%" ? sign : "%" sign
-        path = path substr(pattern, 1, at - 1) value
+        path = path substr(pattern, 1, at - 1) (sign in value ? value[sign] : "%" sign)
         pattern = substr(pattern, at + 2)
     }
     path = path pattern

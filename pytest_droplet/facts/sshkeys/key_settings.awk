@@ -1,5 +1,5 @@
 # Reads the lines of sshd_configuration.sh, and prints what says where keys come from: conf
-# FILE:NUMBER:LINE, and of files for keys in a Match block, match PATTERN...
+# FILE:NUMBER:LINE, and of files for keys in a Match block, match authorizedkeysfile PATTERN...
 
 $1 == "F" {
     in_match = 0
@@ -25,7 +25,7 @@ keyword ~ /^(authorized(keys|principals)|trustedusercakeys)/ {
 }
 
 in_match && keyword == "authorizedkeysfile" {
-    $1 = "match"
+    $1 = "match " keyword
     gsub(/"/, "")
     print
 }
