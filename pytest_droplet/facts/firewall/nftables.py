@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from pytest_droplet.facts.firewall.nft_rule_text import rule_text
+from pytest_droplet.facts.firewall.nft_statements import expressions_of, words_of
 from pytest_droplet.facts.firewall.nft_words import (
     CHAIN_TYPES,
     ELEMENT_WORDS,
@@ -203,7 +204,22 @@ class _Ruleset:
                 self._bases.append(body)
                 chain += _device_rules(body)
         elif kind == "rule":
-            self._rules.append((home, body))
+            self._add_rule(home, body)
+
+    def _add_rule(self, home: _Home, body: Any) -> None:
+        """Keep a rule; chains without a name that it has in itself get one."""
+        expressions = []
+        for each in body["expr"]:
+            word, rules = _unnamed_chain(each)
+            if word:
+                name = f"{body['chain']}, chain {len(self._rules)}"
+                self._chains.setdefault(home, {})[name] = []
+                for inner in rules:
+                    self._add_rule(home, {**body, "chain": name, "expr": inner})
+                expressions.append({word: {"target": name}})
+            else:
+                expressions.append(each)
+        self._rules.append((home, {**body, "expr": expressions}))
 
     def hooks(self) -> tuple[Hook, ...]:
         filters = Counter[tuple[str, str, str]]()
@@ -276,6 +292,16 @@ class _Ruleset:
             name = one_line(" ".join(home), 60)
             return f"whether the table {name} is dormant cannot be told from its flags"
         return ""
+
+
+def _unnamed_chain(expression: Any) -> tuple[str, list[list[Any]]]:
+    """Return ``jump`` or ``goto`` and the rules of a chain without a name; nft prints it as text."""
+    if isinstance(expression, str) and expression.startswith(("jump {", "goto {")):
+        (expression,) = expressions_of(words_of(expression))
+    kind, body = _statement(expression)
+    if kind in {"jump", "goto"} and "rules" in body:
+        return kind, body["rules"]
+    return "", []
 
 
 def _decides(chain: Mapping[str, Any]) -> bool:
