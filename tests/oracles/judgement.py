@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -75,9 +75,14 @@ def judge_loaded(networks: Networks) -> Judgement:
 
 def judge_text(networks: Networks, text: str) -> Judgement:
     """Read a file of nft rules as the product reads those that are loaded at boot."""
+    return judge_files(networks, {"/etc/nftables.conf": text}, "/etc/nftables.conf")
+
+
+def judge_files(networks: Networks, files: Mapping[str, str], start: str) -> Judgement:
+    """Read a file of nft rules, and what it includes of ``files``."""
     hooks = None
     with suppress(NotObservedError):
-        hooks = parse_files({"/etc/nftables.conf": text}, "/etc/nftables.conf")
+        hooks = parse_files(files, start)
     return _judge(networks, hooks)
 
 

@@ -321,7 +321,7 @@ def test_destinations_are_told_by_their_text() -> None:
 
 # --- rules that are loaded again ------------------------------------------------------------
 
-CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; policy drop; {} }} }}"
+CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; policy drop; {}; }}; }}"
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; polic
         ("tcp flags & (fin | syn | rst | ack) != syn drop; accept", True),
         ("meta mark and 0xff == 0x0 accept", True),
         ("jump { tcp dport 80 accept; tcp dport 22 drop; }\naccept", False),
-        ("goto { tcp dport 22 accept\n tcp dport 80 accept }", True),
+        ("goto { tcp dport 22 accept\n tcp dport 80 accept; }", True),
         ("synproxy mss 1460 wscale 7; accept", None),
         ("something new; accept", None),
         ('osf name "Linux" drop; accept', None),
@@ -405,7 +405,7 @@ CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; polic
 )
 def test_a_rule_of_an_nft_file(rule: str, *, expected: bool | str | None) -> None:
     """SSH is let in, not let in, or it cannot be told."""
-    text = CHAIN.format(rule).replace("chain input", "chain other { accept }\nchain input")
+    text = CHAIN.format(rule).replace("chain input", "chain other { accept; }\nchain input")
     if expected == "unread":
         with pytest.raises(NotObservedError):
             parse_files({"/x": text}, "/x")
@@ -416,16 +416,16 @@ def test_a_rule_of_an_nft_file(rule: str, *, expected: bool | str | None) -> Non
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("table inet t { flags dormant; chain input { CHAIN } }", []),
-        ("table inet t { flags owner, persist; chain input { CHAIN } }", [{"drop"}]),
-        ("table inet t { flags tomorrow; chain input { CHAIN } }", [{"accept", "drop"}]),
-        ("table inet dormant { chain input { CHAIN } }", [{"drop"}]),
-        ("table inet t { flags dormant; }\ntable inet t { chain input { CHAIN } }", "unread"),
-        ("table inet t\ntable inet t { flags dormant; chain input { CHAIN } }", "unread"),
-        ("add table inet t { chain input { CHAIN } }", [{"drop"}]),
-        ("table inet t { sett s { type ipv4_addr; }; chain input { CHAIN } }", "unread"),
+        ("table inet t { flags dormant; chain input { CHAIN }; }", []),
+        ("table inet t { flags owner, persist; chain input { CHAIN }; }", [{"drop"}]),
+        ("table inet t { flags tomorrow; chain input { CHAIN }; }", [{"accept", "drop"}]),
+        ("table inet dormant { chain input { CHAIN }; }", [{"drop"}]),
+        ("table inet t { flags dormant; }\ntable inet t { chain input { CHAIN }; }", "unread"),
+        ("table inet t\ntable inet t { flags dormant; chain input { CHAIN }; }", "unread"),
+        ("add table inet t { chain input { CHAIN }; }", [{"drop"}]),
+        ("table inet t { sett s { type ipv4_addr; }; chain input { CHAIN }; }", "unread"),
         (
-            "table inet t { set s { type ipv4_addr; limit rate 1/second; }; chain input { CHAIN } }",
+            "table inet t { set s { type ipv4_addr; limit rate 1/second; }; chain input { CHAIN }; }",
             [{"drop"}],
         ),
     ],
@@ -492,6 +492,8 @@ def test_an_nft_file_is_what_nft_makes_of_it() -> None:
         'include "./y"',
         "table inet t { chain input { type filter hook input priority nowhere; } }",
         "table inet t { chain input {",
+        "table inet t { chain input { accept }; }",
+        "table inet t { chain input { accept; } }",
         "table inet t { set s { elements = { 1 : 2 } } }",
     ],
 )
@@ -511,7 +513,7 @@ def test_what_is_removed_does_not_count() -> None:
     assert lets_in(parse_files(files, "/x"), SSH) is True
 
 
-_BASE = "'{ type filter hook input priority 0; policy drop; }'".strip("'")
+_BASE = "{ type filter hook input priority 0; policy drop; }"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ rule's statements stands in :mod:`pytest_droplet.facts.firewall.nft_statements`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -26,6 +26,7 @@ from pytest_droplet.text import one_line
 
 _INCLUDE = re.compile(r"""^[ \t]*include[ \t]+["']([^"'\n]+)["'][ \t]*;?[ \t]*$""", re.MULTILINE)
 _VARIABLE = re.compile(r"(.*?)\$([A-Za-z][\w./\\-]*)(.*)")
+_WILDCARD = re.compile(r"[*?\[]")
 _DEEPEST = 8
 _LONGEST = 1_000_000
 _READ_WHOLE = frozenset({"/etc/nftables", "/etc/nftables.d"})
@@ -74,22 +75,30 @@ def parse_files(files: Mapping[str, str], start: str) -> tuple[Hook, ...]:
         raise NotObservedError(f"{start}: the rules could not be parsed") from None
 
 
+def included_paths(files: Collection[str], pattern: str) -> list[str]:
+    """Return the files that ``include "pattern"`` names, in the order in which nft reads them.
+
+    Raises:
+        NotObservedError: They are not among the files that were read.
+    """
+    folder, _, name = (pattern if pattern.startswith("/") else f"/etc/{pattern}").rpartition("/")
+    found = sorted(
+        path
+        for path in files
+        if path.rpartition("/")[0] == folder and fnmatchcase(path.rpartition("/")[2], name)
+    )
+    any_number = folder in _READ_WHOLE and _WILDCARD.search(name)
+    if pattern.startswith(".") or not (found or any_number):
+        raise NotObservedError(f"{one_line(pattern, 80)} is included and was not read")
+    return found
+
+
 def _included(files: Mapping[str, str], path: str, depth: int) -> str:
     if depth > _DEEPEST or path not in files:
         raise NotObservedError(f"{one_line(path, 80)} is included and was not read")
 
     def text(matched: re.Match[str]) -> str:
-        pattern = matched[1] if matched[1].startswith("/") else f"/etc/{matched[1]}"
-        folder, _, name = pattern.rpartition("/")
-        found = sorted(
-            p
-            for p in files
-            if p.rpartition("/")[0] == folder and fnmatchcase(p.rpartition("/")[2], name)
-        )
-        any_number = folder in _READ_WHOLE and re.search(r"[*?\[]", name)
-        if matched[1].startswith(".") or (not found and not any_number):
-            raise NotObservedError(f"{one_line(matched[1], 80)} is included and was not read")
-        return "\n".join(_included(files, p, depth + 1) for p in found)
+        return "\n".join(_included(files, p, depth + 1) for p in included_paths(files, matched[1]))
 
     result = _INCLUDE.sub(text, files[path])
     if len(result) > _LONGEST:
@@ -189,6 +198,10 @@ class _Script:
                 self._at -= 1
                 yield word
 
+    def _need_end(self) -> None:
+        if self._peek() == "}":
+            raise NotObservedError("nft refuses the file: a line feed or semicolon is left out")
+
     def _has_block(self) -> bool:
         """Whether a block begins here or on the next lines."""
         ahead = self._at
@@ -249,6 +262,7 @@ class _Script:
                 self._statement()
             else:
                 raise NotObservedError(f"nft: {one_line(word, 40)!r} in a table is not known")
+            self._need_end()
         if not is_new and table.flags != flags:
             raise NotObservedError(f"nft: the table {one_line(home[1], 40)} is given other flags")
         table.flags = flags
@@ -285,6 +299,7 @@ class _Script:
         rules = table.rules.setdefault(name, [])
         for word in self._block() if self._has_block() else ():
             words = self._statement()
+            self._need_end()
             if word == "type":
                 body.update(_base(words))
             elif word == "policy":
