@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from .judgement import PORTS, PROBES, UNLISTED, contradictions, judge_loaded, judge_text
+from .judgement import (
+    PORTS,
+    PROBES,
+    UNLISTED,
+    contradictions,
+    judge_loaded,
+    judge_saves,
+    judge_text,
+)
 from .networks import Networks, Probe, tools_missing
 from .random_rules import RandomRules
 
@@ -93,6 +101,8 @@ def disagreements(networks: Networks, text: str) -> list[str]:
         untold = [p for p, allowed in dumped.reached.items() if allowed is None]
         untold = [f"not told of a file: {p}" for p in untold if judged[0].reached[p] is not None]
         judged += [judge_text(networks, text), dumped]
+    else:
+        judged.append(judge_saves(networks, text.partition("\n")[2]))
     arrived: set[Probe] = set()
     for _ in range(_ROUNDS):
         arrived |= networks.answered(PROBES, _WAIT_S)

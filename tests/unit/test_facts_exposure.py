@@ -567,6 +567,42 @@ def test_a_script_of_commands_is_run(commands: str, *, expected: bool) -> None:
     assert lets_in(parse_files({"/x": begin + commands}, "/x"), SSH) is expected
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT", True),
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 80 -j ACCEPT\nCOMMIT", False),
+        (":INPUT DROP\n[5:300] -A INPUT -p tcp -m tcp --dport ssh -j ACCEPT\nCOMMIT", True),
+        (
+            ":INPUT DROP [0:0]\n-A INPUT -p tcp --syn --destination-port 22 --jump ACCEPT\nCOMMIT",
+            True,
+        ),
+        (":INPUT DROP [0:0]\n-A INPUT ! --protocol tcp -j ACCEPT\nCOMMIT", False),
+        (":INPUT DROP [0:0]\n-A INPUT -s 192.0.2.1,198.51.100.0/24 -j ACCEPT\nCOMMIT", True),
+        (":INPUT DROP [0:0]\n-A INPUT -d 192.0.2.1,192.0.2.9 -j ACCEPT\nCOMMIT", False),
+        (
+            ":INPUT DROP [0:0]\n-A INPUT -j DROP\n-I INPUT 1 -p tcp --dport 22 -j ACCEPT\nCOMMIT",
+            True,
+        ),
+        (":INPUT - [0:0]\nCOMMIT", True),
+        ("-A INPUT -p tcp --dport 80 -j ACCEPT\nCOMMIT", True),
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT", "unread"),
+        (":INPUT DROP [0:0]\n*raw\nCOMMIT", "unread"),
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport no-such -j ACCEPT\nCOMMIT", "unread"),
+        (":INPUT DROP [0:0]\n-P INPUT ACCEPT\nCOMMIT", "unread"),
+        ("COMMIT", True),
+    ],
+)
+def test_a_saved_file_of_iptables(lines: str, *, expected: bool | str) -> None:
+    """A chain that no line gives a policy has the kernel's; without COMMIT nothing is loaded."""
+    text = f"*filter\n{lines}\n"
+    if expected == "unread":
+        with pytest.raises(NotObservedError):
+            parse_saves(text, 4)
+        return
+    assert lets_in(parse_saves(text, 4), SSH) is expected
+
+
 NFT_WORDS = st.lists(
     st.sampled_from(
         [
