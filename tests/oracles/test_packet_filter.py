@@ -26,7 +26,7 @@ RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
 _SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOMRULE_SETS", "80")))
 _ROOT = os.environ.get("PYTEST_DROPLET_ORACLE_ROOT", "")
 _REFUSED = re.compile(r"^/dev/stdin:([0-9]+):[0-9-]+: Error", re.MULTILINE)
-_SHAPES = ("ufw", "firewalld", "docker", "fail2ban", "crowdsec", "wireguard")
+_SHAPES = ("ufw", "firewalld", "docker", "podman", "fail2ban", "crowdsec", "wireguard")
 """What rule sets of programs that everybody uses begin with."""
 _MOST_UNKNOWN = 0.05
 _FEWEST_VERDICTS = 5_000

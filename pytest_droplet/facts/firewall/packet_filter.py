@@ -73,7 +73,9 @@ _UNEXPECTED = (
     *(NotObservedError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
 )
 _FOREIGN = re.compile(
-    r"f2b-|fail2ban|docker|kube-|cali-|cilium|libvirt|lxd|incus|netavark|cni-", re.IGNORECASE
+    r"f2b-|fail2ban|crowdsec|sshguard|docker|kube-|cali-|cilium|libvirt|lxd|incus|netavark|cni-"
+    r"|wg-quick-|ts-",
+    re.IGNORECASE,
 )
 
 
