@@ -193,7 +193,12 @@ def _rule(draft: _Draft, chains: dict[str, str], changes: Changes) -> Rule:
 
 
 def _meets(draft: _Draft, packet: Packet) -> Condition:
-    return both(draft.rate, *(test(packet) for test in draft.tests))
+    found = [draft.rate]
+    for test in draft.tests:
+        found.append(test(packet))
+        if found[-1] is False:
+            return False
+    return both(*found)
 
 
 def _apply(draft: _Draft, chains: dict[str, str], packet: Packet) -> Sequence[Step]:
@@ -336,7 +341,14 @@ def _protocol(values: list[str]) -> _Test:
 
 def _source(values: list[str]) -> _Test:
     networks = _networks(values)
-    return lambda packet: packet.source(networks)
+    known: dict[object, Condition] = {}
+
+    def test(packet: Packet) -> Condition:
+        if packet.source not in known:
+            known[packet.source] = packet.source(networks)
+        return known[packet.source]
+
+    return test
 
 
 def _networks(values: list[str]) -> list[Network]:
