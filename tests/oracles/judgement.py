@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from pytest_droplet.facts.firewall.cloud_firewalls import CloudFirewalls
 from pytest_droplet.facts.firewall.exposed_ports import expose
 from pytest_droplet.facts.firewall.host_firewall import decide
 from pytest_droplet.facts.firewall.host_rules import IPTABLES, NFT, HostRules, parse_rules
+from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nft_text import parse_files
 from pytest_droplet.facts.firewall.packet_filter import Hook
 from pytest_droplet.facts.host.interfaces import ADDRESSES, Interfaces, parse_interfaces
@@ -75,9 +76,22 @@ def judge_loaded(networks: Networks) -> Judgement:
 
 def judge_text(networks: Networks, text: str) -> Judgement:
     """Read a file of nft rules as the product reads those that are loaded at boot."""
+    return judge_files(networks, {"/etc/nftables.conf": text}, "/etc/nftables.conf")
+
+
+def judge_files(networks: Networks, files: Mapping[str, str], start: str) -> Judgement:
+    """Read a file of nft rules, and what it includes of ``files``."""
     hooks = None
     with suppress(NotObservedError):
-        hooks = parse_files({"/etc/nftables.conf": text}, "/etc/nftables.conf")
+        hooks = parse_files(files, start)
+    return _judge(networks, hooks)
+
+
+def judge_saves(networks: Networks, text: str) -> Judgement:
+    """Read a file of iptables-restore as the product reads those that are loaded at boot."""
+    hooks = None
+    with suppress(NotObservedError):
+        hooks = parse_saves(text, 4)
     return _judge(networks, hooks)
 
 

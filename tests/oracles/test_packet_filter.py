@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from .judgement import PORTS, PROBES, UNLISTED, contradictions, judge_loaded, judge_text
+from .judgement import (
+    PORTS,
+    PROBES,
+    UNLISTED,
+    contradictions,
+    judge_loaded,
+    judge_saves,
+    judge_text,
+)
 from .networks import Networks, Probe, tools_missing
 from .random_rules import RandomRules
 
@@ -18,7 +26,7 @@ RULE_SETS = sorted(Path(__file__).with_name("rule_sets").iterdir())
 _SEEDS = range(int(os.environ.get("PYTEST_DROPLET_RANDOMRULE_SETS", "80")))
 _ROOT = os.environ.get("PYTEST_DROPLET_ORACLE_ROOT", "")
 _REFUSED = re.compile(r"^/dev/stdin:([0-9]+):[0-9-]+: Error", re.MULTILINE)
-_SHAPES = ("ufw", "firewalld", "docker", "fail2ban", "crowdsec", "wireguard")
+_SHAPES = ("ufw", "firewalld", "docker", "podman", "fail2ban", "crowdsec", "wireguard")
 """What rule sets of programs that everybody uses begin with."""
 _MOST_UNKNOWN = 0.05
 _FEWEST_VERDICTS = 5_000
@@ -44,11 +52,16 @@ _LONGER_WAITS_S = (0.005, 0.05, 0.3)
 
 @pytest.fixture(scope="module")
 def networks() -> Iterator[Networks]:
+    yield from networks_of(_ROOT)
+
+
+def networks_of(root: str) -> Iterator[Networks]:
+    """Yield a host whose programs are those of a root file system; empty: of this machine."""
     if reason := tools_missing():
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    made = Networks((*PORTS, *UNLISTED), _ROOT)
+    made = Networks((*PORTS, *UNLISTED), root)
     yield made
     made.close()
 
@@ -75,20 +88,27 @@ def load_what_is_taken(networks: Networks, text: str) -> str:
 
 
 def disagreements(networks: Networks, text: str) -> list[str]:
-    """Return where packets contradict the product.
+    """Return where packets contradict the product, or it tells less of a file than of what runs.
 
+    The file is the rule set itself, and what nft prints of it, as it is often saved.
     What should be reached and is not is asked again, alone, of rules that are loaded anew: others
     may have used up a rate, and under load a packet takes time.
     """
     judged = [judge_loaded(networks)]
+    untold = []
     if not text.startswith("#!"):
-        judged.append(judge_text(networks, text))
+        dumped = judge_text(networks, networks.run("nft", "list", "ruleset").stdout)
+        untold = [p for p, allowed in dumped.reached.items() if allowed is None]
+        untold = [f"not told of a file: {p}" for p in untold if judged[0].reached[p] is not None]
+        judged += [judge_text(networks, text), dumped]
+    else:
+        judged.append(judge_saves(networks, text.partition("\n")[2]))
     arrived: set[Probe] = set()
     for _ in range(_ROUNDS):
         arrived |= networks.answered(PROBES, _WAIT_S)
     for missing in {each.awaited for said in judged for each in contradictions(said, arrived)}:
         arrived |= reached_alone(networks, text, missing)
-    return [each.words for said in judged for each in contradictions(said, arrived)]
+    return untold + [each.words for said in judged for each in contradictions(said, arrived)]
 
 
 def reached_alone(networks: Networks, text: str, probes: tuple[Probe, ...]) -> set[Probe]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import pytest
 from tests.lab.cache import Cache
 from tests.lab.roots import root
 
-from .judgement import PORTS, UNLISTED
-from .networks import Networks, tools_missing
-from .test_packet_filter import RULE_SETS, disagreements, load
+from .networks import Networks
+from .test_packet_filter import RULE_SETS, disagreements, load, networks_of
 
 _CHOSEN = ("dormant.", "flood-update", "untracked-for", "ufw", "docker", "sources-in", "wireguard")
 _SETS = [path for path in RULE_SETS if path.name.startswith(_CHOSEN)]
@@ -21,14 +19,8 @@ _SETS = [path for path in RULE_SETS if path.name.startswith(_CHOSEN)]
 
 @pytest.fixture(scope="module", params=("bullseye", "trixie"))
 def networks(request: pytest.FixtureRequest) -> Iterator[Networks]:
-    if reason := tools_missing():
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
     with Cache() as cache:
-        made = Networks((*PORTS, *UNLISTED), str(root(cache, request.param).folders[0]))
-        yield made
-        made.close()
+        yield from networks_of(str(root(cache, request.param).folders[0]))
 
 
 @pytest.mark.parametrize("path", _SETS, ids=lambda path: path.name)

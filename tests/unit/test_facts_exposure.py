@@ -321,7 +321,7 @@ def test_destinations_are_told_by_their_text() -> None:
 
 # --- rules that are loaded again ------------------------------------------------------------
 
-CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; policy drop; {} }} }}"
+CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; policy drop; {}; }}; }}"
 
 
 @pytest.mark.parametrize(
@@ -363,21 +363,41 @@ CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; polic
         ("fib daddr type local accept", True),
         ("tcp flags & (fin|syn) == (fin|syn) drop; tcp dport 22 accept", True),
         ("limit rate over 3/minute accept", None),
-        ("update @s { ip saddr limit rate over 10/second } drop; accept", None),
-        ("meter m { ip saddr timeout 60s limit rate over 5/second } drop; accept", None),
+        ("update @s { ip saddr limit rate over 10/second } drop; accept", True),
+        ("meter m { ip saddr timeout 60s limit rate over 5/second } drop; accept", True),
         ("ct helper { 1, 2 } drop; accept", None),
         ("ct state & (established|related) != 0 drop; accept", None),
-        ("iifname . ip saddr vmap @verdicts; accept", "unread"),
+        ("iifname . ip saddr vmap @verdicts; accept", None),
+        ("iifname . tcp dport vmap { eth0 . 22 : drop, eth0 . 80 : accept }; accept", False),
+        ('tcp dport vmap { 22 comment "a : b" : accept, mysql : drop }', True),
+        ('tcp dport { 20, ssh comment "office", 80 } accept', True),
+        ("tcp dport { mysql, postgresql, http-alt } accept", False),
+        ("tcp dport 8000-9000 accept; tcp dport no-such-name accept", "unread"),
+        ("tcp dport { 22 timeout 1h, 80 } accept; drop", None),
+        ("tcp flags syn accept", True),
+        ("tcp flags { syn, ack } accept", True),
+        ("tcp flags ! syn accept", False),
+        ("tcp flags syn / fin,syn,rst,ack accept", True),
+        ("tcp flags & (fin | syn | rst | ack) != syn drop; accept", True),
+        ("meta mark and 0xff == 0x0 accept", True),
+        ("jump { tcp dport 80 accept; tcp dport 22 drop; }\naccept", False),
+        ("goto { tcp dport 22 accept\n tcp dport 80 accept; }", True),
+        ("synproxy mss 1460 wscale 7; accept", None),
+        ("something new; accept", None),
+        ('osf name "Linux" drop; accept', None),
+        ("numgen inc mod 2 vmap { 0 : drop, 1 : accept }", None),
+        ("ct original proto-dst 22 drop; accept", False),
         ("reject with icmpv6 no-route; accept", True),
         ("reject with tcp reset; accept", False),
         ("reject with icmp type port-unreachable; accept", False),
         ("meta mark set 0x1; meta mark 0x1 accept", None),
         ("meta mark 0x1 drop; accept", True),
-        ("ct mark set mark; ct mark 0x0 accept", None),
+        ("ct mark set mark; ct mark 0x0 accept", True),
         ("notrack; ct state new accept", None),
         ("tcp dport set 22; accept", None),
         ("meta skuid 0 accept", None),
-        ("ip saddr . tcp dport { 192.0.2.1 . 22 } accept", "unread"),
+        ("ip saddr . tcp dport { 192.0.2.1 . 22 } accept", True),
+        ("ip saddr . tcp dport { 192.0.2.1 . 80 } accept", False),
         ("queue num 0", None),
         ("accept", True),
         ("", False),
@@ -385,7 +405,7 @@ CHAIN = "table inet t {{ chain input {{ type filter hook input priority 0; polic
 )
 def test_a_rule_of_an_nft_file(rule: str, *, expected: bool | str | None) -> None:
     """SSH is let in, not let in, or it cannot be told."""
-    text = CHAIN.format(rule).replace("chain input", "chain other { accept }\nchain input")
+    text = CHAIN.format(rule).replace("chain input", "chain other { accept; }\nchain input")
     if expected == "unread":
         with pytest.raises(NotObservedError):
             parse_files({"/x": text}, "/x")
@@ -396,15 +416,17 @@ def test_a_rule_of_an_nft_file(rule: str, *, expected: bool | str | None) -> Non
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("table inet t { flags dormant; chain input { CHAIN } }", []),
-        ("table inet t { flags owner, persist; chain input { CHAIN } }", [{"drop"}]),
-        ("table inet t { flags tomorrow; chain input { CHAIN } }", [{"accept", "drop"}]),
-        ("table inet dormant { chain input { CHAIN } }", [{"drop"}]),
-        ("table inet t { flags dormant; }\ntable inet t { chain input { CHAIN } }", "unread"),
-        ("add table inet t { chain input { CHAIN } }", "unread"),
+        ("table inet t { flags dormant; chain input { CHAIN }; }", []),
+        ("table inet t { flags owner, persist; chain input { CHAIN }; }", [{"drop"}]),
+        ("table inet t { flags tomorrow; chain input { CHAIN }; }", [{"accept", "drop"}]),
+        ("table inet dormant { chain input { CHAIN }; }", [{"drop"}]),
+        ("table inet t { flags dormant; }\ntable inet t { chain input { CHAIN }; }", "unread"),
+        ("table inet t\ntable inet t { flags dormant; chain input { CHAIN }; }", "unread"),
+        ("add table inet t { chain input { CHAIN }; }", [{"drop"}]),
+        ("table inet t { sett s { type ipv4_addr; }; chain input { CHAIN }; }", "unread"),
         (
-            "table inet t { set s { type ipv4_addr; limit rate 1/second; }; chain input { CHAIN } }",
-            "unread",
+            "table inet t { set s { type ipv4_addr; limit rate 1/second; }; chain input { CHAIN }; }",
+            [{"drop"}],
         ),
     ],
 )
@@ -459,8 +481,19 @@ def test_an_nft_file_is_what_nft_makes_of_it() -> None:
         "define a = $b",
         "add rule inet t input accept",
         "delete chain inet t input",
+        "delete table inet t",
+        "table inet t; add rule inet t input accept",
+        "table inet t; chain inet t c; add rule inet t c handle 5 accept",
+        "table inet t; chain inet t c; add rule inet t c index 1 accept",
+        "table inet t; chain inet t c { accept; }; delete chain inet t c",
+        "table inet t; chain inet t c { accept; }; delete rule inet t c handle 4",
+        "table inet t; reset counters",
+        'include "/opt/rules/*.nft"',
+        'include "./y"',
         "table inet t { chain input { type filter hook input priority nowhere; } }",
         "table inet t { chain input {",
+        "table inet t { chain input { accept }; }",
+        "table inet t { chain input { accept; } }",
         "table inet t { set s { elements = { 1 : 2 } } }",
     ],
 )
@@ -476,7 +509,7 @@ def test_what_is_removed_does_not_count() -> None:
     for removal in ("flush ruleset", "delete table inet t", "destroy table inet t"):
         files = {"/x": f"{old}\n{removal}\n{new}"}
         assert lets_in(parse_files(files, "/x"), SSH) is False
-    files = {"/x": f"{old}\ndelete table inet other\n"}
+    files = {"/x": f"{old}\ntable inet other\ndelete table inet other\nflush ruleset ip6"}
     assert lets_in(parse_files(files, "/x"), SSH) is True
 
 
@@ -501,6 +534,96 @@ def test_a_service_for_addresses_of_one_family_is_for_no_other(
     }
     six = Packet(frozenset({"eth0"}), 6, "tcp", frozenset({"2001:db8::10"}), port=22)
     assert {p.version for p in (SSH, six) if judge_zone(files, (), p)[0]} == families
+
+
+_BASE = "{ type filter hook input priority 0; policy drop; }"
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        ("add rule inet t input tcp dport 22 accept", True),
+        ("rule inet t input tcp dport 22 accept", True),
+        ("add inet t input tcp dport 22 accept", True),
+        ("insert rule inet t input tcp dport 22 drop", False),
+        ("add rule inet t input drop\ninsert rule inet t input tcp dport 22 accept", True),
+        ("add rule inet t input drop\nadd rule inet t input accept", False),
+        (
+            (
+                "add rule inet t input tcp dport 80 accept\nadd rule inet t input drop\n"
+                "add rule inet t input index 0 tcp dport 22 accept"
+            ),
+            True,
+        ),
+        ("add rule inet t input accept\nflush chain inet t input", False),
+        ("add rule inet t input accept\nflush table inet t", False),
+        ("add rule inet t input accept\ndelete table inet t\ntable inet t", True),
+        ("define p = { 22, 80 }\nadd rule inet t input tcp dport $p accept", True),
+        (
+            (
+                "add set inet t ports { type inet_service; }\nadd element inet t ports { ssh, 80 }\n"
+                "add rule inet t input tcp dport @ports accept"
+            ),
+            True,
+        ),
+        (
+            (
+                "add map inet t m { type inet_service : verdict; elements = { 22 : accept } }\n"
+                "add rule inet t input tcp dport vmap @m"
+            ),
+            True,
+        ),
+        (
+            (
+                "add set inet t ports { type inet_service; elements = { 22 } }\n"
+                "flush set inet t ports\nadd rule inet t input tcp dport @ports accept"
+            ),
+            False,
+        ),
+        ("add chain inet t input { policy accept; }", True),
+        ("add chain inet t more\nadd rule inet t more accept\nadd inet t input jump more", True),
+    ],
+)
+def test_a_script_of_commands_is_run(commands: str, *, expected: bool) -> None:
+    """Tables, chains, sets, elements and rules are added and taken away one after another."""
+    begin = f"add table inet t\nadd chain inet t input {_BASE}\n"
+    assert lets_in(parse_files({"/x": begin + commands}, "/x"), SSH) is expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT", True),
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 80 -j ACCEPT\nCOMMIT", False),
+        (":INPUT DROP\n[5:300] -A INPUT -p tcp -m tcp --dport ssh -j ACCEPT\nCOMMIT", True),
+        (
+            ":INPUT DROP [0:0]\n-A INPUT -p tcp --syn --destination-port 22 --jump ACCEPT\nCOMMIT",
+            True,
+        ),
+        (":INPUT DROP [0:0]\n-A INPUT ! --protocol tcp -j ACCEPT\nCOMMIT", False),
+        (":INPUT DROP [0:0]\n-A INPUT -s 192.0.2.1,198.51.100.0/24 -j ACCEPT\nCOMMIT", True),
+        (":INPUT DROP [0:0]\n-A INPUT -d 192.0.2.1,192.0.2.9 -j ACCEPT\nCOMMIT", False),
+        (
+            ":INPUT DROP [0:0]\n-A INPUT -j DROP\n-I INPUT 1 -p tcp --dport 22 -j ACCEPT\nCOMMIT",
+            True,
+        ),
+        (":INPUT - [0:0]\nCOMMIT", True),
+        ("-A INPUT -p tcp --dport 80 -j ACCEPT\nCOMMIT", True),
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT", "unread"),
+        (":INPUT DROP [0:0]\n*raw\nCOMMIT", "unread"),
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp --dport no-such -j ACCEPT\nCOMMIT", "unread"),
+        (":INPUT DROP [0:0]\n-P INPUT ACCEPT\nCOMMIT", "unread"),
+        ("COMMIT", True),
+    ],
+)
+def test_a_saved_file_of_iptables(lines: str, *, expected: bool | str) -> None:
+    """A chain that no line gives a policy has the kernel's; without COMMIT nothing is loaded."""
+    text = f"*filter\n{lines}\n"
+    if expected == "unread":
+        with pytest.raises(NotObservedError):
+            parse_saves(text, 4)
+        return
+    assert lets_in(parse_saves(text, 4), SSH) is expected
 
 
 NFT_WORDS = st.lists(

@@ -307,6 +307,36 @@ def test_a_state_before_connections_are_looked_up_is_invalid() -> None:
         assert hook.outcomes(packet) == expected
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"/etc/nftables.conf": 'include "nftables.d/*.nft"', "/etc/nftables.d/a.nft": "hook"},
+            True,
+        ),
+        (
+            {"/etc/nftables.conf": 'include "/etc/nftables.d/*"', "/etc/nftables.d/a.nft": ""},
+            False,
+        ),
+        (
+            {"/etc/nftables.conf": 'include "/etc/nftables.d/*"', "/etc/nftables/a.nft": "hook"},
+            False,
+        ),
+        ({"/etc/nftables.conf": 'include "/opt/rules.nft"'}, True),
+        ({"/etc/nftables.conf": "hook", "/etc/sysconfig/nftables.conf": ""}, False),
+        ({"/etc/nftables.conf": "", "/etc/sysconfig/nftables.conf": "hook"}, True),
+        ({"/etc/nftables/a.nft": "hook"}, False),
+    ],
+)
+def test_what_nftables_loads_may_have_an_input_hook(
+    files: dict[str, str], *, expected: bool
+) -> None:
+    """Of the files that it includes; one that was not read may have one."""
+    hook = "type filter hook input priority 0"
+    text = "".join(f"== {path}\n{line.replace('hook', hook)}\n" for path, line in files.items())
+    assert parse_firewall_files(text).nftables is expected
+
+
 @given(st.text(), st.text())
 def test_any_answer_is_parsed_or_not_observed(stdout: str, stderr: str) -> None:
     """Whatever the tools of a host print, nothing but NotObservedError is raised."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.host_rules import HostRules
+from pytest_droplet.facts.firewall.nft_text import included_paths
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import garbled, whole
 from pytest_droplet.model import NotObservedError, Reading, Section
@@ -20,7 +20,8 @@ FIREWALL_FILES = Section.of_files("facts/firewall/firewall_files.sh")
 _INCLUDE = re.compile(r"""include\s+["']([^"']+)["']""")
 _NFT_LINE = re.compile(r"^\s*include\s|hook\s+input")
 _KNOWN_HEAD = re.compile(r"\s*(module |ENABLED=|== |!! |\Z)")
-_STARTED_WITH = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
+STARTED_WITH = ("/etc/sysconfig/nftables.conf", "/etc/nftables.conf")
+"""What nftables.service loads: the package of Red Hat brings the first, Debian's the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ def parse_firewall_files(text: str) -> FirewallFiles:
 
 
 def _has_input_hook(lines: Mapping[str, list[str]]) -> bool:
-    todo = [path for path in _STARTED_WITH if path in lines]
+    """Whether what nftables.service loads may filter input; what was not read may."""
+    todo = [path for path in STARTED_WITH if path in lines][:1]
     seen = set[str]()
     while todo:
         path = todo.pop()
@@ -125,7 +127,10 @@ def _has_input_hook(lines: Mapping[str, list[str]]) -> bool:
         seen.add(path)
         for line in lines[path]:
             if included := _INCLUDE.search(line):
-                todo += [p for p in lines if fnmatchcase(p, included[1])]
+                try:
+                    todo += included_paths(lines, included[1])
+                except NotObservedError:
+                    return True
             elif "hook" in line:
                 return True
     return False

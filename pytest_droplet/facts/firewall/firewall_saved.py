@@ -13,7 +13,7 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.firewall.firewall_managers import FirewallManager
+from pytest_droplet.facts.firewall.firewall_managers import STARTED_WITH, FirewallManager
 from pytest_droplet.facts.firewall.host_rules import HostRules
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nft_text import parse_files
@@ -289,8 +289,7 @@ class _Chains:
         if manager == _UFW:
             return ufw_hooks(files, version), "/etc/ufw"
         if manager == _NFTABLES:
-            known = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
-            where = next((path for path in known if path in files), "")
+            where = next((path for path in STARTED_WITH if path in files), "")
             return (parse_files(files, where) if where else ()), where
         where = _SAVES[manager][version == 6]
         return parse_saves(files.get(where, ""), version), where

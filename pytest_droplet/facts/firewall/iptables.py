@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from pytest_droplet.facts.firewall.nft_words import SERVICES
 from pytest_droplet.facts.firewall.packet_filter import (
     ALL_BITS,
     ANY_CHANGE,
@@ -63,6 +64,16 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security"
 _DESTINATION = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9a-fA-F:.]+?))?(?::([0-9]{1,5}))?")
 _ONE_PORT = re.compile(r"[0-9]{1,5}")
 _FLAGS = frozenset(("FIN", "SYN", "RST", "PSH", "ACK", "URG"))
+_COUNTED = re.compile(r"^\[[0-9]+:[0-9]+\] ")
+_SHORT = dict(
+    pair.split("=")
+    for pair in (
+        *("--append=-A", "--insert=-I", "--jump=-j", "--goto=-g", "--match=-m", "--protocol=-p"),
+        *("--proto=-p", "--in-interface=-i", "--out-interface=-o", "--source=-s", "--src=-s"),
+        *("--destination=-d", "--dst=-d", "--fragment=-f", "--destination-port=--dport"),
+        *("--source-port=--sport", "--destination-ports=--dports", "--source-ports=--sports"),
+    )
+)
 _WITHOUT_OPTIONS = frozenset({"tcp", "udp", "icmp", "icmp6", "comment"})
 """Matches that hold, as they stand, for what ``-p`` names; of others an option is looked for."""
 
@@ -119,10 +130,14 @@ def _tables(text: str, wanted: set[str]) -> dict[str, _Table]:
     name = ""
     for line in text.splitlines():
         if line.startswith("*"):
+            if name:
+                break
             name = line[1:].strip()
             if name in wanted:
                 tables.setdefault(name, _Table())
-        elif name not in wanted or not line.strip() or line[0] in "#C":
+        elif line.strip() == "COMMIT":
+            name = ""
+        elif name not in wanted or not line.strip() or line.startswith("#"):
             continue
         elif line.startswith(":"):
             chain, _, rest = line[1:].partition(" ")
@@ -130,6 +145,8 @@ def _tables(text: str, wanted: set[str]) -> dict[str, _Table]:
             tables[name].chains.setdefault(chain, [])
         else:
             _add_rule(tables[name], line)
+    if name:
+        raise NotObservedError(f"the table {one_line(name, 20)} of iptables has no COMMIT")
     return tables
 
 
@@ -154,7 +171,7 @@ def _hook(table: _Table, version: Literal[4, 6], name: str, chain: str, label: s
         label=label,
         versions=frozenset({version}),
         chain=chain,
-        policy="accept" if table.policies.get(chain) == "ACCEPT" else "drop",
+        policy="drop" if table.policies.get(chain) == "DROP" else "accept",
         chains=table.chains,
         filters=table.filters[chain],
         place=_PLACES[chain],
@@ -176,7 +193,12 @@ def _rule(draft: _Draft, chains: dict[str, str], changes: Changes) -> Rule:
 
 
 def _meets(draft: _Draft, packet: Packet) -> Condition:
-    return both(draft.rate, *(test(packet) for test in draft.tests))
+    found = [draft.rate]
+    for test in draft.tests:
+        found.append(test(packet))
+        if found[-1] is False:
+            return False
+    return both(*found)
 
 
 def _apply(draft: _Draft, chains: dict[str, str], packet: Packet) -> Sequence[Step]:
@@ -231,9 +253,12 @@ def _parse_rule(line: str) -> tuple[str, _Draft, bool]:
     """Return chain and rule, and whether it goes before the others (``-I``, as ufw writes)."""
     draft = _Draft(line=line)
     try:
-        command, chain, *words = shlex.split(line)
+        command, chain, *words = shlex.split(_COUNTED.sub("", line))
+        command = _SHORT.get(command, command)
+        if command == "-I" and words[:1] == ["1"]:
+            del words[0]
         _read(words, draft)
-    except (ValueError, IndexError):
+    except (ValueError, LookupError):
         command, chain = "", ""
     if command not in {"-A", "-I"} or (command == "-I" and words[:1] and words[0].isdigit()):
         raise NotObservedError(f"unexpected rule: {one_line(line, 100)}")
@@ -245,7 +270,7 @@ def _read(words: list[str], draft: _Draft) -> None:
     place = 0
     pending = 0  # matches that no option was read of
     while place < len(words):
-        option = words[place]
+        option = _SHORT.get(words[place], words[place])
         place += 1
         if option == "!":
             inverted = True
@@ -254,14 +279,14 @@ def _read(words: list[str], draft: _Draft) -> None:
         while place < len(words) and words[place] != "!" and not _is_option(words[place]):
             values.append(words[place])
             place += 1
-        if option in {"-j", "--jump", "-g", "--goto"}:
-            draft.target, draft.goto = values[0], option in {"-g", "--goto"}
+        if option in {"-j", "-g"}:
+            draft.target, draft.goto = values[0], option == "-g"
             after = words[place:]
             ends = next((i for i, word in enumerate(after) if word in {"-m", "--match"}), None)
             draft.arguments = after[:ends]
             place += len(draft.arguments)
             pending = _settle(draft, pending)
-        elif option in {"-m", "--match"}:
+        elif option == "-m":
             pending = _settle(draft, pending) + (values[0] not in _WITHOUT_OPTIONS)
         elif option not in {"--comment", "-c"}:
             _add_test(draft, option, values, inverted=inverted)
@@ -291,7 +316,7 @@ def _add_test(draft: _Draft, option: str, values: list[str], *, inverted: bool) 
         draft.seen_before |= inverted and option in {"--rcheck", "--update"}
         draft.tests.append(_test(option, values, inverted=inverted))
         draft.ports += values[:1] if option in _DESTINATION_PORTS else []
-        asked = to_networks(values[0]) if option in {"-s", "--src-range"} else []
+        asked = _networks(values) if option in {"-s", "--src-range"} else []
         draft.sources += filter(is_large, asked)
 
 
@@ -310,17 +335,29 @@ def _test(option: str, values: list[str], *, inverted: bool) -> _Test:
 
 
 def _protocol(values: list[str]) -> _Test:
-    wanted = _PROTOCOLS.get(values[0], values[0])
+    wanted = _PROTOCOLS.get(values[0], values[0].lower())
     return lambda packet: wanted in {"all", "0", packet.protocol}
 
 
 def _source(values: list[str]) -> _Test:
-    networks: list[Network] = to_networks(values[0])
-    return lambda packet: packet.source(networks)
+    networks = _networks(values)
+    known: dict[object, Condition] = {}
+
+    def test(packet: Packet) -> Condition:
+        if packet.source not in known:
+            known[packet.source] = packet.source(networks)
+        return known[packet.source]
+
+    return test
+
+
+def _networks(values: list[str]) -> list[Network]:
+    """Return the networks of ``192.0.2.1`` or, as people write, ``192.0.2.1,192.0.2.8/29``."""
+    return [network for text in values[0].split(",") for network in to_networks(text)]
 
 
 def _destination(values: list[str]) -> _Test:
-    networks = to_networks(values[0])
+    networks = _networks(values)
     return lambda packet: for_addresses(packet, networks)
 
 
@@ -350,12 +387,20 @@ def _original_destination(values: list[str]) -> _Test:
 
 
 def _ranges(text: str) -> list[tuple[int, int]]:
-    """Return the ranges of ``22``, ``8000:9000``, ``22,80``; named ports are none here."""
+    """Return the ranges of ``22``, ``8000:9000``, ``ssh,80``.
+
+    Raises:
+        LookupError: The name of a port is not known.
+    """
     found = []
     for part in text.split(","):
         first, colon, last = part.partition(":")
-        found.append((int(first or 0), int((last or 65535) if colon else first)))
+        found.append((_port(first or "0"), _port((last or "65535") if colon else first)))
     return found
+
+
+def _port(text: str) -> int:
+    return int(text) if _ONE_PORT.fullmatch(text) else SERVICES[text]
 
 
 def _status(values: list[str]) -> _Test:
@@ -407,6 +452,10 @@ def _states(values: list[str]) -> _Test:
         return any_of((sent_on, *(packet.is_in_state(state.lower()) for state in wanted)))
 
     return test
+
+
+def _syn(_: list[str]) -> _Test:
+    return lambda packet: packet.protocol == "tcp"
 
 
 def _tcp_flags(values: list[str]) -> _Test:
@@ -513,6 +562,7 @@ _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "--icmpv6-type": _never,
     "--mark": _mark,
     "--tcp-flags": _tcp_flags,
+    "--syn": _syn,
     "--set": _always,
     "--name": _always,
     "--rsource": _always,

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from pytest_droplet.facts.firewall.nft_rule_text import rule_text
+from pytest_droplet.facts.firewall.nft_statements import expressions_of, words_of
 from pytest_droplet.facts.firewall.nft_words import (
     CHAIN_TYPES,
     ELEMENT_WORDS,
@@ -28,6 +29,7 @@ from pytest_droplet.facts.firewall.nft_words import (
 from pytest_droplet.facts.firewall.packet_filter import (
     ALL_BITS,
     ANY_CHANGE,
+    MOST,
     MOST_LARGE,
     USUAL_HOPS,
     USUAL_LENGTHS,
@@ -104,6 +106,8 @@ class _Table:
         changed: Sets that rules change: ``seldom`` where only those of high rates are added, None
             where it cannot be told.
         rates: The rates of the elements that rules add to a set, True where there is none.
+        networks: Those of what rules compare with, by the object that a rule has, or its text.
+        judged: Whether a source is among them, by that object and the source.
     """
 
     contents: dict[str, list[Any]] = field(default_factory=dict)
@@ -111,6 +115,20 @@ class _Table:
     fleeting: set[str] = field(default_factory=set)
     changed: dict[str, Condition] = field(default_factory=dict)
     rates: dict[str, set[Condition]] = field(default_factory=dict)
+    networks: dict[object, tuple[Network, ...]] = field(default_factory=dict)
+    judged: dict[tuple[object, object], Condition] = field(default_factory=dict)
+
+    def source(self, right: Any, packet: Packet) -> Condition:
+        """Judge a packet's source by what stands on the right, once for all such packets."""
+        elements = _elements(right, self)
+        key = right if isinstance(right, str) else id(right)
+        if key not in self.networks:
+            items = map(_plain, elements)
+            found = [network for item in items for network in _networks(item)]
+            self.networks[key] = tuple(found)
+        if (key, packet.source) not in self.judged:
+            self.judged[key, packet.source] = packet.source(self.networks[key])
+        return self.judged[key, packet.source]
 
 
 def parse_ruleset(text: str) -> tuple[Hook, ...]:
@@ -193,7 +211,8 @@ class _Ruleset:
         elif kind in {"set", "map"}:
             table.contents[body["name"]] = body.get("elem", [])
             limited = any(set(each) != {"counter"} for each in body.get("stmt", []))
-            if limited or body.get("timeout"):
+            may_go = any(map(_is_fleeting, table.contents[body["name"]]))
+            if limited or may_go or body.get("timeout"):
                 table.fleeting.add(body["name"])
         elif kind == "limit":
             table.limits[body["name"]] = body
@@ -203,7 +222,22 @@ class _Ruleset:
                 self._bases.append(body)
                 chain += _device_rules(body)
         elif kind == "rule":
-            self._rules.append((home, body))
+            self._add_rule(home, body)
+
+    def _add_rule(self, home: _Home, body: Any) -> None:
+        """Keep a rule; chains without a name that it has in itself get one."""
+        expressions = []
+        for each in body["expr"]:
+            word, rules = _unnamed_chain(each)
+            if word:
+                name = f"{body['chain']}, chain {len(self._rules)}"
+                self._chains.setdefault(home, {})[name] = []
+                for inner in rules:
+                    self._add_rule(home, {**body, "chain": name, "expr": inner})
+                expressions.append({word: {"target": name}})
+            else:
+                expressions.append(each)
+        self._rules.append((home, {**body, "expr": expressions}))
 
     def hooks(self) -> tuple[Hook, ...]:
         filters = Counter[tuple[str, str, str]]()
@@ -278,6 +312,16 @@ class _Ruleset:
         return ""
 
 
+def _unnamed_chain(expression: Any) -> tuple[str, list[list[Any]]]:
+    """Return ``jump`` or ``goto`` and the rules of a chain without a name; nft prints it as text."""
+    if isinstance(expression, str) and expression.startswith(("jump {", "goto {")):
+        (expression,) = expressions_of(words_of(expression))
+    kind, body = _statement(expression)
+    if kind in {"jump", "goto"} and "rules" in body:
+        return kind, body["rules"]
+    return "", []
+
+
 def _decides(chain: Mapping[str, Any]) -> bool:
     """Whether the kernel sends packets that come in through the chain, and it may stop them."""
     if "hook" not in chain:
@@ -308,7 +352,7 @@ def _device_rules(chain: Mapping[str, Any]) -> list[Rule]:
 def _rule(body: Any, table: _Table) -> Rule:
     expressions = list(body["expr"])
     return Rule(
-        steps=partial(_steps, expressions, table),
+        steps=partial(_steps, expressions, table, _wanted(expressions)),
         text=partial(rule_text, body),
         changes=_changes(expressions),
         reaches=partial(_reaches, expressions, table),
@@ -413,10 +457,59 @@ def _filters(expressions: list[Any]) -> bool:
     return False
 
 
-def _steps(expressions: list[Any], table: _Table, packet: Packet) -> Iterator[Step]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a rule asks for by ``==``, so that most packets need not be judged by all of it.
+
+    Attributes:
+        protocol: That of its ports; empty: it asks for none.
+        ports: The ranges of ports, where all are numbers.
+        source: What it compares a source with, as :class:`_Table` knows it; None: nothing.
+    """
+
+    protocol: str = ""
+    ports: tuple[tuple[int, int], ...] = ()
+    source: object = None
+
+    def excludes(self, packet: Packet, table: _Table) -> bool:
+        """Whether the packet cannot meet the rule."""
+        if self.protocol:
+            if packet.protocol != self.protocol:
+                return True
+            port = packet.port
+            if port is not None and not any(a <= port <= b for a, b in self.ports):
+                return True
+        return self.source is not None and table.judged.get((self.source, packet.source)) is False
+
+
+def _wanted(expressions: list[Any]) -> _Wanted:
+    protocol = ""
+    ports: tuple[tuple[int, int], ...] = ()
+    source: object = None
+    for kind, body in map(_statement, expressions):
+        if kind != "match" or body["op"] != "==" or not isinstance(body["left"], dict):
+            continue
+        of, right = body["left"].get("payload", {}), body["right"]
+        if of.get("protocol") in {"tcp", "udp"} and of.get("field") == "dport":
+            items = right["set"] if isinstance(right, dict) and "set" in right else [right]
+            ranges = [_range(item) for item in items]
+            protocol = of["protocol"]
+            ports = tuple(r for r in ranges if r) if all(ranges) else ((0, MOST),)
+        elif _is_source(body["left"]) and not str(right).startswith("@"):
+            source = right if isinstance(right, str) else id(right)
+    return _Wanted(protocol, ports, source)
+
+
+def _steps(
+    expressions: list[Any], table: _Table, wanted: _Wanted, packet: Packet
+) -> Iterator[Step]:
     """Yield what a rule does: its statements in their order, up to its verdict."""
+    if wanted.excludes(packet, table):
+        return
     matches: list[Condition] = []
     for kind, body in map(_statement, expressions):
+        if matches and matches[-1] is False:
+            return
         if kind == "vmap":
             for matched, action in _verdicts(body, table, packet):
                 yield both(*matches, matched), action
@@ -671,7 +764,10 @@ def _match(body: Any, table: _Table, packet: Packet) -> Condition:
     if isinstance(left, dict) and ("&" in left or _is_tcp_flags(left)):
         found = _masked(left, right, operator, packet)
     else:
-        found = _holds(_subject(left, packet), list(_items(right, table)))
+        if _is_source(left) and isinstance(right, (dict, str)):
+            found = table.source(right, packet)
+        else:
+            found = _holds(_subject(left, packet), list(_items(right, table)))
         found = _held(found, right, table)
     if isinstance(left, dict) and _CHANCES.intersection(left):
         return "seldom"
@@ -702,6 +798,11 @@ def _applies(left: Any, packet: Packet) -> bool:
     return True
 
 
+def _is_source(left: Any) -> bool:
+    body = left.get("payload", {}) if isinstance(left, dict) else {}
+    return body.get("field") == "saddr" and body.get("protocol") in {"ip", "ip6"}
+
+
 class _Addresses:
     """A test of addresses, which are judged together: many may cover the internet."""
 
@@ -724,7 +825,7 @@ def _held(found: Condition, right: Any, table: _Table) -> Condition:
     name = right[1:] if isinstance(right, str) and right.startswith("@") else ""
     if name in table.changed:
         return "seldom" if found is False and table.changed[name] == "seldom" else None
-    fleeting = name in table.fleeting or any(map(_is_fleeting, _elements(right, table)))
+    fleeting = name in table.fleeting if name else any(map(_is_fleeting, _elements(right, table)))
     return None if fleeting and found is not False else found
 
 

@@ -66,6 +66,8 @@ _IPV6_IN_USE = tuple(
 )
 """The blocks that the regional registries give addresses from, by IANA's list."""
 
+_LITTLE_OF_IPV6 = sum(network.num_addresses for network in _IPV6_IN_USE) // 2
+
 _DEPTH = 64
 _HERE: frozenset[str] = frozenset()
 _ANY_STATE = frozenset({"new", "untracked", "invalid"})
@@ -73,7 +75,9 @@ _UNEXPECTED = (
     *(NotObservedError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
 )
 _FOREIGN = re.compile(
-    r"f2b-|fail2ban|docker|kube-|cali-|cilium|libvirt|lxd|incus|netavark|cni-", re.IGNORECASE
+    r"f2b-|fail2ban|crowdsec|sshguard|docker|kube-|cali-|cilium|libvirt|lxd|incus|netavark|cni-"
+    r"|wg-quick-|ts-",
+    re.IGNORECASE,
 )
 
 
@@ -85,6 +89,9 @@ def is_world(networks: Iterable[Network]) -> Condition:
     known = tuple(networks)
     four = [n for n in known if isinstance(n, ipaddress.IPv4Network)]
     six = [n for n in known if isinstance(n, ipaddress.IPv6Network)]
+    many = sum(n.num_addresses for n in six) >= _LITTLE_OF_IPV6
+    if not many and sum(n.num_addresses for n in four) < _HALF_OF_IPV4:
+        return False
     if list(ipaddress.collapse_addresses([*four, *_NO_INTERNET])) == [_ALL_OF_IPV4]:
         return True
     if any(_IPV6_INTERNET.subnet_of(n) for n in ipaddress.collapse_addresses(six)):
@@ -98,9 +105,11 @@ def is_world(networks: Iterable[Network]) -> Condition:
 
 def shared_addresses(wanted: Iterable[Network], given: Iterable[Network]) -> int:
     """Return how many addresses of separate networks are among others; all are of one version."""
-    known = list(ipaddress.collapse_addresses(given))  # type: ignore[type-var]
+    asked = tuple(wanted)
+    near = [n for n in given if any(own.overlaps(n) for own in asked)]
+    known = list(ipaddress.collapse_addresses(near))  # type: ignore[type-var]
     return sum(
-        min(own.num_addresses, n.num_addresses) for own in wanted for n in known if own.overlaps(n)
+        min(own.num_addresses, n.num_addresses) for own in asked for n in known if own.overlaps(n)
     )
 
 
@@ -416,7 +425,7 @@ class _Walk:
         return inside - {"end"}, "end" in inside
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """Some of the internet: its addresses, and its share of them all."""
 
