@@ -79,6 +79,7 @@ _LONG_OPTIONS = [
     "reset_backlog_wait_time_actual",
 ]
 _KEY_LIMIT = 256
+_SYSCALL_RECORD = 1300
 _MAX = 0xFFFFFFFF
 _UNSET = -1
 
@@ -149,11 +150,16 @@ Statement = Rule | Control | Deletion
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a rule's meaning depends on: the machine (``uname -m``), names of users and groups."""
+    """What a rule's meaning depends on: the machine (``uname -m``), names of users and groups.
+
+    ``table`` is the machine whose names system calls have where a rule has no arch; empty: the
+    host's own.
+    """
 
     machine: str = "x86_64"
     users: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
+    table: str = ""
 
     def machine_of(self, arch: str) -> str:
         """Return the machine that a value of ``-F arch=`` names.
@@ -325,7 +331,8 @@ class _Reader:
         self._may_have_key = True
         machine = "io_uring"
         if self._filter != "io_uring":
-            machine = self._machines[-1][1] if self._machines else self._host.machine
+            own = self._host.table or self._host.machine
+            machine = self._machines[-1][1] if self._machines else own
         names = [n for n in value.split(",") if n]
         self._all_calls = self._all_calls or "all" in names
         numbers = {syscall_number(n, machine) for n in names if n != "all"}
@@ -563,6 +570,35 @@ def _is_printed_for(wanted: Rule, printed: Rule) -> bool:
 def _without_calls(rule: Rule) -> Rule:
     conditions = (replace(c, operator="=") if c.name == "exe" else c for c in rule.conditions)
     return replace(rule, conditions=tuple(sorted(conditions)), syscalls=None)
+
+
+def holds(condition: Condition, number: int) -> bool:
+    """Whether a condition on a number is true of it: ``msgtype>=1300`` of 1300."""
+    value = int(condition.value)
+    return {
+        "=": number == value,
+        "!=": number != value,
+        "<": number < value,
+        "<=": number <= value,
+        ">": number > value,
+        ">=": number >= value,
+    }.get(condition.operator, False)
+
+
+def drops_calls(rule: Rule) -> bool:
+    """Whether a rule of the list exclude is about the record that names the call and the key."""
+    types = [c for c in rule.conditions if c.name == "msgtype"]
+    return rule.filter == "exclude" and all(holds(c, _SYSCALL_RECORD) for c in types)
+
+
+def is_off(rule: Rule) -> bool:
+    """Whether a rule keeps all that 64-bit programs do from being recorded, once it is reached."""
+    if rule.filter == "exclude":
+        only_types = all(c.name == "msgtype" for c in rule.conditions)
+        return bool(rule.conditions) and only_types and drops_calls(rule)
+    of_64_bits = all((o == "=") == (m in _MACHINES) for o, m in rule.machines)
+    everything = rule.syscalls is None and not rule.conditions and of_64_bits
+    return rule.action == "never" and rule.filter in {"task", "exit"} and everything
 
 
 def parse_loaded_line(text: str, host: Host) -> Rule:
