@@ -103,7 +103,7 @@ def test_auditd_is_enabled_and_running(
             enabled = droplet_audit_status.enabled
             if enabled not in {1, 2}:
                 fail(
-                    f"auditctl -s says enabled {enabled}: the kernel audits not",
+                    f"auditctl -s says enabled {enabled}: the kernel does not audit",
                     droplet_audit_status=[_status("enabled", enabled)],
                 )
         with claim:
@@ -179,8 +179,9 @@ def test_the_boot_backlog_holds_enough_records(
         with claim:
             now = droplet_kernel_arguments.last(name)
             if not _is_large(now):
+                less = "" if now is None else f", less than {_BACKLOG}"
                 fail(
-                    f"the running kernel has {_token(name, now)}, less than {_BACKLOG}",
+                    f"the running kernel has {_token(name, now)}{less}",
                     droplet_kernel_arguments=[{"argument": name, "value": now}],
                 )
         with claim:
@@ -458,7 +459,8 @@ def test_every_audit_rule_is_valid_and_loaded(
                 if missing:
                     lines = _origins(files, missing)
                     fail(
-                        f"{len(missing)} rules of the files are not loaded: {_first(lines)}",
+                        f"{len(missing)} rules of the files are not loaded: "
+                        f"{_first(lines)}{_stopped_at(files, missing)}",
                         droplet_audit_files=lines,
                     )
 
@@ -496,7 +498,9 @@ def test_loaded_and_stored_audit_rules_agree(
                 wanted = [line.text.strip() for line in files.compile()]
                 there = [] if files.compiled is None else files.compiled.texts
                 if wanted != there:
-                    text, rule = _difference(wanted, there)
+                    text, rule = _difference(
+                        wanted, there, locked=_is_locked(droplet_audit_status)
+                    )
                     about = {"file": "/etc/audit/audit.rules", "line": None, "rule": rule}
                     fail(text, droplet_audit_files=[about])
         with claim:
@@ -775,13 +779,34 @@ def _texts(loaded: LoadedRules, files: AuditFiles, rules: Sequence[Rule]) -> lis
     return [text for text, rule in loaded.read(files.host.machine) if rule in named]
 
 
-def _difference(wanted: Sequence[str], there: Sequence[str]) -> tuple[str, str]:
+def _is_locked(status: AuditStatus) -> bool:
+    """Whether the rules are known to be locked until the next boot."""
+    try:
+        return status.enabled == 2
+    except NotObservedError:
+        return False
+
+
+def _stopped_at(files: AuditFiles, missing: Sequence[Rule]) -> str:
+    """Say where loading seems to have stopped; empty where rules behind it are there."""
+    wanted = files.rules()
+    first = next((i for i, rule in enumerate(wanted) if rule in missing), len(wanted))
+    if files.goes_on_after_errors or any(rule not in missing for rule in wanted[first:]):
+        return ""
+    path = wanted[first].value("path") or wanted[first].value("exe") or ""
+    folder = path.rpartition("/")[0]
+    hint = f"; is there a folder {one_line(folder, 80)}" if folder else ""
+    return f": auditctl may have stopped at the first of them{hint}"
+
+
+def _difference(wanted: Sequence[str], there: Sequence[str], *, locked: bool) -> tuple[str, str]:
     """Return how the compiled file differs, and the first rule that does."""
     missing = next((t for t in wanted if t not in there), None)
     extra = next((t for t in there if t not in wanted), None)
     if missing is not None:
         shown = one_line(missing, 80)
-        return f"/etc/audit/audit.rules lacks {shown}: run augenrules --load", missing
+        how = "restart the host, the rules are locked" if locked else "run augenrules --load"
+        return f"/etc/audit/audit.rules lacks {shown}: {how}", missing
     if extra is not None:
         shown = one_line(extra, 80)
         return f"{shown} of /etc/audit/audit.rules stands in no file of rules.d", extra

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from pytest_droplet.text import one_line
@@ -78,6 +79,7 @@ _LONG_OPTIONS = [
     "reset-lost",
     "reset_backlog_wait_time_actual",
 ]
+_WINDOWS = "the file has the line ends of Windows: auditctl takes CR for a part of the word"
 _KEY_LIMIT = 256
 _SYSCALL_RECORD = 1300
 _MAX = 0xFFFFFFFF
@@ -204,11 +206,16 @@ def parse_line(text: str, host: Host) -> Statement | None:
         RuleError: auditctl or the kernel refuses it.
     """
     line = text.removesuffix("\r")
-    if not line.strip() or line.lstrip().startswith("#"):
+    if not text.strip(" ") or line.lstrip().startswith("#"):
         return None
-    if "\t" in line:
-        raise RuleError("a tab parts nothing: use blanks")
+    if not line.strip(" "):
+        raise RuleError(_WINDOWS)
     words = [w for w in line.split(" ") if w]
+    for before, word in pairwise(["", *words]):
+        if "\t" in word and before != "-k":
+            raise RuleError("a tab parts nothing: use blanks")
+    if line != text and not _keeps_return(words):
+        raise RuleError(_WINDOWS)
     try:
         options, rest = getopt.gnu_getopt(
             words,
@@ -225,6 +232,13 @@ def parse_line(text: str, host: Host) -> Statement | None:
     for option, value in options:
         reader.read(option, value)
     return reader.statement()
+
+
+def _keeps_return(words: Sequence[str]) -> bool:
+    """Whether auditctl takes a carriage return there: behind a key, or the number of a user."""
+    last = words[-1]
+    is_key = words[-2:-1] == ["-k"] or last.startswith("key=")
+    return is_key or bool(re.fullmatch(r"a?[ug]id[!=<>]+-?[0-9]+", last))
 
 
 class _Reader:
@@ -322,7 +336,7 @@ class _Reader:
             raise RuleError("the list exclude takes no key")
         if len(value) > _KEY_LIMIT:
             raise RuleError(f"the key is longer than {_KEY_LIMIT} characters")
-        if value:
+        if value := value.rstrip("\t\r"):
             self._keys.append(value)
 
     def _calls(self, _: str, value: str) -> None:
@@ -364,6 +378,8 @@ class _Reader:
             self._perm = _permissions(text)
         if name in {"path", "dir", "perm", "exe", "fstype"}:
             self._may_have_key = True
+        if name == "path" and text.endswith("/"):
+            raise RuleError("a path of -F may not end in a slash: the kernel refuses it")
         if name in {"path", "dir"} and any(c.name == "path" for c in self._conditions):
             raise RuleError("a rule takes one path or dir")
         made = _condition(name, operator, text, self._filter, self._host)

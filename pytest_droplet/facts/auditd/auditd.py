@@ -346,7 +346,7 @@ def _auditctl(output: SectionOutput) -> tuple[list[str], list[str]]:
         raise NotObservedError("auditctl is not on the host")
     parts: list[list[str]] = []
     said: list[str] = []
-    for line in output.stdout.splitlines():
+    for line in output.stdout.split("\n"):
         if not re.fullmatch(r"rc \d{1,3}", line):
             said.append(line)
             continue
