@@ -23,6 +23,7 @@ _GUIDE = (
 _CIS_UPDATES = "CIS Ubuntu 24.04 v1.0.0, Debian 13 v1.0.0 and RHEL 9 v2.0.0: 1.2.2.1"
 _AHEAD = timedelta(days=1)
 _OLD_INDEX = timedelta(days=30)
+_SLACK = timedelta(days=3)
 
 
 @check(
@@ -38,8 +39,10 @@ def test_package_index_is_fresh_and_has_a_security_source(
     """Package indexes are fresh and include a security source.
 
     The age is that of the host's last look at its sources: not of the index files of apt, whose
-    time is the server's. As that look may have failed, the index of the security source has to
-    be within its own ``Valid-Until``, or, where it has none, not older than 30 days itself.
+    time is the server's. That look may have failed, or have been at other sources alone, as that
+    of DigitalOcean's agent is. So the index of the security source has to be within its own
+    ``Valid-Until``; where it has none, it fails when it is older than 30 days itself, and is
+    unknown when it is 3 days older than the limit.
     apt also has to take updates from that source: its priority (``apt-cache policy``) is at least
     100 and that of the release, for all installed packages. A pin that is not understood, settings
     that let apt look elsewhere or take unsigned indexes, and a look that is dated more than a day
@@ -252,8 +255,9 @@ def test_security_updates_install_themselves(
     Not judged with the setting ``patched_elsewhere``: another system installs them.
 
     Debian and Ubuntu: unattended-upgrades is installed, both of apt's timers run, apt's periodic
-    settings ask for it, and its origins have the security suite. RPM hosts: a timer of
-    dnf-automatic is enabled that installs.
+    settings ask for it, its origins have the security suite, and neither its blacklist nor a
+    strict whitelist leaves out all others. Sources that no origin covers are named. RPM hosts: a
+    timer of dnf-automatic runs that installs; ``apply_updates`` counts in ``[commands]`` alone.
 
     Finding:
         Security updates do not install themselves.
@@ -327,9 +331,12 @@ def _problems(index: PackageIndex, settings: Settings, now: datetime) -> list[Ex
     open_ended = [(s.dated, s.name, s) for s in index.sources if s.dated and not s.valid_until]
     if open_ended:
         dated, name, newest = max(open_ended, key=lambda found: found[:2])
+        text = f"{name}: its index is itself {_days(now - dated)} old"
         if now - dated > _OLD_INDEX:
-            text = f"{name}: its index is itself {_days(now - dated)} old; updates fail"
-            found.append(_of_source(newest, text))
+            found.append(_of_source(newest, f"{text}; updates fail"))
+        elif now - dated > limit + _SLACK:
+            by = index.stamp or "an update"
+            found.append(NotObservedError(f"{text}: {by} may be of other sources alone"))
     return found
 
 

@@ -16,8 +16,8 @@ from pytest_droplet.facts.auditd.audit_cover import (
     AUDIT_COVER,
     EXECUTED,
     WATCHED,
+    gaps,
     items_of,
-    missing_items,
     parse_surroundings,
 )
 from pytest_droplet.facts.auditd.audit_rules import Host, parse_loaded_line
@@ -128,8 +128,8 @@ def test_every_group_is_covered_by_everything() -> None:
     rules = [parse_loaded_line(r, Host()) for r in ("-a always,exit -S all", "-w / -p rwxa")]
 
     for group in AUDIT_GROUPS:
-        assert missing_items(group, rules, around) == []
-        assert missing_items(group, [], around)
+        assert gaps(group, rules, around) == []
+        assert gaps(group, [], around)
 
 
 @pytest.mark.parametrize(

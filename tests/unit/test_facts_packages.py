@@ -24,12 +24,12 @@ from pytest_droplet.facts.patches.apt_policy import (
     parse_policy,
     reach_of,
 )
-from pytest_droplet.facts.patches.automatic_updates import parse_apt_automatic
 from pytest_droplet.facts.patches.kernels import (
     parse_dpkg_kernels,
     parse_reboot,
     parse_rpm_kernels,
 )
+from pytest_droplet.facts.patches.unattended import parse_settings
 from pytest_droplet.facts.patches.versions import compare_rpm, dpkg_key, rpm_key
 from pytest_droplet.model import NotObservedError, SectionOutput
 from pytest_droplet.tables import APT, DISTRIBUTIONS
@@ -55,7 +55,7 @@ def test_any_answer_is_parsed_or_not_observed(stdout: str, rc: int, stderr: str)
         lambda: parse_policy(stdout),
         lambda: dnf.parse_updates(answer),
         lambda: dnf.parse_metadata(stdout),
-        lambda: parse_apt_automatic(stdout),
+        lambda: parse_settings(stdout),
         lambda: parse_reboot(answer, NOW),
         lambda: parse_dpkg_kernels(answer, KERNEL),
         lambda: parse_rpm_kernels(answer, KERNEL),

@@ -337,10 +337,18 @@ SYSTEM = (
         bad="unknown",
     ),
     Promise(
-        {"test_package_index_is_fresh_and_has_a_security_source": "not older than 30 days itself"},
+        {"test_package_index_is_fresh_and_has_a_security_source": "older than 30 days itself"},
         security_index,
         30 * DAY,
         30 * DAY + SECOND,
+        good="unknown",
+    ),
+    Promise(
+        {"test_package_index_is_fresh_and_has_a_security_source": "3 days older than the limit"},
+        security_index,
+        10 * DAY,
+        10 * DAY + SECOND,
+        bad="unknown",
     ),
     Promise(
         {"test_package_index_is_fresh_and_has_a_security_source": "more than a day ahead"},
@@ -950,6 +958,9 @@ HELD_ELSEWHERE = {
 DESCRIBED = {
     ("test_audit_rules_cover_the_group", "programs of 64 and of 32 bits"),
     ("Item", "32-bit programs"),
+    ("AuditSurroundings", "64-bit programs alone"),
+    ("is_off", "all that 64-bit programs do"),
+    ("off_switches", "all that 64-bit programs do"),
     ("test_end_of_support_is_not_near", "Three months are little"),
     ("test_sshd_offers_no_broken_algorithm", "64-bit MACs"),
     ("_day", "the beginning of a day"),

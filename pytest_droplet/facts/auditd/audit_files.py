@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pytest_droplet.facts import Observation, fact
@@ -18,11 +18,13 @@ from pytest_droplet.facts.auditd.audit_rules import (
     parse_line,
 )
 from pytest_droplet.facts.host.kernel import Kernel
+from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
-from pytest_droplet.model import Item, NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Reading, Section
 from pytest_droplet.text import one_line
 
 _COMPILED = "/etc/audit/audit.rules"
+_READS = re.compile(r"auditctl (?:\S+ )*-R (\S+)")
 AUDIT_RULES = Section.of_files("facts/auditd/audit_rules.sh", root=True)
 
 
@@ -145,16 +147,39 @@ class AuditFiles:
 @fact(
     "cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules",
     sections=(AUDIT_RULES,),
+    may_use=("droplet_units",),
     items=lambda files: [line.details for line in files.lines],
 )
-def droplet_audit_files(observation: Observation, droplet_kernel: Kernel) -> AuditFiles:
+def droplet_audit_files(
+    observation: Observation, droplet_kernel: Kernel, droplet_units: Reading[Units]
+) -> AuditFiles:
     """Return the files that audit rules come from.
+
+    Where a unit has auditctl read the compiled file itself, nothing reads rules.d.
 
     Raises:
         NotObservedError: They cannot be read, or the machine's system calls are not known.
     """
     output = whole(observation.section(AUDIT_RULES.name))
-    return parse_audit_files(output.stdout, droplet_kernel.machine)
+    found = parse_audit_files(output.stdout, droplet_kernel.machine)
+    return replace(found, sources=()) if _by_auditctl(droplet_units) else found
+
+
+def _by_auditctl(units: Reading[Units]) -> bool:
+    """Whether a unit loads the compiled file by auditctl, and none has augenrules make it.
+
+    Raises:
+        NotObservedError: auditctl is given another file.
+    """
+    try:
+        known = [units.get()[name] for name in ("auditd.service", "audit-rules.service")]
+    except NotObservedError:
+        return False
+    starts = [command for unit in known for command in unit.starts]
+    given = [found[1] for command in starts if (found := _READS.search(command))]
+    if other := [path for path in given if path != _COMPILED]:
+        raise NotObservedError(f"auditctl is given {one_line(other[0], 80)}, which was not read")
+    return bool(given) and not any("augenrules" in command for command in starts)
 
 
 def machine_name(machine: str) -> str:
@@ -209,8 +234,7 @@ def _read(text: str, host: Host) -> Statement | RuleError | None:
 
 
 def _with_text(lines: Sequence[RuleLine]) -> Iterator[RuleLine]:
-    """Leave out empty lines and comments."""
+    """Leave out empty lines and comments; a tab or a carriage return alone is neither."""
     for line in lines:
-        text = line.text.strip()
-        if text and not text.startswith("#"):
+        if line.text.strip(" ") and not line.text.lstrip().startswith("#"):
             yield line

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from pytest_droplet.text import one_line
@@ -78,7 +79,9 @@ _LONG_OPTIONS = [
     "reset-lost",
     "reset_backlog_wait_time_actual",
 ]
+_WINDOWS = "the file has the line ends of Windows: auditctl takes CR for a part of the word"
 _KEY_LIMIT = 256
+_SYSCALL_RECORD = 1300
 _MAX = 0xFFFFFFFF
 _UNSET = -1
 
@@ -149,11 +152,16 @@ Statement = Rule | Control | Deletion
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a rule's meaning depends on: the machine (``uname -m``), names of users and groups."""
+    """What a rule's meaning depends on: the machine (``uname -m``), names of users and groups.
+
+    ``table`` is the machine whose names system calls have where a rule has no arch; empty: the
+    host's own.
+    """
 
     machine: str = "x86_64"
     users: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
+    table: str = ""
 
     def machine_of(self, arch: str) -> str:
         """Return the machine that a value of ``-F arch=`` names.
@@ -198,11 +206,16 @@ def parse_line(text: str, host: Host) -> Statement | None:
         RuleError: auditctl or the kernel refuses it.
     """
     line = text.removesuffix("\r")
-    if not line.strip() or line.lstrip().startswith("#"):
+    if not text.strip(" ") or line.lstrip().startswith("#"):
         return None
-    if "\t" in line:
-        raise RuleError("a tab parts nothing: use blanks")
+    if not line.strip(" "):
+        raise RuleError(_WINDOWS)
     words = [w for w in line.split(" ") if w]
+    for before, word in pairwise(["", *words]):
+        if "\t" in word and before != "-k":
+            raise RuleError("a tab parts nothing: use blanks")
+    if line != text and not _keeps_return(words):
+        raise RuleError(_WINDOWS)
     try:
         options, rest = getopt.gnu_getopt(
             words,
@@ -219,6 +232,13 @@ def parse_line(text: str, host: Host) -> Statement | None:
     for option, value in options:
         reader.read(option, value)
     return reader.statement()
+
+
+def _keeps_return(words: Sequence[str]) -> bool:
+    """Whether auditctl takes a carriage return there: behind a key, or the number of a user."""
+    last = words[-1]
+    is_key = words[-2:-1] == ["-k"] or last.startswith("key=")
+    return is_key or bool(re.fullmatch(r"a?[ug]id[!=<>]+-?[0-9]+", last))
 
 
 class _Reader:
@@ -316,7 +336,7 @@ class _Reader:
             raise RuleError("the list exclude takes no key")
         if len(value) > _KEY_LIMIT:
             raise RuleError(f"the key is longer than {_KEY_LIMIT} characters")
-        if value:
+        if value := value.rstrip("\t\r"):
             self._keys.append(value)
 
     def _calls(self, _: str, value: str) -> None:
@@ -325,7 +345,8 @@ class _Reader:
         self._may_have_key = True
         machine = "io_uring"
         if self._filter != "io_uring":
-            machine = self._machines[-1][1] if self._machines else self._host.machine
+            own = self._host.table or self._host.machine
+            machine = self._machines[-1][1] if self._machines else own
         names = [n for n in value.split(",") if n]
         self._all_calls = self._all_calls or "all" in names
         numbers = {syscall_number(n, machine) for n in names if n != "all"}
@@ -357,6 +378,8 @@ class _Reader:
             self._perm = _permissions(text)
         if name in {"path", "dir", "perm", "exe", "fstype"}:
             self._may_have_key = True
+        if name == "path" and text.endswith("/"):
+            raise RuleError("a path of -F may not end in a slash: the kernel refuses it")
         if name in {"path", "dir"} and any(c.name == "path" for c in self._conditions):
             raise RuleError("a rule takes one path or dir")
         made = _condition(name, operator, text, self._filter, self._host)
@@ -563,6 +586,35 @@ def _is_printed_for(wanted: Rule, printed: Rule) -> bool:
 def _without_calls(rule: Rule) -> Rule:
     conditions = (replace(c, operator="=") if c.name == "exe" else c for c in rule.conditions)
     return replace(rule, conditions=tuple(sorted(conditions)), syscalls=None)
+
+
+def holds(condition: Condition, number: int) -> bool:
+    """Whether a condition on a number is true of it: ``msgtype>=1300`` of 1300."""
+    value = int(condition.value)
+    return {
+        "=": number == value,
+        "!=": number != value,
+        "<": number < value,
+        "<=": number <= value,
+        ">": number > value,
+        ">=": number >= value,
+    }.get(condition.operator, False)
+
+
+def drops_calls(rule: Rule) -> bool:
+    """Whether a rule of the list exclude is about the record that names the call and the key."""
+    types = [c for c in rule.conditions if c.name == "msgtype"]
+    return rule.filter == "exclude" and all(holds(c, _SYSCALL_RECORD) for c in types)
+
+
+def is_off(rule: Rule) -> bool:
+    """Whether a rule keeps all that 64-bit programs do from being recorded, once it is reached."""
+    if rule.filter == "exclude":
+        only_types = all(c.name == "msgtype" for c in rule.conditions)
+        return bool(rule.conditions) and only_types and drops_calls(rule)
+    of_64_bits = all((o == "=") == (m in _MACHINES) for o, m in rule.machines)
+    everything = rule.syscalls is None and not rule.conditions and of_64_bits
+    return rule.action == "never" and rule.filter in {"task", "exit"} and everything
 
 
 def parse_loaded_line(text: str, host: Host) -> Rule:

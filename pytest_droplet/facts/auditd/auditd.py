@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
 from pytest_droplet.facts import Observation, fact
-from pytest_droplet.facts.auditd.audit_rules import Host, Rule, RuleError, parse_loaded_line
+from pytest_droplet.facts.auditd.audit_rules import (
+    Host,
+    Rule,
+    RuleError,
+    is_off,
+    parse_loaded_line,
+)
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Unit, Units
 from pytest_droplet.facts.host.whole import garbled, whole
@@ -23,6 +30,7 @@ AUDITD_CONF = Section.of_files("facts/auditd/auditd_conf.sh", root=True)
 _DPKG = re.compile(r"(\S+) ([a-z])([a-zA-Z])([a-zA-Z]?) (\S*)")
 _CONF_LINE = re.compile(r"([0-9]{1,6}):\s*(?:#.*|(\w+)\s*=\s*(.*?)\s*)?")
 _DF = re.compile(r"\S.*\s(\d{1,18})\s+\d+\s+(\d{1,18})\s+\d+%.*")
+_ARCH = re.compile(r"-F arch!?=(\S+)")
 _ACTIVE = re.compile(r"\s*active\s*=\s*(\S*).*", re.IGNORECASE)
 _REMOTE_PLUGINS = (
     "au-remote.conf",
@@ -117,16 +125,37 @@ class LoadedRules:
 
     @property
     def off_switches(self) -> tuple[str, ...]:
-        """Rules that keep every task from being audited: ``never,task`` without a condition."""
+        """Rules that keep all that 64-bit programs do from being recorded.
+
+        That is ``never,task`` without a condition, an exclusion of the records of calls, and
+        ``never,exit`` for every call where a rule that records stands behind it: the first rule
+        that fits an event decides, a watch or not.
+        """
+        read = [rule for _, rule in self.read("x86_64")]
+        last = max((i for i, line in enumerate(self.lines) if line in self.recording), default=-1)
         return tuple(
-            r
-            for r in self.lines
-            if _action(r) == {"never", "task"} and not re.search(r"\s(-F\s(?!key=)|-C\s)", r)
+            line
+            for at, (line, rule) in enumerate(zip(self.lines, read, strict=True))
+            if rule is not None and is_off(rule) and (rule.filter != "exit" or at < last)
         )
+
+    def read(self, machine: str) -> list[tuple[str, Rule | None]]:
+        """Return each line with its rule, None where it could not be read.
+
+        auditctl names the calls of a rule without arch as the last arch before it has them.
+        """
+        found = []
+        table = ""
+        for line in self.lines:
+            if arch := _ARCH.findall(line):
+                with suppress(RuleError):
+                    table = Host(machine).machine_of(arch[-1])
+            found.append((line, _read_loaded(line, machine, table)))
+        return found
 
     def rules(self, machine: str) -> tuple[list[Rule], list[str]]:
         """Return the rules in their one form, and the lines that could not be read."""
-        read = [(line, _read_loaded(line, machine)) for line in self.lines]
+        read = self.read(machine)
         return (
             [rule for _, rule in read if rule is not None],
             [one_line(line, 80) for line, rule in read if rule is None],
@@ -317,7 +346,7 @@ def _auditctl(output: SectionOutput) -> tuple[list[str], list[str]]:
         raise NotObservedError("auditctl is not on the host")
     parts: list[list[str]] = []
     said: list[str] = []
-    for line in output.stdout.splitlines():
+    for line in output.stdout.split("\n"):
         if not re.fullmatch(r"rc \d{1,3}", line):
             said.append(line)
             continue
@@ -376,10 +405,10 @@ def parse_loaded(lines: Sequence[str]) -> LoadedRules:
 
 
 @lru_cache(maxsize=4096)
-def _read_loaded(line: str, machine: str) -> Rule | None:
+def _read_loaded(line: str, machine: str, table: str) -> Rule | None:
     """Read a rule; kept, as hosts share their rules and fourteen checks ask for them."""
     try:
-        return parse_loaded_line(line, Host(machine))
+        return parse_loaded_line(line, Host(machine, table=table))
     except RuleError:
         return None
 

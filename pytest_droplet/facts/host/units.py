@@ -24,7 +24,8 @@ class Unit:
     States are systemd's words (``loaded``, ``not-found``; ``active``, ``inactive``, ``failed``;
     ``enabled``, ``static``, ``masked``), empty where systemd has none. Times are None where the
     event has not happened. ``changed_at`` is also moved by a reload, ``active_since`` is not.
-    ``listens`` is what a socket unit has: ``[::]:22 (Stream)``.
+    ``listens`` is what a socket unit has: ``[::]:22 (Stream)``; ``starts`` the commands that
+    start a service, and those that follow, in systemd's form.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Unit:
     next_run: datetime | None = None
     last_run: datetime | None = None
     listens: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -129,7 +131,10 @@ def parse_units(text: str) -> Units:
         if not all(values.get(name) for name in ("Id", "LoadState", "ActiveState")):
             continue
         listens = tuple(ln[7:] for ln in block.splitlines() if ln.startswith("Listen="))
-        unit = replace(_unit(values), listens=listens)
+        starts = tuple(
+            ln.partition("argv[]=")[2] for ln in block.splitlines() if ln.startswith("ExecStart")
+        )
+        unit = replace(_unit(values), listens=listens, starts=starts)
         for name in (unit.id, *values.get("Names", "").split()):
             by_name.setdefault(name, unit)
     return Units(by_name)

@@ -2,7 +2,7 @@
 # Prints: Name=value of each unit, an empty line between them.
 TZ=UTC systemctl show -p Id,Names,LoadState,ActiveState,SubState,UnitFileState,Result,\
 ExecMainStatus,ConditionResult,MainPID,ActiveEnterTimestamp,StateChangeTimestamp,\
-NextElapseUSecRealtime,LastTriggerUSec,Listen \
+NextElapseUSecRealtime,LastTriggerUSec,Listen,ExecStart,ExecStartPost \
     auditd.service audit-rules.service \
     ufw.service firewalld.service nftables.service iptables.service ip6tables.service \
     netfilter-persistent.service \

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from pytest_droplet.facts import Observation
 from pytest_droplet.facts.host.os_release import OsRelease
@@ -24,6 +25,7 @@ from pytest_droplet.facts.patches.packages import (
     PendingUpdates,
     Update,
 )
+from pytest_droplet.facts.patches.unattended import Archive
 from pytest_droplet.facts.patches.versions import dpkg_key
 from pytest_droplet.masks import addresses
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
@@ -202,9 +204,30 @@ def security_sources(observation: Observation, os: OsRelease) -> tuple[PackageSo
     return tuple(dict.fromkeys(_package_source(*pair) for pair in pairs))
 
 
-def security_indexes(observation: Observation, os: OsRelease) -> tuple[AptIndex, ...]:
-    """Return the downloaded indexes of the enabled sources of security updates."""
-    return tuple(index for _, index in _security_pairs(observation, os) if index is not None)
+def security_archives(observation: Observation, os: OsRelease) -> tuple[Archive, ...]:
+    """Return what the fetched indexes of security updates say of themselves."""
+    return _archives(_security_pairs(observation, os))
+
+
+def archives(observation: Observation) -> tuple[Archive, ...]:
+    """Return what the fetched indexes of all enabled sources say of themselves."""
+    sources = observation.parsed(APT_SOURCES.name, _sources)
+    indexes = observation.parsed(APT_INDEX.name, _indexes).indexes
+    return _archives((source, _index_of(source, indexes)) for source in sources)
+
+
+def _archives(pairs: Iterable[tuple[AptSource, AptIndex | None]]) -> tuple[Archive, ...]:
+    """Of a suite's components ``main`` counts, or the first one."""
+    found = [
+        Archive(
+            *(index.origin, index.label, index.suite, index.codename),
+            component="main" if "main" in source.components else "".join(source.components[:1]),
+            site=_host(source.uri),
+        )
+        for source, index in pairs
+        if index is not None
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _security_pairs(
@@ -408,6 +431,13 @@ def _index_of(source: AptSource, indexes: Iterable[AptIndex]) -> AptIndex | None
         if stem.endswith(_file_name(f"/dists/{source.suite}")):
             same_suite = index
     return same_suite
+
+
+def _host(uri: str) -> str:
+    try:
+        return urlsplit(uri).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _file_name(place: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
@@ -35,7 +35,7 @@ DNF = Section.of_files(
     address_space_mb=4096,
     mask=addresses,
 )
-_DECISIVE = "reposdir|installroot|arch|basearch|forcearch|optional_metadata_types"
+_DECISIVE = "reposdir|varsdir|installroot|arch|basearch|forcearch|optional_metadata_types"
 DNF_INDEX = Section.of_files("facts/patches/dnf_index.sh", mask=addresses)
 
 _ABSENT = 127
@@ -56,6 +56,7 @@ _PRINTED = re.compile(
 _OVERRIDES = ".override.d/"
 _FALSE = frozenset({"0", "no", "false", "off"})
 _ELSEWHERE = re.compile(r"debug|source|src|testing|beta|devel", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _VAULT = re.compile(r"//[^/]*\bvault\b|/vault/", re.IGNORECASE)
 
 
@@ -90,11 +91,22 @@ class Metadata:
     """The configured repositories and the cached metadata, both by repository id.
 
     ``doubts`` are settings with which dnf speaks of other repositories, packages or advisories.
+    ``variables`` has, by name, the value that a host gives to what stands in addresses, and the
+    file.
     """
 
     repositories: Mapping[str, Repository]
     cached: Mapping[str, Cached]
     doubts: tuple[str, ...] = ()
+    variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def addresses(self, repository: Repository) -> list[str]:
+        """Return where a repository is had from; variables that the host does not set stay."""
+
+        def value(found: re.Match[str]) -> str:
+            return self.variables.get(found[1] or found[2], (found[0], ""))[0]
+
+        return [_VARIABLE.sub(value, url) for url in repository.urls]
 
 
 def base_repositories(os: OsRelease) -> tuple[str, ...]:
@@ -107,7 +119,7 @@ def pending_updates(observation: Observation, os: OsRelease) -> PendingUpdates:
     """Return the updates that dnf would install, and the security updates that it leaves out."""
     pending = parse_updates(observation.section(DNF.name))
     metadata = observation.parsed(DNF_INDEX.name, _metadata)
-    pending = replace(pending, hidden=next(iter(metadata.doubts), ""))
+    pending = replace(pending, hidden=next(iter(_all_doubts(metadata, os)), ""))
     base = [
         r
         for r in metadata.repositories.values()
@@ -141,14 +153,43 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
             PackageSource(
                 r.id,
                 fetched=r.id in metadata.cached,
-                pinned=next((u for u in r.urls if _VAULT.search(u)), ""),
+                pinned=next((u for u in metadata.addresses(r) if _VAULT.search(u)), ""),
             )
             for repositories in serving.values()
             for r in repositories
         ),
         lacking=tuple(need for need, repositories in serving.items() if not repositories),
-        doubts=metadata.doubts,
+        doubts=_all_doubts(metadata, os),
     )
+
+
+def _all_doubts(metadata: Metadata, os: OsRelease) -> tuple[str, ...]:
+    """Return why the repositories may not be those of the release as it goes on.
+
+    One point release is left as it is when the next one is out.
+    """
+    usual = {"releasever": {os.major, os.version_id} if "." not in os.version_id else {os.major}}
+    usual |= {"stream": {f"{os.major}-stream"}, "rltype": {""}}
+    told = [
+        f"{file}: {name} is {value}"
+        for name, (value, file) in metadata.variables.items()
+        if name.startswith(("releasever", "basearch", "arch")) or name in usual
+        if value not in usual.get(name, ())
+    ]
+    point = re.compile(rf"(?<![\d.]){re.escape(os.major)}\.\d+(?![\d.])") if os.major else None
+    base = [
+        r
+        for r in metadata.repositories.values()
+        if any(r.serves(need) for need in base_repositories(os))
+    ]
+    told += [
+        f"{repository.id} is had from {url}"
+        for repository in base
+        for url in metadata.addresses(repository)
+        if point and point.search(url)
+    ]
+    doubts = (f"{text}: newer updates may be elsewhere" for text in told)
+    return (*metadata.doubts, *map(one_line, dict.fromkeys(doubts)))
 
 
 def _metadata(output: SectionOutput) -> Metadata:
@@ -226,21 +267,24 @@ def parse_metadata(text: str) -> Metadata:
     """Parse lines ``EPOCH PATH`` of cached files and, after ``== PATH``, repository files.
 
     Files of overrides change the repositories that their section names match (``*``, ``?``).
-    Files ``.conf`` have options of dnf itself.
+    Files ``.conf`` have options of dnf itself; those below ``vars`` a value each.
     """
     cached: dict[str, Cached] = {}
     repositories: dict[str, Repository] = {}
     doubts: list[str] = []
+    variables: dict[str, tuple[str, str]] = {}
     path, section, override = "", "", False
     for line in text.splitlines():
-        if not _PRINTED.match(line):
-            raise garbled(line)
-        if line.startswith("== "):
+        if line.startswith("== /"):
             path, section, override = line, "", _OVERRIDES in line
-        elif not path:
-            _add_cached(cached, line)
+        elif "/vars/" in path:
+            _add_variable(variables, path[3:], line)
         elif path.endswith(".conf"):
             doubts += _doubts(path[3:], line)
+        elif not _PRINTED.match(line):
+            raise garbled(line)
+        elif not path:
+            _add_cached(cached, line)
         elif line.startswith("["):
             section = line.strip()[1:].partition("]")[0]
             if not override and section not in {"", "main"}:
@@ -250,7 +294,7 @@ def parse_metadata(text: str) -> Metadata:
             for repository in matching if override else [section]:
                 if repository in repositories:
                     repositories[repository] = _with(repositories[repository], line)
-    return Metadata(repositories, cached, tuple(doubts))
+    return Metadata(repositories, cached, tuple(doubts), variables)
 
 
 def _doubts(file: str, line: str) -> Iterator[str]:
@@ -262,6 +306,12 @@ def _doubts(file: str, line: str) -> Iterator[str]:
     if name == "optional_metadata_types" and "updateinfo" in value:
         return
     yield one_line(f"{file}: {name} = {value}: dnf may not see all security updates")
+
+
+def _add_variable(variables: dict[str, tuple[str, str]], file: str, line: str) -> None:
+    """Add what stands first in a file of ``vars``, unless the variable has a value already."""
+    if line.strip():
+        variables.setdefault(file.rpartition("/")[2], (line.strip(), file))
 
 
 def _add_cached(cached: dict[str, Cached], line: str) -> None:

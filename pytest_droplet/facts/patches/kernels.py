@@ -21,7 +21,7 @@ from pytest_droplet.text import one_line
 KERNELS = Section.of_files("facts/patches/kernels.sh", address_space_mb=1024)
 REBOOT = Section.of_files("facts/patches/reboot.sh", address_space_mb=1024)
 
-_DPKG_IMAGE = re.compile(r"[a-z]i\S* +linux-image-(?:unsigned-)?([0-9]\S*) (\S+)")
+_DPKG_IMAGE = re.compile(r"[a-z]i\S* +linux-image-(?:unsigned-)?([0-9]\S*?)(?:-unsigned)? (\S+)")
 _RELEASE = re.compile(r"([0-9].*?)-((?!rc[0-9])[a-z].*)")
 _DEBIAN_BUILD = re.compile(r"\bDebian (\S+)")
 _UBUNTU_BUILD = re.compile(r"^Ubuntu (\S+) ", re.MULTILINE)
