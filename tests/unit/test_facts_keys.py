@@ -422,7 +422,7 @@ def test_no_text_breaks_the_parser_of_authorized_keys(lines: list[str]) -> None:
     ("line", "found"),
     [
         ("sshd authorizedkeyscommand none", ()),
-        ("sshd authorizedkeyscommand /usr/bin/x %u", ("authorizedkeyscommand /usr/bin/x %u",)),
+        ("sshd authorizedkeyscommand /usr/bin/x %u", ("authorizedkeyscommand /usr/bin/x ...",)),
         ("sshd authorizedkeyscommanduser nobody", ()),
         ('conf /etc/ssh/sshd_config:9:\tTrustedUserCAKeys="none" # no', ()),
         ("conf /a:9:TrustedUserCAKeys=/etc/ca", ("trustedusercakeys /etc/ca",)),

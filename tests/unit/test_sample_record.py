@@ -14,7 +14,7 @@ import pytest
 from tests.support import sample_record as sample
 
 OPTIONAL = {
-    *("title", "remediation", "source_line", "traceback", "baseline"),
+    *("title", "remediation", "source_line", "traceback", "baseline", "finding"),
     *("details", "left_out", "unreached"),
 }
 Lines = list[dict[str, Any]]

@@ -392,7 +392,17 @@ def test_nothing_of_the_login_comes_near_the_script(tmp_path: Path, login: list[
 
     assert answer.complete
     *variables, kernel = answer.sections["environment"].stdout.splitlines()
-    known = {"PATH", "LC_ALL", "LANG", "SSH_CONNECTION", "DROPLET_SUDO", "PWD", "OLDPWD", "SHLVL"}
+    known = {
+        "began",
+        "PATH",
+        "LC_ALL",
+        "LANG",
+        "SSH_CONNECTION",
+        "DROPLET_SUDO",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+    }
     assert {v.partition("=")[0] for v in variables} - known <= {"_"}
     assert f"SSH_CONNECTION={CLIENT}" in variables
     assert kernel == Path("/proc/version").read_text().strip()
