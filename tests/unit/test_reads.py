@@ -40,6 +40,8 @@ from tests.support.key_files import proc_without_servers
 from tests.support.ssh_server import needs
 from tests.unit.test_script_files import PATHS
 
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root has files of root and of others")
+
 CAP = 1_000_000
 MOST_MEMORY_KB = 64 * 1024
 READERS = {"cat": 0, "grep": 1, "sed": 1, "awk": 1, "tail": 0, "sort": 0, "cut": 0, "uniq": 0}
@@ -401,6 +403,7 @@ class Row(NamedTuple):
     name: str
     known: Callable[[SectionOutput], object]
     files: Mapping[str, str]
+    marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
 DEBIAN, FEDORA = {"etc/os-release": "ID=debian\n"}, {"etc/os-release": "ID=fedora\n"}
@@ -445,14 +448,17 @@ LONG = [
     Row(KEYS, "etc/ssh/sshd_config", keys_know_all, {}),
     Row(KEYS, "root/.ssh/keys", keys_know_all, {"etc/ssh/sshd_config": "Port 22\n"}),
     Row(CERTIFICATES, "etc/ssl/a.pem", certificate_is_known, {}),
-    Row(RENEWAL, "etc/crontab", whole, {}),
-    Row(RENEWAL, "etc/cron.daily/a", whole, {}),
+    # Cron runs what belongs to root alone.
+    Row(RENEWAL, "etc/crontab", whole, {}, (as_root,)),
+    Row(RENEWAL, "etc/cron.daily/a", whole, {}, (as_root,)),
     Row(RENEWAL, "etc/letsencrypt/renewal/a.conf", whole, {}),
 ]
 
 
 @pytest.mark.parametrize("length", [1, CAP + 1], ids=["short", "long"])
-@pytest.mark.parametrize("row", [pytest.param(r, id=f"{r.section.name}-{r.name}") for r in LONG])
+@pytest.mark.parametrize(
+    "row", [pytest.param(r, id=f"{r.section.name}-{r.name}", marks=r.marks) for r in LONG]
+)
 def test_a_file_that_is_too_long_was_not_read(row: Row, length: int, tmp_path: Path) -> None:
     """What a section makes of it is not known; of the same file within the cap it is."""
     for other, text in row.files.items():
@@ -511,7 +517,7 @@ def test_a_sparse_file_costs_no_memory(section: Section, tmp_path: Path) -> None
     assert 0 < int(done.stdout) < MOST_MEMORY_KB
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root has files of root and of others")
+@as_root
 @pytest.mark.parametrize(
     ("crontab_of", "script_of", "mode", "found"),
     [
