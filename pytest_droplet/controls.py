@@ -19,6 +19,8 @@ State = Literal["read", "not asked", "none found"]
 Controls = Mapping[str, tuple[str, ...]]
 """Ids by framework, such as ``{"pci-dss-4.0.1": ("1.3.1",)}``; a framework without ids is left out."""
 
+NOTICE = "cross-reference, not a certification"
+
 
 class Framework(TypedDict):
     """A framework in one version; ``url`` is where its text is had."""

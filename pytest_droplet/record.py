@@ -53,7 +53,7 @@ class CheckEntry(TypedDict):
     """The page of a check; ``guide`` is the number of the recommendation, from 1 to 10.
 
     ``title`` says what holds on a pass, ``finding`` what is wrong on a failure, where the check
-    says so.
+    says so. ``controls`` has the ids of the requirements that ask for it, by framework.
     """
 
     id: str
@@ -66,6 +66,7 @@ class CheckEntry(TypedDict):
     references: str
     rationale: str
     remediation: str
+    controls: NotRequired[dict[str, list[str]]]
 
 
 class KeyEntry(TypedDict):
@@ -503,6 +504,8 @@ def check_entry(check: Check) -> CheckEntry:
     }
     if check.doc.finding:
         entry["finding"] = check.doc.finding
+    if check.controls:
+        entry["controls"] = {name: list(ids) for name, ids in check.controls.items()}
     return entry
 
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_droplet.catalogue import shipped
+from pytest_droplet.catalogue import check, checks_of, shipped
 from pytest_droplet.controls import Entry, controls_of, entries, table
+from pytest_droplet.record import check_entry
 
 LISTS = Path(__file__).with_name("frameworks")
 CRITERIA = r"CC(1\.[1-5]|2\.[1-3]|3\.[1-4]|4\.[12]|5\.[1-3]|6\.[1-8]|7\.[1-5]|8\.1|9\.[12])"
@@ -28,9 +30,9 @@ DESIGNED = set(FORMS)
 
 def said() -> Iterator[tuple[str, str, Entry]]:
     """Yield check, framework and entry of the whole table."""
-    for check, by_framework in table()["checks"].items():
+    for check_id, by_framework in table()["checks"].items():
         for name, entry in by_framework.items():
-            yield check, name, entry
+            yield check_id, name, entry
 
 
 def known(framework: str) -> set[str] | None:
@@ -57,7 +59,7 @@ def test_the_frameworks_are_those_that_are_promised() -> None:
 
 def test_nothing_is_said_of_a_check_that_is_not_there() -> None:
     """A key is a shipped check, or one with all its parameters."""
-    known_ids = {name for check in shipped() for name in (check, check.partition("[")[0])}
+    known_ids = {name for one in shipped() for name in (one, one.partition("[")[0])}
     assert set(table()["checks"]) <= known_ids
 
 
@@ -65,12 +67,12 @@ def test_an_id_is_read_in_a_source_that_is_named() -> None:
     """Ids have a source; what is not asked has none but a source; what was not found neither."""
     sources = table()["sources"]
     shapes = {"read": {"state", "ids", "source"}, "not asked": {"state", "source"}}
-    for check, framework, entry in said():
-        assert set(entry) == shapes.get(entry["state"], {"state"}), (check, framework)
+    for check_id, framework, entry in said():
+        assert set(entry) == shapes.get(entry["state"], {"state"}), (check_id, framework)
         assert entry["state"] in {"read", "not asked", "none found"}
         names = {name.partition("#")[0] for name in entry.get("source", [])}
-        assert names <= set(sources), (check, framework)
-        assert all(entry[key] for key in entry), (check, framework)  # type: ignore[literal-required]
+        assert names <= set(sources), (check_id, framework)
+        assert all(entry[key] for key in entry), (check_id, framework)  # type: ignore[literal-required]
 
 
 def test_a_source_says_what_was_read_and_when() -> None:
@@ -89,12 +91,12 @@ def test_an_id_is_one_of_its_framework(framework: str) -> None:
     """Each id has the form of its framework, stands once, and is in its list."""
     form, listed = FORMS.get(framework, BENCHMARK), known(framework)
     assert framework == "soc2-2017" or listed
-    for check, name, entry in said():
+    for check_id, name, entry in said():
         if name == framework:
             ids = entry.get("ids", [])
-            assert len(set(ids)) == len(ids), check
-            assert all(re.fullmatch(form, i) for i in ids), (check, ids)
-            assert listed is None or listed.issuperset(ids), (check, set(ids) - listed)
+            assert len(set(ids)) == len(ids), check_id
+            assert all(re.fullmatch(form, i) for i in ids), (check_id, ids)
+            assert listed is None or listed.issuperset(ids), (check_id, set(ids) - listed)
 
 
 @pytest.mark.parametrize("check", shipped())
@@ -109,3 +111,38 @@ def test_the_parameter_decides_where_it_matters() -> None:
     assert controls_of("auditd.rules-cover[time-change]")["pci-dss-4.0.1"] == ("10.6.3",)
     assert controls_of("tls.listening[nginx]") == controls_of("tls.listening[edge]")
     assert controls_of("site.own-check") == {}
+
+
+def test_a_benchmark_asks_for_what_its_profile_has() -> None:
+    """A check of a CIS profile is in some benchmark, and no free text repeats where."""
+    benchmarks = set(table()["frameworks"]) - DESIGNED
+    for one in shipped().values():
+        assert "CIS" not in one.references
+        if {"cis1", "cis2"}.intersection(one.profiles):
+            assert benchmarks.intersection(one.controls), one.id
+
+
+def test_a_users_check_says_what_asks_for_it() -> None:
+    """``controls=`` gives a check its ids; they stand in the header of the record."""
+
+    @check("site.firewall", controls={"pci-dss-4.0.1": ["1.3.1", "1.4.1"]})
+    def test_firewall(droplet: object) -> None:
+        """There is a firewall."""
+
+    @check("site.plain")
+    def test_plain(droplet: object) -> None:
+        """There is nothing to say."""
+
+    (own,), (plain,) = checks_of(test_firewall), checks_of(test_plain)
+    assert own.controls == {"pci-dss-4.0.1": ("1.3.1", "1.4.1")}
+    assert check_entry(own)["controls"] == {"pci-dss-4.0.1": ["1.3.1", "1.4.1"]}
+    assert "controls" not in check_entry(plain)
+    theirs = check_entry(shipped()["auditd.running"])["controls"]
+    assert theirs["hipaa"] == ["164.312(b)"]
+
+
+@pytest.mark.parametrize("ids", ["1.3.1", [], [""], [1]])
+def test_controls_are_lists_of_ids(ids: Any) -> None:
+    """A text would be taken letter by letter: the check says what to write."""
+    with pytest.raises(ValueError, match=r"check site\.x: controls\['pci'\] = .*: write a list"):
+        check("site.x", controls={"pci": ids})
