@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -205,6 +206,29 @@ def source_of(line: ResultLine) -> tuple[str, int]:
     check = shipped().get(line["check"])
     number = check.function.__code__.co_firstlineno if check else line.get("source_line")
     return path, number or 1
+
+
+def control_ids(page: CheckEntry, framework: str) -> list[str]:
+    """Return the ids of a framework that ask for a check, each in one line."""
+    return [one_line(one, 100) for one in (page.get("controls") or {}).get(framework, ())]
+
+
+def controls_text(page: CheckEntry) -> str:
+    """Return what asks for a check, in one line: ``hipaa: 164.312(b) | pci-dss-4.0.1: 1.3.1``."""
+    names = page.get("controls") or {}
+    return " | ".join(
+        f"{one_line(name, 100)}: {', '.join(control_ids(page, name))}" for name in names
+    )
+
+
+def control_tags(page: CheckEntry, limit: int) -> list[str]:
+    """Return tags ``external/FRAMEWORK/ID``: the first id of every framework, then the second."""
+    tags = [
+        [f"external/{one_line(name, 100)}/{one}" for one in control_ids(page, name)]
+        for name in page.get("controls") or {}
+    ]
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*tags))
+    return [tag for tag in in_turn if tag][:limit]
 
 
 def evidence_text(line: ResultLine) -> str:

@@ -21,6 +21,7 @@ from pytest_droplet.report.document import (
     TEXT_LIMIT,
     Document,
     badness,
+    control_ids,
     evidence_text,
     rank,
     source_of,
@@ -133,8 +134,20 @@ def _page(page: CheckEntry) -> dict[str, Any]:
         "desc": clean(page.get("rationale"), 10_000) or title,
         "descriptions": [{"label": "fix", "data": clean(page.get("remediation"), 10_000)}],
         "refs": [{"ref": text} for text in _references(page)],
-        "tags": {"guide": page.get("guide"), "profiles": list(page.get("profiles") or ())},
+        "tags": {
+            "guide": page.get("guide"),
+            "profiles": list(page.get("profiles") or ()),
+            **_controls(page),
+        },
     }
+
+
+def _controls(page: CheckEntry) -> dict[str, Any]:
+    """Return the tags of the controls: ``nist`` is where Heimdall looks, absent it is unmapped."""
+    names = page.get("controls") or {}
+    tags: dict[str, Any] = {name: control_ids(page, name) for name in names}
+    nist = tags.get("nist-800-53-r5")
+    return ({"nist": nist} if nist else {}) | ({"controls": tags} if tags else {})
 
 
 def _control(

@@ -21,12 +21,20 @@ from typing import Any
 from urllib.parse import quote
 
 from pytest_droplet.record import CheckEntry, ResultLine
-from pytest_droplet.report.document import TEXT_LIMIT, Document, grouped, rank, source_of
+from pytest_droplet.report.document import (
+    TEXT_LIMIT,
+    Document,
+    control_tags,
+    grouped,
+    rank,
+    source_of,
+)
 from pytest_droplet.text import clean, one_line
 
 _RESULTS = 25_000
 _GZIPPED_BYTES = 8_000_000  # of the 10 MB that are taken: notifications come behind the results
 _NOTIFICATIONS = 1_000
+_TAGS = 20  # of a rule; GitHub shows the first 10
 _LEVELS = ("error", "error", "warning", "note")
 _SCORES = ("9.0", "7.0", "4.0", "2.0")
 _KINDS = (
@@ -105,6 +113,7 @@ def _rule(page: CheckEntry) -> dict[str, Any]:
     remedy = clean(page.get("remediation"), 10_000)
     place = rank(page["severity"])
     guide = [f"guide-{page['guide']}"] if page.get("guide") else []
+    tags = ["security", one_line(page["family"], 100), *page.get("profiles", ()), *guide]
     rule: dict[str, Any] = {
         "id": _rule_id(page["id"]),
         "shortDescription": {"text": title},
@@ -113,7 +122,7 @@ def _rule(page: CheckEntry) -> dict[str, Any]:
         "defaultConfiguration": {"level": _LEVELS[place]},
         "properties": {
             "security-severity": _SCORES[place],
-            "tags": ["security", one_line(page["family"], 100), *page.get("profiles", ()), *guide],
+            "tags": [*tags, *control_tags(page, _TAGS - len(tags))],
         },
     }
     if found := _URL.search(page.get("references") or ""):

@@ -76,12 +76,12 @@ def test_the_header_of_the_record_has_all_controls(site: pytest.Pytester) -> Non
 
 def test_a_check_that_is_not_there_ends_the_run(site: pytest.Pytester) -> None:
     """A mistyped id in the file is one line, and exit code 4."""
-    text = POLICY.replace("auditd.installed", "auditd.instaled")
+    text = POLICY.replace("auditd.installed", "auditd.install")
     (site.path / "droplet-controls.toml").write_text(text, encoding="utf-8")
 
     result = site.runpytest_inprocess(*REPLAY)
 
     assert result.ret is pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: droplet-controls.toml: *: there is no shipped check 'auditd.instaled'; did you *"]
+        ["ERROR: droplet-controls.toml: *: there is no shipped check 'auditd.install'; did you *"]
     )

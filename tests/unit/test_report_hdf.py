@@ -102,3 +102,23 @@ def test_names_of_droplets_make_no_paths(tmp_path: Path) -> None:
     write(Document.from_lines([sample.header(), *droplets, *results]), tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == len(names)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_nist_is_where_heimdall_looks(tmp_path: Path) -> None:
+    """Separate ids, parts included; a test without any has no tag, not an empty one."""
+    controls = {"nist-800-53-r5": ["AU-2", "AU-12(c)"], "hipaa": ["164.312(b)"]}
+    page = {**sample.header()["checks"][0], "controls": controls}
+    own = sample.result("tests/a.py::test_b", 417000001, "pass")
+    lines = [
+        sample.header([]) | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "pass"),
+        own,
+    ]
+    write(Document.from_lines(lines), tmp_path)
+    (file,) = tmp_path.iterdir()
+    mapped, unmapped = json.loads(file.read_text())["profiles"][0]["controls"]
+    assert mapped["tags"]["nist"] == ["AU-2", "AU-12(c)"]
+    assert mapped["tags"]["controls"] == controls
+    assert "nist" not in unmapped["tags"]
+    assert "controls" not in unmapped["tags"]

@@ -90,7 +90,19 @@ def test_a_result_says_whose_it_is(tmp_path: Path) -> None:
     rule = run["tool"]["driver"]["rules"][0]
     assert rule["properties"]["security-severity"] == "9.0"
     assert "security" in rule["properties"]["tags"]
-    assert len(rule["properties"]["tags"]) <= 10
+    assert len(rule["properties"]["tags"]) <= 20
+
+
+def test_a_rule_has_tags_of_the_controls(tmp_path: Path) -> None:
+    """The first id of every framework comes before the second of any, within 20 tags."""
+    ids = {f"framework-{n}": ["1.1", "1.2"] for n in range(12)}
+    page = {**sample.header()["checks"][0], "controls": ids}
+    run = run_of([sample.header([]) | {"checks": [page]}], tmp_path)
+    (rule,) = run["tool"]["driver"]["rules"]
+    tags = [t for t in rule["properties"]["tags"] if t.startswith("external/")]
+    assert tags[:12] == [f"external/framework-{n}/1.1" for n in range(12)]
+    assert tags[12] == "external/framework-0/1.2"
+    assert len(rule["properties"]["tags"]) == 20
 
 
 def test_levels_suppressions_and_the_baseline(tmp_path: Path) -> None:
