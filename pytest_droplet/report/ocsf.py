@@ -5,6 +5,8 @@ and ``waived``, 0 (unknown) for ``unknown``, 99 (other) for ``error`` and ``nota
 ``status_id`` is 1 (new) for what is open, 3 (suppressed) for ``waived``, 4 (resolved) for
 ``pass`` and ``notapplicable``. What passes is informational and has neither reason nor remedy. With a baseline, a finding that is
 still there is an update and one that is gone a close. ``unmapped`` has our own words.
+``compliance`` has the frameworks and the ids that ask for a check, as ``hipaa:164.312(b)``: a
+cross-reference, not a certification.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_droplet.record import CheckEntry, ResultLine
-from pytest_droplet.report.document import TEXT_LIMIT, Document, rank
+from pytest_droplet.report.document import TEXT_LIMIT, Document, control_ids, rank
+from pytest_droplet.report.requirements import title as title_of
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
 from pytest_droplet.words import Outcome
@@ -56,14 +59,16 @@ def write(document: Document, path: Path) -> None:
 
 def _page(page: CheckEntry) -> dict[str, Any]:
     """Return what all findings of one check have in common."""
-    standards = [one_line(text, TEXT_LIMIT) for text in (page.get("references") or "").split(";")]
+    controls = page.get("controls") or {}
+    asked = [f"{one_line(n, 100)}:{one}" for n in controls for one in control_ids(page, n)]
+    guide = [f"recommendation {page['guide']}"] if page.get("guide") else []
     title = one_line(page["title"], 500)
     shared: dict[str, Any] = {
         "title": title,
         "finding": one_line(page.get("finding"), 500) or title,
         "desc": clean(page.get("rationale"), 10_000) or title,
-        "standards": [text for text in standards if text] or ["pytest-droplet"],
-        "requirements": [f"recommendation {page['guide']}"] if page.get("guide") else [],
+        "standards": [one_line(title_of(n), 200) for n in controls] or ["pytest-droplet"],
+        "requirements": [*guide, *asked],
     }
     if remedy := clean(page.get("remediation"), 10_000):
         shared["remediation"] = {"desc": remedy}

@@ -84,3 +84,19 @@ def test_a_baseline_makes_updates_and_closes(tmp_path: Path) -> None:
 def test_a_record_without_results_is_an_empty_list(tmp_path: Path) -> None:
     """The file is JSON whatever the record holds."""
     assert findings([sample.header()], tmp_path) == []
+
+
+def test_compliance_names_what_asks_for_a_check(tmp_path: Path) -> None:
+    """Frameworks with their version, ids with their framework; the guide's number stays."""
+    controls = {"hipaa": ["164.312(b)"], "pci-dss-4.0.1": ["1.3.1", "1.4.1"], "acme-2": ["9"]}
+    page = {**sample.header()["checks"][0], "controls": controls}
+    lines = [
+        sample.header([]) | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "fail"),
+    ]
+    (finding,) = findings(lines, tmp_path)
+    asked = ["hipaa:164.312(b)", "pci-dss-4.0.1:1.3.1", "pci-dss-4.0.1:1.4.1", "acme-2:9"]
+    assert finding.compliance.requirements == [f"recommendation {page['guide']}", *asked]
+    assert finding.compliance.standards is not None
+    assert finding.compliance.standards[1:] == ["PCI DSS 4.0.1", "acme-2"]
