@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_droplet.controls import table
+from pytest_droplet.record import CheckEntry
 from pytest_droplet.report.document import Document
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import one_line
@@ -25,6 +26,7 @@ _WORST_FIRST: Mapping[State, Standing] = {
     "met": "met",
 }
 NOTHING: Standing = "nothing here looks at it"
+STANDINGS = (*_WORST_FIRST.values(), NOTHING)
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,21 @@ def requirements(document: Document) -> list[Requirement]:
 
     They are in the order of the frameworks, then of their ids.
     """
-    seen = _states(document)
+    return standings(document.checks, _states(document))
+
+
+def standings(
+    pages: Mapping[str, CheckEntry], seen: Mapping[str, set[State]]
+) -> list[Requirement]:
+    """Return what :func:`requirements` does, from the pages of checks and what was said of each."""
     asking: dict[tuple[str, str], list[str]] = {key: [] for key in _of_table()}
-    for check, page in document.checks.items():
+    for check, page in pages.items():
         for framework, ids in (page.get("controls") or {}).items():
             for one in ids:
                 key = one_line(framework, 100), one_line(one, 100)
                 asking.setdefault(key, []).append(check)
     found = [
-        Requirement(*key, _standing([seen[check] for check in checks]), tuple(checks))
+        Requirement(*key, _standing([seen.get(check, set()) for check in checks]), tuple(checks))
         for key, checks in asking.items()
     ]
     places = {name: place for place, name in enumerate(table()["frameworks"])}
