@@ -1,4 +1,4 @@
-"""SARIF: judged by Microsoft's SARIF Multitool, and held against GitHub's limits."""
+"""SARIF: judged by Microsoft's SARIF Multitool, and held against the limits of its readers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ def run_of(lines: list[dict[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def ghas_errors(file: Path) -> list[str]:
-    """What the multitool finds wrong: the schema, the format's rules, GitHub's.
+    """What the multitool finds wrong: the schema, the format's rules, GitHub's, Azure DevOps'.
 
-    Its start script hands the arguments to a shell, hence the quotes.
+    What identifies a pipeline of Azure DevOps (GHAzDO1019, GHAzDO1020) is for its publishing task
+    to add. The tool's start script hands the arguments to a shell, hence the quotes.
     """
     tool = npm.package("@microsoft/sarif-multitool") / "bin.js"
-    done = npm.run(tool, "validate", str(file), "--rule-kind", '"Sarif;Ghas"')
+    done = npm.run(tool, "validate", str(file), "--rule-kind", '"Sarif;Ghas;Ado"')
     assert "1 files scanned" in done.stdout, done.stdout + done.stderr
-    return re.findall(r": error (.*)", done.stdout)
+    return re.findall(r": error (?!GHAzDO1019|GHAzDO1020)(.*)", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def ghas_errors(file: Path) -> list[str]:
     ids=["fleet", "hostile", "cut", "empty"],
 )
 def test_the_multitool_accepts_it(lines: list[dict[str, Any]], tmp_path: Path) -> None:
-    """The schema holds, and what GitHub asks for is there."""
+    """The schema holds, and what GitHub and Azure DevOps ask for is there."""
     run_of(lines, tmp_path)
     assert ghas_errors(tmp_path / "out.sarif") == []
 
@@ -79,18 +80,67 @@ def test_findings_are_results_and_nothing_else_is(tmp_path: Path) -> None:
 
 
 def test_a_result_says_whose_it_is(tmp_path: Path) -> None:
-    """The file of the check, the Droplet's name and urn, severity as GitHub sorts it."""
+    """A place of the Droplet, its urn and tags, the check beside it, GitHub's severity."""
     run = run_of(sample.small(), tmp_path)
     (result,) = run["results"]
     (place,) = result["locations"]
-    assert place["physicalLocation"]["artifactLocation"]["uri"] == "pytest_droplet/checks/ssh.py"
-    assert place["physicalLocation"]["region"]["startLine"] > 1
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "droplets/web-1-417000001"
     assert place["logicalLocations"][0]["fullyQualifiedName"] == "do:droplet:417000001"
+    (source,) = (related["physicalLocation"] for related in result["relatedLocations"])
+    assert source["artifactLocation"]["uri"] == "pytest_droplet/checks/ssh.py"
+    assert source["region"]["startLine"] > 1
     assert result["message"]["text"].startswith("web-1: passwordauthentication yes")
+    assert result["properties"]["tags"] == ["prod", "web"]
     rule = run["tool"]["driver"]["rules"][0]
+    assert rule["name"] == "SshPasswordAuthenticationDisabled"
     assert rule["properties"]["security-severity"] == "9.0"
     assert "security" in rule["properties"]["tags"]
     assert len(rule["properties"]["tags"]) <= 10
+
+
+def test_a_rule_and_a_result_say_what_is_wrong(tmp_path: Path) -> None:
+    """The check's finding, with the parameter that it does not name; what should hold is help."""
+    page = {
+        **sample.header()["checks"][0],
+        "id": "auditd.rules-cover[logins]",
+        "title": "Loaded rules cover the group",
+        "finding": "No loaded rule covers the group",
+    }
+    line = sample.result(page["id"], 417000001, "fail", message="caused by auditd.installed")
+    run = run_of([sample.header() | {"checks": [page]}, sample.droplet(0), line], tmp_path)
+    (rule,), (result,) = run["tool"]["driver"]["rules"], run["results"]
+    wrong = "No loaded rule covers the group (logins)"
+    assert rule["name"] == "AuditdRulesCoverLogins"
+    assert rule["shortDescription"]["text"] == wrong
+    assert "Loaded rules cover the group" in rule["help"]["markdown"]
+    assert result["message"]["text"] == f"web-1: {wrong}: caused by auditd.installed"
+
+
+def test_two_runs_of_different_scope_do_not_replace_one_another(tmp_path: Path) -> None:
+    """GitHub's category is the id up to its last slash: account, selector and what narrows."""
+
+    def category(**more: Any) -> str:
+        name: str = run_of([sample.header(**more)], tmp_path)["automationDetails"]["id"]
+        assert name.endswith("/")
+        assert len(name) <= 256
+        return name
+
+    account = sample.header()["account"]
+    narrowed = {"option": "-k", "value": "ssh", "source": "command line"}
+    scopes: list[dict[str, Any]] = [
+        {},
+        {"account": account | {"id": "team-1"}},
+        {"account": account | {"id": "team-2"}},
+        {"selector": ["tag:a/b"]},
+        {"selector": ["tag:a", "b"]},
+        {"profile": ["cis1"]},
+        {"options": {"shard": "1/2"}},
+        {"narrowed": [narrowed]},
+        {"selector": [f"name:{'x' * 300}a"]},
+        {"selector": [f"name:{'x' * 300}b"]},
+    ]
+    assert len({category(**scope) for scope in scopes}) == len(scopes)
+    assert category(**scopes[1]) == "pytest-droplet/team-1/tag:prod/droplet/"
 
 
 def test_levels_suppressions_and_the_baseline(tmp_path: Path) -> None:
