@@ -123,20 +123,22 @@ def _automation(document: Document) -> dict[str, Any]:
     """Return what tells this run apart from others: whose account, and what was asked for."""
     header = document.header
     account = one_line(account_id_of(header), 100)
+    shard = header.get("options", {}).get("shard")
+    narrowed = (f"{entry['option']} {entry['value']}" for entry in header.get("narrowed", ()))
     asked = [
-        ",".join(header.get("selector", ())),
-        ",".join(header.get("profile", ())),
-        f"shard {shard}" if (shard := header.get("options", {}).get("shard")) else "",
-        *(f"{entry['option']} {entry['value']}" for entry in header.get("narrowed", ())),
+        ",".join(sorted(header.get("selector", ()))),
+        ",".join(sorted(header.get("profile", ()))),
+        *([f"shard {shard}"] if shard else []),
+        *sorted(narrowed),
     ]
-    parts = ["pytest-droplet", account, *asked]
-    named = "/".join(quote(one_line(part, TEXT_LIMIT), safe=":*,=!") for part in parts if part)
-    whose = f"the account {account}" if account else "an account whose id is not known"
+    parts = filter(None, ["pytest-droplet", account, *asked])
+    named = "/".join(quote(one_line(part, TEXT_LIMIT), safe=":*,=!") for part in parts)
+    several = "merged" in header and not header.get("account")
+    unnamed = "several accounts" if several else "an account"
+    whose = f"account {account}" if account else unnamed
     return {
         "id": f"{_short(named)}/",
-        "description": {
-            "text": one_line(f"Audit of {whose}: {' '.join(filter(None, asked))}", _TEXT)
-        },
+        "description": {"text": one_line(f"Audit of {whose}: {' '.join(asked)}", _TEXT)},
     }
 
 

@@ -141,6 +141,7 @@ def test_two_runs_of_different_scope_do_not_replace_one_another(tmp_path: Path) 
     ]
     assert len({category(**scope) for scope in scopes}) == len(scopes)
     assert category(**scopes[1]) == "pytest-droplet/team-1/tag:prod/droplet/"
+    assert category(selector=["b", "tag:a"]) == category(selector=["tag:a", "b"])
 
 
 def test_levels_suppressions_and_the_baseline(tmp_path: Path) -> None:
