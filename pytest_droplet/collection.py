@@ -64,14 +64,14 @@ class CheckItem(pytest.Item):
         check: Check,
         droplet: Droplet | None,
         marks: Iterable[pytest.Mark],
-        location: tuple[str, int | None, str],
+        place: tuple[str, int],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.check = check
         self.droplet = droplet
         self.own_markers.extend(marks)
-        self._location = location
+        self._place = place
 
     @property
     def subject(self) -> str:
@@ -124,8 +124,13 @@ class CheckItem(pytest.Item):
 
     @property
     def location(self) -> tuple[str, int | None, str]:
-        """The file of the node id, so that no machine path is shown; pytest adds the name."""
-        return self._location
+        """The file of the node id, so that no machine path is shown; the line; the name.
+
+        Other plugins show this name. pytest's terminal takes one that ends the node id for a
+        dotted path, and shows each dot as ``::``: hence the blank before the bracket.
+        """
+        path, line = self._place
+        return path, line, self.name.replace("[", " [", 1)
 
 
 def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
@@ -143,7 +148,7 @@ def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
     subjects: Iterable[Droplet | None] = (
         (None,) if check.of_account else parent.config.stash[audit_key].droplets
     )
-    location = (parent.nodeid.partition("::")[0], check.function.__code__.co_firstlineno - 1, "")
+    place = parent.nodeid.partition("::")[0], check.function.__code__.co_firstlineno - 1
     for droplet in subjects:
         subject = droplet.pytest_id if droplet else "account"
         name = f"{check.base_id}[{params}{subject}]"
@@ -154,7 +159,7 @@ def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
             check=check,
             droplet=droplet,
             marks=marks,
-            location=location,
+            place=place,
         )
         yield item
 

@@ -237,6 +237,21 @@ def evidence_text(line: ResultLine) -> str:
     return "; ".join(f"{one_line(e['source'], 200)}: {one_line(e['value'], 400)}" for e in facts)
 
 
+def told(page: CheckEntry, line: ResultLine) -> str:
+    """Return what is wrong and what was seen, in one line; of what is no finding, the latter."""
+    seen = one_line(line["message"], TEXT_LIMIT)
+    finding = page.get("finding")
+    if line["verdict"] not in {"fail", "waived"} or not finding:
+        return seen
+    return f"{of_parameter(page, finding)}: {seen}" if seen else of_parameter(page, finding)
+
+
+def of_parameter(page: CheckEntry, text: str) -> str:
+    """Return a sentence of a check's page with the check's parameter, which it does not name."""
+    _, bracket, parameter = one_line(page["id"], 1_000).partition("[")
+    return one_line(f"{text} ({parameter[:-1]})" if bracket else text, 500)
+
+
 def _own_page(line: ResultLine) -> CheckEntry:
     check = line["check"]
     own: CheckEntry = {

@@ -25,6 +25,7 @@ from pytest_droplet.report.document import (
     evidence_text,
     rank,
     source_of,
+    told,
 )
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
@@ -168,7 +169,7 @@ def _control(
             "change": document.change(worst),
         },
         "source_location": {"ref": path, "line": number},
-        "results": [_result(document, line, page["title"]) for line in lines],
+        "results": [_result(document, line) for line in lines],
     }
     if all(line["verdict"] == "waived" for line in lines) and (waiver := worst["waiver"]):
         control["waiver_data"] = {
@@ -186,8 +187,9 @@ def _references(page: CheckEntry) -> Iterable[str]:
     return (text for text in texts if text)
 
 
-def _result(document: Document, line: ResultLine, title: str) -> dict[str, Any]:
-    message = one_line(line["message"], TEXT_LIMIT)
+def _result(document: Document, line: ResultLine) -> dict[str, Any]:
+    page = document.checks[line["check"]]
+    title, message = one_line(page["title"], 500), told(page, line)
     evidence = evidence_text(line)
     result: dict[str, Any] = {
         "status": _STATUS[VERDICTS[line["verdict"]].state],

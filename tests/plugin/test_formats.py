@@ -325,7 +325,10 @@ def test_junitxml_has_the_properties_of_every_verdict(
 
 
 def test_reports_point_to_the_line_of_the_users_own_test(audit: pytest.Pytester) -> None:
-    """Of a check, of an ordinary test, of one with a parameter, in a folder and in a class."""
+    """Of a check, of an ordinary test, of one with a parameter, in a folder and in a class.
+
+    In SARIF it is beside the place, which is the Droplet's.
+    """
     sub = audit.mkdir("more")
     (sub / "test_more.py").write_text(
         "import pytest\n\n\nclass TestIt:\n"
@@ -338,7 +341,7 @@ def test_reports_point_to_the_line_of_the_users_own_test(audit: pytest.Pytester)
     places = {
         (r["ruleId"], place["artifactLocation"]["uri"], place["region"]["startLine"])
         for r in sarif["results"]
-        for place in [r["locations"][0]["physicalLocation"]]
+        for place in [r["relatedLocations"][0]["physicalLocation"]]
     }
     assert places == {
         ("site.release", "test_site.py", 8),

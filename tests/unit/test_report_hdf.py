@@ -58,6 +58,26 @@ def test_inspecjs_reads_the_verdicts(lines: list[dict[str, Any]], tmp_path: Path
         assert found.get(key, STATUS[line["verdict"]]) == STATUS[line["verdict"]]
 
 
+def test_a_failed_control_says_what_is_wrong(tmp_path: Path) -> None:
+    """The check's finding with its parameter, then what was seen; what should hold is the code."""
+    page = sample.header()["checks"][0] | {
+        "id": "auditd.rules-cover[logins]",
+        "title": "Loaded rules cover the group",
+        "finding": "No rule covers the group",
+    }
+    lines = [
+        sample.header() | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "fail", message="caused by auditd.installed"),
+    ]
+    write(Document.from_lines(lines), tmp_path / "out")
+    (file,) = (tmp_path / "out").iterdir()
+    (profile,) = json.loads(file.read_text(encoding="utf-8"))["profiles"]
+    (result,) = profile["controls"][0]["results"]
+    assert result["message"] == "No rule covers the group (logins): caused by auditd.installed"
+    assert result["code_desc"].startswith("Loaded rules cover the group")
+
+
 def test_a_test_that_passed_and_broke_is_an_error(tmp_path: Path) -> None:
     """A broken teardown is a second result of the same check: one control, not well."""
     lines = [
