@@ -15,7 +15,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pytest_droplet.controls import Controls, controls_of
+from pytest_droplet.controls import Controls, controls_of, is_name
 from pytest_droplet.model import API_LISTS, ApiList
 from pytest_droplet.redact import redact
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
@@ -161,6 +161,7 @@ def check(
             known by the oldest, so that baselines and history go on, and waivers may name any.
 
     Raises:
+        TypeError: ``controls`` is no table.
         ValueError: The id or a former one is malformed, the severity, profile or list is not
             known, ``controls`` are no lists of ids, a value of ``params``, which would stand in the id, looks like a secret, or
             ``rows`` are asked for by a check of single Droplets.
@@ -187,7 +188,7 @@ def check(
         msg = f"check {id}: formerly={wrong_ids[0]!r}: write an id that it had, family.kebab-case"
         raise ValueError(msg)
 
-    asked_by = {name: _ids(id, name, ids) for name, ids in (controls or {}).items()}
+    asked_by = _controls(id, {} if controls is None else controls)
 
     def decorate(function: F) -> F:
         _formerly[id] = tuple(formerly)
@@ -222,11 +223,18 @@ def check(
     return decorate
 
 
-def _ids(check_id: str, framework: str, ids: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(ids, str) or not ids or not all(isinstance(i, str) and i.strip() for i in ids):
-        msg = f"check {check_id}: controls[{framework!r}] = {ids!r}: write a list of ids"
-        raise ValueError(msg)
-    return tuple(ids)
+def _controls(check_id: str, controls: Mapping[str, Sequence[str]]) -> Controls:
+    if not isinstance(controls, Mapping):
+        msg = f"check {check_id}: controls={controls!r}: write a table, {{framework: [ids]}}"
+        raise TypeError(msg)
+    for framework, ids in controls.items():
+        if not is_name(framework):
+            msg = f"check {check_id}: controls[{framework!r}]: write the name of a framework"
+            raise ValueError(msg)
+        if not isinstance(ids, list | tuple) or not ids or not all(map(is_name, ids)):
+            msg = f"check {check_id}: controls[{framework!r}] = {ids!r}: write a list of ids"
+            raise ValueError(msg)
+    return {framework: tuple(dict.fromkeys(ids)) for framework, ids in controls.items()}
 
 
 def names_of(check_id: str) -> tuple[str, ...]:

@@ -58,6 +58,11 @@ class Table(TypedDict):
     checks: dict[str, dict[str, Entry]]
 
 
+def is_name(value: object) -> bool:
+    """Whether a value is a name as a framework or a requirement has it: text of one line."""
+    return isinstance(value, str) and value.isprintable() and bool(value.strip())
+
+
 @cache
 def table() -> Table:
     """Read the table, once and only where it is shown."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_droplet.catalogue import Check, nearest, shipped
-from pytest_droplet.controls import Controls, table
+from pytest_droplet.controls import Controls, is_name, table
 from pytest_droplet.toml_tables import TableError, build, load
 
 FILE = "droplet-controls.toml"
@@ -50,9 +51,21 @@ def load_frameworks(path: Path) -> Mapping[str, OwnFramework]:
         where = f"{path.name}: framework {name!r}"
         if name in table()["frameworks"]:
             raise TableError(f"{where}: it is shipped; give yours another name")
+        _refuse_unquoted(content, where)
         found[name] = build(OwnFramework, content, where)
+        for text, what in ((name, "name"), (found[name].title, "title")):
+            if not is_name(text):
+                raise TableError(f"{where}: {what} = {text!r}: expected text of one line")
         _refuse_unknown(found[name], where)
     return found
+
+
+def _refuse_unquoted(content: Any, where: str) -> None:
+    checks = content.get("checks") if isinstance(content, dict) else None
+    for family, rest in checks.items() if isinstance(checks, dict) else ():
+        if isinstance(rest, dict):
+            check_id = ".".join([family, *list(rest)[:1]])
+            raise TableError(f'{where}: checks: write "{check_id}" in quotation marks')
 
 
 def _refuse_unknown(framework: OwnFramework, where: str) -> None:
@@ -62,8 +75,8 @@ def _refuse_unknown(framework: OwnFramework, where: str) -> None:
             near = nearest(check_id)
             hint = f"did you mean {near}?" if near else "a check of yours takes @check(controls=)"
             raise TableError(f"{where}: there is no shipped check {check_id!r}; {hint}")
-        if not ids or not all(i.strip() for i in ids):
-            raise TableError(f"{where}: {check_id} = {list(ids)!r}: expected ids")
+        if not ids or not all(map(is_name, ids)) or len(set(ids)) < len(ids):
+            raise TableError(f"{where}: {check_id} = {list(ids)!r}: expected ids, each once")
 
 
 def controls_with(check: Check, frameworks: Mapping[str, OwnFramework]) -> Controls:

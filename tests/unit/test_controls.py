@@ -140,8 +140,36 @@ def test_a_users_check_says_what_asks_for_it() -> None:
     assert shipped()["auditd.running"].controls["hipaa"] == ("164.312(b)",)
 
 
-@pytest.mark.parametrize("ids", ["1.3.1", [], [""], [1]])
+@pytest.mark.parametrize("ids", ["1.3.1", [], [""], [1], ["1\n2"], {"1": 2}, None])
 def test_controls_are_lists_of_ids(ids: Any) -> None:
     """A text would be taken letter by letter: the check says what to write."""
     with pytest.raises(ValueError, match=r"check site\.x: controls\['pci'\] = .*: write a list"):
         check("site.x", controls={"pci": ids})
+
+
+@pytest.mark.parametrize(
+    ("controls", "said"),
+    [
+        ("pci", "controls='pci': write a table, {framework: [ids]}"),
+        (["1.3.1"], "controls=['1.3.1']: write a table, {framework: [ids]}"),
+        ({"": ["1"]}, "controls['']: write the name of a framework"),
+        ({1: ["1"]}, "controls[1]: write the name of a framework"),
+        ({"a\nb": ["1"]}, "controls['a\\nb']: write the name of a framework"),
+    ],
+)
+def test_controls_are_a_table_by_framework(controls: Any, said: str) -> None:
+    """What is wrong is one line, and says what to write."""
+    with pytest.raises((TypeError, ValueError)) as raised:
+        check("site.x", controls=controls)
+    assert str(raised.value) == f"check site.x: {said}"
+
+
+def test_an_id_that_is_named_twice_stands_once() -> None:
+    """A check is asked for by a requirement, or it is not."""
+
+    @check("site.twice", controls={"pci-dss-4.0.1": ["1.3.1", "1.3.1"]})
+    def test_twice(droplet: object) -> None:
+        """There is a firewall."""
+
+    (own,) = checks_of(test_twice)
+    assert own.controls == {"pci-dss-4.0.1": ("1.3.1",)}

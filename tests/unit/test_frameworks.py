@@ -57,7 +57,23 @@ def test_a_framework_of_the_site_is_added_to_those_that_are_shipped(tmp_path: Pa
         ),
         (
             "[framework.a]\ntitle = 'a'\nchecks = {'backups.enabled' = []}\n",
-            "backups.enabled = []: expected ids",
+            "backups.enabled = []: expected ids, each once",
+        ),
+        (
+            "[framework.a]\ntitle = 'a'\nchecks = {'backups.enabled' = ['1', '1']}\n",
+            "backups.enabled = ['1', '1']: expected ids, each once",
+        ),
+        (
+            "[framework.a]\ntitle = 'a'\n[framework.a.checks]\nbackups.enabled = ['1']\n",
+            "framework 'a': checks: write \"backups.enabled\" in quotation marks",
+        ),
+        (
+            "[framework.a]\ntitle = ' '\nchecks = {}\n",
+            "framework 'a': title = ' ': expected text of one line",
+        ),
+        (
+            '[framework."a\\nb"]\ntitle = "a"\nchecks = {}\n',
+            "name = 'a\\nb': expected text of one line",
         ),
         (
             "[framework.a]\ntitle = 'a'\nchecks = {'backups.enabled' = '1'}\n",
