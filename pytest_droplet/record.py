@@ -152,6 +152,7 @@ class HeaderLine(TypedDict):
     checks: list[CheckEntry]
     account: NotRequired[AccountEntry]
     narrowed: NotRequired[list[NarrowedEntry]]
+    frameworks: NotRequired[dict[str, str]]
     merged: NotRequired[list[MergedEntry]]
 
 
@@ -457,8 +458,12 @@ def header_line(
     checks: Iterable[CheckEntry],
     account: AccountEntry,
     narrowed: Sequence[NarrowedEntry] = (),
+    frameworks: Mapping[str, str],
 ) -> HeaderLine:
-    """Return the first line: what was asked of whom, and the page of every selected check."""
+    """Return the first line: what was asked of whom, and the page of every selected check.
+
+    ``frameworks`` are the titles of those of the site, by name.
+    """
     line: HeaderLine = {
         "type": "header",
         "schema": SCHEMA,
@@ -476,6 +481,8 @@ def header_line(
     }
     if narrowed:
         line["narrowed"] = list(narrowed)
+    if frameworks:
+        line["frameworks"] = dict(frameworks)
     return line
 
 

@@ -409,7 +409,7 @@ def _frameworks(page: PageData) -> list[dict[str, Any]]:
     shown = {name for check in page.checks for name in check.get("controls") or ()}
     return [
         {
-            "title": framework_title(name),
+            "title": framework_title(name, page.header),
             "standings": [(s, by_standing[s]) for s in STANDINGS if s in by_standing],
         }
         for name, by_standing in found.items()

@@ -91,7 +91,7 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
     page.table(
         f"Controls: {NOTICE}",
         ("Framework", "Not met", "Not observed", "Met"),
-        (_framework_row(name, ids) for name, ids in standing.items()),
+        (_framework_row(title(n, document.header), ids) for n, ids in standing.items()),
         len(standing),
     )
     waivers = document.summary["waivers"] if document.summary else []
@@ -104,8 +104,8 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
     return page.text
 
 
-def _framework_row(framework: str, ids: Mapping[Standing, list[str]]) -> Iterator[str]:
-    yield one_line(title(framework), 200)
+def _framework_row(name: str, ids: Mapping[Standing, list[str]]) -> Iterator[str]:
+    yield one_line(name, 200)
     for standing in ("not met", "not observed", "met"):
         yield one_line(", ".join(ids.get(standing, ())) or "none", TEXT_LIMIT)
 

@@ -388,6 +388,9 @@ def _header(parts: Sequence[Part], asked: Asked) -> HeaderLine:
     narrowed = [entry for part in headers for entry in part.get("narrowed", ())]
     if narrowed:
         header["narrowed"] = [e for i, e in enumerate(narrowed) if e not in narrowed[:i]]
+    titles = {n: t for h in reversed(headers) for n, t in h.get("frameworks", {}).items()}
+    if titles:
+        header["frameworks"] = titles
     return header
 
 

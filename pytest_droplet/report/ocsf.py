@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.controls import NOTICE
 from pytest_droplet.record import CheckEntry, ResultLine, account_id_of
 from pytest_droplet.report.document import (
     Document,
@@ -53,7 +54,7 @@ def write(document: Document, path: Path) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    pages = {check: _page(page) for check, page in document.checks.items()}
+    pages = {check: _page(document, page) for check, page in document.checks.items()}
     resources = {i: _resource(document, i) for i in (None, *document.droplets, *document.sizes)}
     separator = "[\n"
     with path.open("w", encoding="utf-8", errors="replace") as file:
@@ -65,7 +66,7 @@ def write(document: Document, path: Path) -> None:
         file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def _page(page: CheckEntry) -> dict[str, Any]:
+def _page(document: Document, page: CheckEntry) -> dict[str, Any]:
     """Return what all findings of one check have in common."""
     references = page.get("references") or ""
     controls = page.get("controls") or {}
@@ -76,7 +77,8 @@ def _page(page: CheckEntry) -> dict[str, Any]:
         "title": title,
         "finding": of_parameter(page, page.get("finding") or title),
         "desc": clean(page.get("rationale"), 10_000) or title,
-        "standards": [one_line(title_of(n), 200) for n in controls] or ["pytest-droplet"],
+        "standards": [one_line(title_of(n, document.header), 200) for n in controls]
+        or ["pytest-droplet"],
         "requirements": [*guide, *asked],
     }
     if remedy := clean(page.get("remediation"), 10_000):
@@ -188,6 +190,7 @@ def _resource(document: Document, droplet_id: int | None) -> dict[str, Any]:
 
 def _unmapped(document: Document, line: ResultLine) -> dict[str, Any]:
     waiver = line["waiver"]
+    asked = document.checks[line["check"]].get("controls")
     own = {
         "verdict": line["verdict"],
         "severity": line["severity"],
@@ -199,6 +202,7 @@ def _unmapped(document: Document, line: ResultLine) -> dict[str, Any]:
             {"source": one_line(e["source"], 200), "value": one_line(e["value"], 400)}
             for e in line["evidence"][:10]
         ],
+        "controls_are": NOTICE if asked else None,
     }
     return {name: value for name, value in own.items() if value is not None}
 

@@ -164,6 +164,7 @@ class Reports:
                 checks=self._checks.values(),
                 account=account_entry(audit.inventory, audit.settings),
                 narrowed=self._narrowed,
+                frameworks={name: own.title for name, own in audit.frameworks.items()},
             )
         )
 

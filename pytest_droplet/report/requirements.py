@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_droplet.controls import table
 from pytest_droplet.record import CheckEntry
@@ -77,10 +77,15 @@ def by_framework(document: Document) -> Mapping[str, Mapping[Standing, list[str]
     return found
 
 
-def title(framework: str) -> str:
-    """Return the name of a framework for people; that of a site's own is its key."""
+def title(framework: str, header: Mapping[str, Any]) -> str:
+    """Return the name of a framework for people: of the table, or as the site calls its own.
+
+    One that only a check's author names is its key.
+    """
     known = table()["frameworks"].get(framework)
-    return f"{known['title']} {known['version']}" if known else framework
+    if known:
+        return f"{known['title']} {known['version']}"
+    return str((header.get("frameworks") or {}).get(framework) or framework)
 
 
 def _states(document: Document) -> Mapping[str, set[State]]:

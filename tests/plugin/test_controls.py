@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pytest_droplet.__main__ import main
 from pytest_droplet.catalogue import shipped
 
 REPLAY = ("--droplets=name:web-1", "--droplets-replay=recording")
@@ -72,6 +73,21 @@ def test_the_header_of_the_record_has_all_controls(site: pytest.Pytester) -> Non
     assert pages["site.own"] == {"pci-dss-4.0.1": ["10.2.1", "2.2.1"], "acme-2": ["9.1"]}
     assert pages["auditd.installed"]["acme-2"] == ["9.1"]
     assert pages["auditd.installed"]["hipaa"] == ["164.312(b)"]
+    assert header["frameworks"] == {"acme-2": "Policy of the site"}
+
+
+def test_a_joined_record_has_the_frameworks_of_all(site: pytest.Pytester) -> None:
+    """The newest record says what a framework is called that several have."""
+    other = POLICY.replace("acme-2", "acme-3")
+    for name, text in (("old", POLICY + other), ("new", POLICY.replace("Policy", "Rules"))):
+        (site.path / "droplet-controls.toml").write_text(text, encoding="utf-8")
+        site.runpytest_inprocess(
+            *(*REPLAY, "--droplets-profile=cis2", "-k", "auditd.installed"),
+            f"--droplets-report=jsonl:{name}.jsonl",
+        )
+    assert main(["merge", "old.jsonl", "new.jsonl", "--droplets-report=jsonl:all.jsonl"]) == 1
+    header = json.loads((site.path / "all.jsonl").read_text().partition("\n")[0])
+    assert header["frameworks"] == {"acme-2": "Rules of the site", "acme-3": "Policy of the site"}
 
 
 def test_a_check_that_is_not_there_ends_the_run(site: pytest.Pytester) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from py_ocsf_models.events.findings.compliance_finding import ComplianceFinding
 
+from pytest_droplet.controls import NOTICE
 from pytest_droplet.report.document import Document
 from pytest_droplet.report.ocsf import write
 from tests.support import sample_record as sample
@@ -146,3 +147,5 @@ def test_compliance_names_what_asks_for_a_check(tmp_path: Path) -> None:
     assert finding.compliance.requirements == [f"recommendation {page['guide']}", *asked]
     assert finding.compliance.standards is not None
     assert finding.compliance.standards[1:] == ["PCI DSS 4.0.1", "acme-2"]
+    (raw,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert raw["unmapped"]["controls_are"] == NOTICE

@@ -66,6 +66,8 @@ def test_markdown_has_a_row_for_each_framework() -> None:
 
 
 def test_a_framework_has_a_title() -> None:
-    """A shipped one with its version; a site's own is called by its key."""
-    assert title("pci-dss-4.0.1") == "PCI DSS 4.0.1"
-    assert title("acme-2") == "acme-2"
+    """A shipped one with its version; a site calls its own; what only a check names is its key."""
+    header = {"frameworks": {"acme-2": "Policy of the site", "pci-dss-4.0.1": "ours"}}
+    assert title("pci-dss-4.0.1", header) == "PCI DSS 4.0.1"
+    assert title("acme-2", header) == "Policy of the site"
+    assert title("acme-3", header) == title("acme-3", {}) == "acme-3"
