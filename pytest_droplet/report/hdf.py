@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.controls import NOTICE
 from pytest_droplet.files import Draft
 from pytest_droplet.record import CheckEntry, ResultLine
 from pytest_droplet.report.document import (
@@ -109,6 +110,7 @@ def _evaluation(
                 "name": "pytest-droplet",
                 "version": version,
                 "title": f"Droplet audit of {document.name(droplet_id)}",
+                "summary": f"tags.nist and tags.controls are a {NOTICE}.",
                 "sha256": digest.hexdigest(),
                 "status": "loaded",
                 "supports": [],
