@@ -217,8 +217,8 @@ def _message(text: str) -> dict[str, str]:
 def _results(document: Document) -> Iterator[dict[str, Any]]:
     """Yield the results, the worst first, those of a check together: so they compress well.
 
-    A second result of one check at one place, as of a test that is about the account in each of
-    two joined records, is at its next line.
+    Where one check has several results at one place, as a test that is about the account has in
+    two joined records, each is at the next line.
     """
     lines = document.worst({"fail", "waived"}, _RESULTS)
     seen: Counter[tuple[str, str]] = Counter()
