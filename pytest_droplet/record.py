@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, NotRequired, TypedDict, cast
 
 from pytest_droplet.catalogue import Check, CheckDoc, identity
+from pytest_droplet.controls import Controls
 from pytest_droplet.coverage import Coverage, CoverageEntry
 from pytest_droplet.files import Draft, owner_only
 from pytest_droplet.model import (
@@ -53,7 +54,7 @@ class CheckEntry(TypedDict):
     """The page of a check; ``guide`` is the number of the recommendation, from 1 to 10.
 
     ``title`` says what holds on a pass, ``finding`` what is wrong on a failure, where the check
-    says so.
+    says so. ``controls`` has the ids of the requirements that ask for it, by framework.
     """
 
     id: str
@@ -66,6 +67,7 @@ class CheckEntry(TypedDict):
     references: str
     rationale: str
     remediation: str
+    controls: NotRequired[dict[str, list[str]]]
 
 
 class KeyEntry(TypedDict):
@@ -150,6 +152,7 @@ class HeaderLine(TypedDict):
     checks: list[CheckEntry]
     account: NotRequired[AccountEntry]
     narrowed: NotRequired[list[NarrowedEntry]]
+    frameworks: NotRequired[dict[str, str]]
     merged: NotRequired[list[MergedEntry]]
 
 
@@ -452,11 +455,15 @@ def header_line(
     replay: Replay | None,
     endpoint: str,
     options: Mapping[str, str | int],
-    checks: Iterable[Check],
+    checks: Iterable[CheckEntry],
     account: AccountEntry,
     narrowed: Sequence[NarrowedEntry] = (),
+    frameworks: Mapping[str, str],
 ) -> HeaderLine:
-    """Return the first line: what was asked of whom, and the page of every selected check."""
+    """Return the first line: what was asked of whom, and the page of every selected check.
+
+    ``frameworks`` are the titles of those of the site, by name.
+    """
     line: HeaderLine = {
         "type": "header",
         "schema": SCHEMA,
@@ -469,11 +476,13 @@ def header_line(
         "replay": replay,
         "endpoint": endpoint,
         "options": dict(options),
-        "checks": [check_entry(check) for check in checks],
+        "checks": list(checks),
         "account": account,
     }
     if narrowed:
         line["narrowed"] = list(narrowed)
+    if frameworks:
+        line["frameworks"] = dict(frameworks)
     return line
 
 
@@ -488,8 +497,8 @@ def narrowed_in_words(entries: Iterable[NarrowedEntry]) -> list[str]:
     return [f"{source}: {' '.join(options)}" for source, options in found.items()]
 
 
-def check_entry(check: Check) -> CheckEntry:
-    """Return what the reports show of a check beside its verdicts."""
+def check_entry(check: Check, controls: Controls) -> CheckEntry:
+    """Return what the reports show of a check beside its verdicts; ``controls`` ask for it."""
     entry: CheckEntry = {
         "id": check.id,
         "title": check.doc.title,
@@ -503,6 +512,8 @@ def check_entry(check: Check) -> CheckEntry:
     }
     if check.doc.finding:
         entry["finding"] = check.doc.finding
+    if controls:
+        entry["controls"] = {name: list(ids) for name, ids in controls.items()}
     return entry
 
 

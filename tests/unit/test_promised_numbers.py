@@ -30,6 +30,8 @@ from pytest_droplet.connection import transport
 from pytest_droplet.facts.os.lifecycle import ReleaseSupport
 from pytest_droplet.model import NotObservedError
 from pytest_droplet.options import OPTIONS
+from pytest_droplet.report import csv, sarif
+from pytest_droplet.report.document import evidence_text
 from pytest_droplet.report.markdown import LIMIT_BYTES
 from pytest_droplet.settings import Settings, parse_settings
 from pytest_droplet.toml_tables import TableError
@@ -879,7 +881,43 @@ RUN = (
         bad="cut",
     ),
 )
-PROMISES = (*BACKUPS, *SYSTEM, *KEYS, *FIREWALLS, *AUDITD, *TLS, *RUN)
+
+
+# --- reports --------------------------------------------------------------------------------
+
+
+def kept_whole(write: Callable[[str], str], length: int) -> str:
+    """Whether a report has a text of this many characters as it is."""
+    return "pass" if "x" * length in write("x" * length) else "fail"
+
+
+def evidence_of(value: str) -> str:
+    """The evidence of a result that was judged on one fact."""
+    entry = {"source": "a", "value": value}
+    return evidence_text({"evidence": [entry]})  # type: ignore[typeddict-item]
+
+
+REPORTS = (
+    Promise(
+        {"_short": "at most 255 characters"},
+        partial(kept_whole, sarif._short),
+        kept=255,
+        broken=256,
+    ),
+    Promise(
+        {"reference/reports.md": "A text ends after 8,000 characters"},
+        partial(kept_whole, csv.cell),
+        kept=8_000,
+        broken=8_001,
+    ),
+    Promise(
+        {"reference/reports.md": "facts of at most 400 characters each"},
+        partial(kept_whole, evidence_of),
+        kept=400,
+        broken=401,
+    ),
+)
+PROMISES = (*BACKUPS, *SYSTEM, *KEYS, *FIREWALLS, *AUDITD, *TLS, *RUN, *REPORTS)
 
 
 @pytest.mark.parametrize(
@@ -966,6 +1004,7 @@ DESCRIBED = {
     ("_day", "the beginning of a day"),
     ("left_of", "below two days"),
     ("markdown", "of more than 1 MiB whole"),
+    ("reference/reports.md", "the first 150 characters of the message"),
     ("time_between", "as `7 days`"),
     ("add", "a day apart"),
     ("reference/options.md", "s-1vcpu-1gb"),

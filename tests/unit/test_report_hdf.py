@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from pytest_droplet.catalogue import shipped
+from pytest_droplet.controls import NOTICE
+from pytest_droplet.record import check_entry
 from pytest_droplet.report.document import Document
 from pytest_droplet.report.hdf import write
 from tests.support import npm
@@ -21,7 +24,8 @@ for (const file of process.argv.slice(2)) {
   const evaluation = convertFile(fs.readFileSync(file, 'utf8'))['1_0_ExecJson'];
   for (const profile of contextualizeEvaluation(evaluation).contains)
     for (const control of profile.contains)
-      found[evaluation.platform.target_id + ' ' + control.data.id] = control.hdf.status;
+      found[evaluation.platform.target_id + ' ' + control.data.id] = [
+        control.hdf.status, control.hdf.parsedNistTags.map((tag) => tag.rawText)];
 }
 console.log(JSON.stringify(found));
 """
@@ -35,12 +39,16 @@ STATUS = {
 }
 
 
-def statuses(folder: Path) -> dict[str, str]:
-    """What inspecjs says of each control, by target and id."""
+def controls(folder: Path) -> dict[str, tuple[str, list[str]]]:
+    """Status and NIST ids that inspecjs reads of each control, by target and id."""
     done = npm.run(_READ, str(npm.package("inspecjs")), *map(str, sorted(folder.iterdir())))
     assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    return {name: (status, nist) for name, (status, nist) in json.loads(done.stdout).items()}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    """What inspecjs says of each control, by target and id."""
+    return {name: status for name, (status, _) in controls(folder).items()}
 
 
 @pytest.mark.parametrize("lines", [sample.fleet(12), sample.hostile()], ids=["fleet", "hostile"])
@@ -56,6 +64,26 @@ def test_inspecjs_reads_the_verdicts(lines: list[dict[str, Any]], tmp_path: Path
     for line in results:
         key = f"{document.urn(line['droplet_id'])} {line['check']}"
         assert found.get(key, STATUS[line["verdict"]]) == STATUS[line["verdict"]]
+
+
+def test_a_failed_control_says_what_is_wrong(tmp_path: Path) -> None:
+    """The check's finding with its parameter, then what was seen; what should hold is the code."""
+    page = sample.header()["checks"][0] | {
+        "id": "auditd.rules-cover[logins]",
+        "title": "Loaded rules cover the group",
+        "finding": "No rule covers the group",
+    }
+    lines = [
+        sample.header() | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "fail", message="caused by auditd.installed"),
+    ]
+    write(Document.from_lines(lines), tmp_path / "out")
+    (file,) = (tmp_path / "out").iterdir()
+    (profile,) = json.loads(file.read_text(encoding="utf-8"))["profiles"]
+    (result,) = profile["controls"][0]["results"]
+    assert result["message"] == "No rule covers the group (logins): caused by auditd.installed"
+    assert result["code_desc"].startswith("Loaded rules cover the group")
 
 
 def test_a_test_that_passed_and_broke_is_an_error(tmp_path: Path) -> None:
@@ -102,3 +130,42 @@ def test_names_of_droplets_make_no_paths(tmp_path: Path) -> None:
     write(Document.from_lines([sample.header(), *droplets, *results]), tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == len(names)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_nist_is_where_heimdall_looks(tmp_path: Path) -> None:
+    """Separate ids, parts included; a test without any has no tag, not an empty one."""
+    controls = {"nist-800-53-r5": ["AU-2", "AU-12(c)"], "hipaa": ["164.312(b)"]}
+    page = {**sample.header()["checks"][0], "controls": controls}
+    own = sample.result("tests/a.py::test_b", 417000001, "pass")
+    lines = [
+        sample.header([]) | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "pass"),
+        own,
+    ]
+    write(Document.from_lines(lines), tmp_path)
+    (file,) = tmp_path.iterdir()
+    (profile,) = json.loads(file.read_text())["profiles"]
+    assert NOTICE in profile["summary"]
+    mapped, unmapped = profile["controls"]
+    assert mapped["tags"]["nist"] == ["AU-2", "AU-12(c)"]
+    assert mapped["tags"]["controls"] == controls
+    assert "nist" not in unmapped["tags"]
+    assert "controls" not in unmapped["tags"]
+
+
+def test_inspecjs_maps_every_shipped_check(tmp_path: Path) -> None:
+    """To the ids of the table, each understood; UM-1, unmapped, is a test of a user's own alone."""
+    checks = shipped()
+    pages = [check_entry(one, one.controls) for one in checks.values()]
+    own = sample.result("tests/a.py::test_b", 417000001)
+    results = [sample.result(name, 417000001) for name in checks]
+    write(
+        Document.from_lines(
+            [sample.header() | {"checks": pages}, sample.droplet(0), *results, own]
+        ),
+        tmp_path,
+    )
+    found = {name.partition(" ")[2]: set(nist) for name, (_, nist) in controls(tmp_path).items()}
+    assert found.pop("tests/a.py::test_b") == {"UM-1"}
+    assert found == {name: set(one.controls["nist-800-53-r5"]) for name, one in checks.items()}

@@ -312,6 +312,27 @@ def test_summary_hooks_keep_their_markup_in_a_place_of_their_own(tmp_path: Path)
     assert own.endswith("<p>one</p>\n<i>two</i>\nthree")
 
 
+def test_requirements_stand_as_their_checks_do(tmp_path: Path) -> None:
+    """The worst check decides; what is not judged is not met; the page says what it is not."""
+    page = {**sample.header()["checks"][0], "id": "own.a", "controls": {"acme-2": ["1.2", "1.10"]}}
+    header = sample.header([]) | {"checks": [page]}
+    told = {}
+    for verdict in ("pass", "fail", "unknown", "notapplicable"):
+        lines = [header, sample.droplet(0), sample.result("own.a", 417000001, verdict)]
+        text = draw(tmp_path, lines)
+        assert "Cross-reference, not a certification" in text
+        told[verdict] = re.findall(r"<dt>([\w ]+)</dt><dd>(1\.2, 1\.10)</dd>", text)
+        assert "PCI DSS" not in text
+
+    standing = {
+        "pass": "Met",
+        "fail": "Not met",
+        "unknown": "Not observed",
+        "notapplicable": "Nothing here looks at it",
+    }
+    assert told == {verdict: [(word, "1.2, 1.10")] for verdict, word in standing.items()}
+
+
 def test_a_users_own_test_appears(tmp_path: Path) -> None:
     """A result whose check the header does not list is a check of its own, with its title."""
     data = data_of(draw(tmp_path, one("fail", title="The site answers")))

@@ -15,7 +15,7 @@ from tests.support import sample_record as sample
 
 OPTIONAL = {
     *("title", "remediation", "source_line", "traceback", "baseline", "finding"),
-    *("details", "left_out", "unreached"),
+    *("details", "left_out", "unreached", "frameworks"),
 }
 Lines = list[dict[str, Any]]
 
@@ -61,6 +61,7 @@ FREE = (
     ".firewalls",
     ".keys",
     ".details",
+    ".controls",
 )
 
 
