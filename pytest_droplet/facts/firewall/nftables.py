@@ -84,6 +84,8 @@ _IPTABLES_STATEMENTS = frozenset(
 )
 _CHANCES = frozenset({"numgen"})
 _EXTENSIONS = frozenset({"exthdr", "ip option", "tcp option"})
+_FEW_BYTES = 100_000
+_UNITS = {"bytes": 1, "kbytes": 2**10, "mbytes": 2**20}
 _Test = Callable[[Any], Condition]
 
 
@@ -93,7 +95,7 @@ class _Table:
 
     Attributes:
         contents: The elements of its sets and maps.
-        limits: Its limits.
+        limits: Its limits and quotas, by their kind and name.
         fleeting: Sets whose elements are counted, limited or expire by default.
         changed: Sets that rules change: ``seldom`` where only those of high rates are added, None
             where it cannot be told.
@@ -104,7 +106,7 @@ class _Table:
     """
 
     contents: dict[str, list[Any]] = field(default_factory=dict)
-    limits: dict[str, Any] = field(default_factory=dict)
+    limits: dict[tuple[str, str], Any] = field(default_factory=dict)
     fleeting: set[str] = field(default_factory=set)
     changed: dict[str, Condition] = field(default_factory=dict)
     rates: dict[str, set[Condition]] = field(default_factory=dict)
@@ -215,8 +217,8 @@ class _Ruleset:
             may_go = any(map(_is_fleeting, table.contents[body["name"]]))
             if limited or may_go or body.get("timeout"):
                 table.fleeting.add(body["name"])
-        elif kind == "limit":
-            table.limits[body["name"]] = body
+        elif kind in {"limit", "quota"}:
+            table.limits[kind, body["name"]] = body
         elif kind == "chain":
             chain = self._chains.setdefault(home, {}).setdefault(body["name"], [])
             if _decides(body):
@@ -555,11 +557,11 @@ def _condition(kind: str, body: Any, table: _Table, packet: Packet) -> Condition
 def _limited(kind: str, body: Any, table: _Table) -> Condition:
     """Judge a statement that holds for some packets: ``seldom`` where it is what exceeds a rate.
 
-    A named limit stands in its table. What a quota has left, and how many connections there are,
-    is not followed; a first connection does not exceed a number of them.
+    A named limit stands in its table. A quota is judged by what it has left now. How many
+    connections there are is not followed; a first connection does not exceed a number of them.
     """
-    if kind == "limit" and isinstance(body, str):
-        body = table.limits.get(body)
+    if isinstance(body, str):
+        body = table.limits.get((kind, body))
     if kind == "counter":
         return None if _has_map(body) else True
     if not isinstance(body, dict):
@@ -567,9 +569,21 @@ def _limited(kind: str, body: Any, table: _Table) -> Condition:
     over = bool(body.get("inv"))
     if kind == "limit" and "rate" in body:
         return "seldom" if over else "some"
+    if kind == "quota":
+        return negated(_has_left(body), by=over)
     if kind == "ct count" and over and body.get("val", 0) > 0:
         return "seldom"
     return None
+
+
+def _has_left(quota: Mapping[str, Any]) -> Condition:
+    """Whether a quota lets packets through now: ``some``; None where it is used up, or nearly."""
+    if "bytes" in quota:
+        whole, used = quota["bytes"], quota.get("used", 0)
+    else:
+        whole = quota.get("val", 0) * _UNITS.get(str(quota.get("val_unit")), 0)
+        used = quota.get("used", 0) * _UNITS.get(str(quota.get("used_unit")), whole)
+    return "some" if whole - used > _FEW_BYTES else None
 
 
 def _stored(kind: str, body: Any, table: _Table, packet: Packet) -> Condition:

@@ -414,8 +414,12 @@ class _Walk:
         return self._known[name]
 
     def _walk(self, rules: Sequence[Rule], depth: int) -> frozenset[str]:
-        """Follow rules; what drops some packets closes nothing, what accepts some lets in."""
+        """Follow rules; what drops some packets closes nothing, what accepts some lets in.
+
+        Behind a rule that some packets leave the chain by, nothing drops them here any more.
+        """
         found: set[str] = set()
+        spared = False
         for rule in rules:
             for matches, action in rule.steps(self._packet):
                 if matches is False:
@@ -426,6 +430,8 @@ class _Walk:
                     self.untold.append(rule)
                 if isinstance(matches, str):
                     goes_on = goes_on or matches == "seldom" or outcomes != {"accept"}
+                    spared |= matches == "some" and action.kind == "return"
+                if spared or isinstance(matches, str):
                     outcomes.discard("drop")
                 found |= outcomes
                 if matches and not goes_on:
