@@ -515,9 +515,11 @@ def test_a_host_firewall_is_active_and_comes_back(
 ) -> None:
     """A host firewall is active and comes back after a reboot.
 
-    Active: the kernel filters input over IPv4, by a rule or a policy; chains of fail2ban, Docker,
-    Kubernetes and libvirt do not count. It comes back where a manager is enabled whose files
-    close what the loaded rules close: they are read, and each port that a rule names is compared.
+    Active: the kernel filters input over IPv4, by a rule or a policy. Chains of programs that ban
+    addresses (fail2ban, CrowdSec, sshguard) and of containers, virtual machines and tunnels
+    (Docker, Podman, Kubernetes, LXD, Incus, libvirt, wg-quick, Tailscale) do not count. It comes
+    back where a manager is enabled whose files close what the loaded rules close: they are read,
+    and each port that a rule names is compared.
 
     Finding:
         No host firewall is active, or it does not come back after a reboot.

@@ -237,7 +237,7 @@ _USED_UP = {"val": 5, "val_unit": "mbytes", "used": 5, "used_unit": "mbytes"}
         ({"ct count": {"val": 5, "inv": True}}, False),
         ({"limit": "named"}, None),
         ({"quota": {"val": 5, "val_unit": "mbytes", "inv": True}}, False),
-        ({"quota": {"val": 5, "val_unit": "mbytes"}}, False),
+        ({"quota": {"val": 5, "val_unit": "mbytes"}}, None),
         ({"quota": {"val": 5, "val_unit": "bytes", "inv": True}}, None),
         ({"quota": {**_USED_UP, "inv": True}}, None),
         ({"quota": {**_USED_UP, "inv": True, "used": 4}}, False),

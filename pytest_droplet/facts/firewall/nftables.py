@@ -557,8 +557,9 @@ def _condition(kind: str, body: Any, table: _Table, packet: Packet) -> Condition
 def _limited(kind: str, body: Any, table: _Table) -> Condition:
     """Judge a statement that holds for some packets: ``seldom`` where it is what exceeds a rate.
 
-    A named limit stands in its table. A quota is judged by what it has left now. How many
-    connections there are is not followed; a first connection does not exceed a number of them.
+    A named limit stands in its table. A quota that has much left is not exceeded now; when it
+    will be is not followed, nor how many connections there are: a first connection does not
+    exceed a number of them.
     """
     if isinstance(body, str):
         body = table.limits.get((kind, body))
@@ -570,20 +571,20 @@ def _limited(kind: str, body: Any, table: _Table) -> Condition:
     if kind == "limit" and "rate" in body:
         return "seldom" if over else "some"
     if kind == "quota":
-        return negated(_has_left(body), by=over)
+        return "seldom" if over and _has_left(body) else None
     if kind == "ct count" and over and body.get("val", 0) > 0:
         return "seldom"
     return None
 
 
-def _has_left(quota: Mapping[str, Any]) -> Condition:
-    """Whether a quota lets packets through now: ``some``; None where it is used up, or nearly."""
+def _has_left(quota: Mapping[str, Any]) -> bool:
+    """Whether a quota is far from used up."""
     if "bytes" in quota:
         whole, used = quota["bytes"], quota.get("used", 0)
     else:
         whole = quota.get("val", 0) * _UNITS.get(str(quota.get("val_unit")), 0)
         used = quota.get("used", 0) * _UNITS.get(str(quota.get("used_unit")), whole)
-    return "some" if whole - used > _FEW_BYTES else None
+    return bool(whole - used > _FEW_BYTES)
 
 
 def _stored(kind: str, body: Any, table: _Table, packet: Packet) -> Condition:
