@@ -240,8 +240,9 @@ class RandomTables:
     def _rule(self, table: str, chain: str) -> str:
         protocol = self._one("", "-p tcp", "-p tcp", "-p udp")
         chosen = [self._condition(protocol[3:]) for _ in range(self._random.choice((0, 1, 1, 2)))]
-        words = {_OPTION.findall(words)[0]: words for words in chosen}  # none twice
-        return " ".join(filter(None, [protocol, *words.values(), self._target(table, chain)]))
+        words = {_OPTION.findall(words)[0].rstrip("s"): words for words in chosen}  # none twice
+        last = sorted(words.values(), key=lambda text: "multiport" in text)
+        return " ".join(filter(None, [protocol, *last, self._target(table, chain)]))
 
     def _target(self, table: str, chain: str) -> str:
         if table == "raw":
