@@ -15,12 +15,13 @@ from pytest_droplet.facts.firewall.host_firewall import decide
 from pytest_droplet.facts.firewall.host_rules import IPTABLES, NFT, HostRules, parse_rules
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nft_text import parse_files
-from pytest_droplet.facts.firewall.packet_filter import Hook
+from pytest_droplet.facts.firewall.packet_filter import Hook, inward
+from pytest_droplet.facts.firewall.ways_out import WaysOut
 from pytest_droplet.facts.host.interfaces import ADDRESSES, Interfaces, parse_interfaces
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Address, Droplet, NotObservedError, Reading
 
-from .networks import HOST, HOST_IN_VPC, Networks, Probe
+from .networks import HOST, HOST_IN_VPC, INTERNET, VPC, Networks, Probe
 
 PORTS = (22, 53, 80, 443, 1234, 5432, 8080, 9000, 30_001, 61_001)
 UNLISTED = (707, 4_321, 47_808)
@@ -83,7 +84,7 @@ def judge_files(networks: Networks, files: Mapping[str, str], start: str) -> Jud
     """Read a file of nft rules, and what it includes of ``files``."""
     hooks = None
     with suppress(NotObservedError):
-        hooks = parse_files(files, start)
+        hooks = inward(parse_files(files, start))
     return _judge(networks, hooks)
 
 
@@ -91,7 +92,7 @@ def judge_saves(networks: Networks, text: str) -> Judgement:
     """Read a file of iptables-restore as the product reads those that are loaded at boot."""
     hooks = None
     with suppress(NotObservedError):
-        hooks = parse_saves(text, 4)
+        hooks = inward(parse_saves(text, 4))
     return _judge(networks, hooks)
 
 
@@ -116,6 +117,21 @@ def _judge(networks: Networks, hooks: tuple[Hook, ...] | None) -> Judgement:
     }
     only_input = not any(hook.place not in {"input", "forward"} for hook in known)
     return Judgement(denied, reached, only_input)
+
+
+def judge_outward(networks: Networks) -> dict[Probe, bool | None]:
+    """Return whether the host's own packets get out, by the rules that are loaded."""
+    interfaces = parse_interfaces(networks.read(ADDRESSES, by_root=False))
+    try:
+        hooks = parse_rules(networks.read(NFT), networks.read(IPTABLES)).outward
+    except NotObservedError:
+        return dict.fromkeys(PROBES)
+    ways = WaysOut(_DROPLET, interfaces, hooks, _NO_CLOUD)
+    target = {"internet": INTERNET, "vpc": VPC}
+    return {
+        probe: ways.to(probe.protocol, target[probe.origin][probe.version], probe.port).allowed
+        for probe in PROBES
+    }
 
 
 def _of_version(interfaces: Interfaces, version: int) -> Interfaces:

@@ -7,6 +7,7 @@ it ends.
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import itertools
 import os
 import socket
@@ -22,6 +23,9 @@ from pathlib import Path
 from pytest_droplet.connection.script import alone
 from pytest_droplet.model import Section, SectionOutput
 
+_ALL_FRAMES = 3
+_SENT_HERE = 4
+_BEGUN = "03"
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -33,6 +37,11 @@ HOST = {4: "203.0.113.10", 6: "2001:db8::10"}
 INTERNET = {4: "198.51.100.7", 6: "2001:db8:77::7"}
 HOST_IN_VPC = {4: "10.114.0.2"}
 VPC = {4: "10.114.0.9"}
+_SENDERS = {
+    address: (origin, version)
+    for origin, places in (("internet", INTERNET), ("vpc", VPC))
+    for version, address in places.items()
+}
 
 
 @dataclass(frozen=True)
@@ -101,10 +110,12 @@ class Networks:
         with self.host.entered():
             self._streams = [_listener(socket.SOCK_STREAM, port) for port in ports]
             self._datagrams = [_listener(socket.SOCK_DGRAM, port) for port in ports]
+        self._wires = {"internet": _wire(self.internet), "vpc": _wire(self.vpc)}
 
     def close(self) -> None:
         """Close what holds the namespaces, and the sockets in them."""
-        for each in (*self._streams, *self._datagrams, self.host, self.internet, self.vpc):
+        sockets = (*self._streams, *self._datagrams, *self._wires.values())
+        for each in (*sockets, self.host, self.internet, self.vpc):
             each.close()
 
     def _connect(
@@ -169,6 +180,7 @@ class Networks:
             for probe, sent in pending.items()
             if probe.protocol == "tcp" and _is_connected(sent)
         }
+        arrived |= self._begun(number if source is None else source)
         for listener in self._datagrams:
             arrived |= {probe for probe, n in _received(listener) if n == number}
         for sent in pending.values():
@@ -179,9 +191,47 @@ class Networks:
                     listener.accept()[0].close()
         return arrived
 
-    def _send(self, probe: Probe, number: int, source: int) -> socket.socket:
+    def _begun(self, source: int) -> set[Probe]:
+        """Return the connections from a port that the host has begun: its answers may be dropped."""
+        with self.host.entered():
+            lines = [
+                line.split()
+                for name in ("tcp", "tcp6")
+                for line in Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:]
+            ]
+        found = set()
+        for _, local, remote, state, *_ in lines:
+            address, _, port = remote.partition(":")
+            if state == _BEGUN and int(port, 16) == source:
+                origin, version = _SENDERS[_address(address)]
+                found.add(Probe(origin, version, "tcp", int(local.rpartition(":")[2], 16)))
+        return found
+
+    def left(self, probes: Iterable[Probe], wait_s: float) -> set[Probe]:
+        """Send each packet from the host to where its origin is, and return those that got there.
+
+        What arrives on the wire counts, answered or not.
+        """
+        number = next(self._numbers)
+        for wire in self._wires.values():
+            _read_all(wire)
+        for probe in probes:
+            self._send(probe, number, 0, outward=True).close()
+        time.sleep(wait_s)
+        return {
+            Probe(origin, *found)
+            for origin, wire in self._wires.items()
+            for found in map(_first_packet, _read_all(wire))
+            if found is not None
+        }
+
+    def _send(
+        self, probe: Probe, number: int, source: int, *, outward: bool = False
+    ) -> socket.socket:
         place = self.internet if probe.origin == "internet" else self.vpc
         target = HOST if probe.origin == "internet" else HOST_IN_VPC
+        if outward:
+            place, target = self.host, INTERNET if probe.origin == "internet" else VPC
         kind = socket.SOCK_STREAM if probe.protocol == "tcp" else socket.SOCK_DGRAM
         family = socket.AF_INET if probe.version == 4 else socket.AF_INET6
         with place.entered():
@@ -224,6 +274,45 @@ def _listener(kind: int, port: int) -> socket.socket:
     if kind == socket.SOCK_STREAM:
         made.listen(128)
     return made
+
+
+def _address(text: str) -> str:
+    """Return an address that the kernel prints in words of its own order of bytes."""
+    raw = bytes.fromhex(text)
+    words = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
+    found = ipaddress.ip_address(words)
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def _wire(place: Namespace) -> socket.socket:
+    """Return a socket that sees every packet that gets to a namespace."""
+    with place.entered():
+        made = socket.socket(
+            socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(_ALL_FRAMES)
+        )
+        made.bind(("peer", _ALL_FRAMES))
+    return made
+
+
+def _read_all(wire: socket.socket) -> list[bytes]:
+    """Return the packets that came in since the last time."""
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            packet, (_, _, kind, *_) = wire.recvfrom(2000)
+            found += [packet] if kind != _SENT_HERE else []
+    return found
+
+
+def _first_packet(packet: bytes) -> tuple[int, str, int] | None:
+    """Return version, protocol and port of a datagram or the first packet of a connection."""
+    version = packet[0] >> 4
+    length = (packet[0] & 15) * 4 if version == 4 else 40
+    protocol = {6: "tcp", 17: "udp"}.get(packet[9 if version == 4 else 6])
+    is_answer = protocol == "tcp" and packet[length + 13] & 0x17 != 0x02
+    if protocol is None or is_answer:
+        return None
+    return version, protocol, int.from_bytes(packet[length + 2 : length + 4])
 
 
 def _is_connected(sent: socket.socket) -> bool:

@@ -1,7 +1,8 @@
-"""Small rule sets of nft from a grammar, by a seed."""
+"""Small rule sets of nft and of iptables from a grammar."""
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 _PORTS = ("22", "53", "80", "443", "1234", "5432", "8080", "9000", "30001", "61001")
@@ -10,18 +11,20 @@ _SOURCES = {
     "ip6": ("2001:db8:5::/48", "::/0", "fd00::/8", "2000::/3"),
 }
 _TARGETS = {
-    "ip": ("203.0.113.10", "203.0.113.0/24", "10.114.0.2", "192.0.2.5"),
-    "ip6": ("2001:db8::10", "2001:db8::/32", "fd00::1"),
+    "ip": ("203.0.113.10", "203.0.113.0/24", "10.114.0.2", "192.0.2.5", "198.51.100.0/24"),
+    "ip6": ("2001:db8::10", "2001:db8::/32", "fd00::1", "2001:db8:77::/64"),
 }
 _RATES = ("limit rate {}/hour burst 2 packets", "limit rate over {}/hour burst 2 packets")
 _FAMILIES = {"ip": ("ip",), "ip6": ("ip6",), "inet": ("ip", "ip6")}
 
+_OPTION = re.compile(r"--[a-z-]+|-[sd] ")
+
 
 class RandomRules:
-    """Makes the text of one rule set."""
+    """Makes the text of one rule set of nft by what ``random`` chooses."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = Random(seed)
+    def __init__(self, random: Random) -> None:
+        self._random = random
         self._family = "inet"
         self._chains: list[str] = []
         self._sets = ""
@@ -74,9 +77,10 @@ class RandomRules:
         return lines
 
     def _base(self, number: int) -> list[str]:
-        place = self._one("input", "input", "input", "prerouting")
+        place = self._one("input", "input", "input", "prerouting", "output", "postrouting")
         priority = self._random.choice((-300, -150, -10, 0, 10))
-        policy = self._one("accept", "drop", "drop") if place == "input" else "accept"
+        drops = place in {"input", "output"}
+        policy = self._one("accept", "drop", "drop") if drops else "accept"
         return [
             f"  chain base{number} {{",
             f"    type filter hook {place} priority {priority}; policy {policy};",
@@ -132,7 +136,7 @@ class RandomRules:
             return f"{family} {side} {sign}{self._one(first, second)}"
         if which < 10:
             name = self._one('"eth0"', '"eth1"', '"lo"', '"eth*"', '{ "eth0", "lo" }')
-            return f"iifname {sign}{name}"
+            return f"{self._one('iifname', 'iifname', 'oifname')} {sign}{name}"
         return self._rarer(which, sign)
 
     def _rarer(self, which: int, sign: str) -> str:
@@ -153,6 +157,9 @@ class RandomRules:
                 "tcp flags syn",
                 "tcp flags & (fin|syn|rst|ack) == syn",
                 "fib daddr type local",
+                "fib saddr type unicast",
+                "tcp sport 1024-65535",
+                "udp sport 53",
                 "meta pkttype host",
                 "ct direction original",
                 "ct mark 0x0",
@@ -189,4 +196,89 @@ class RandomRules:
             "tcp dport set 22",
             "ip dscp set cs1",
             "meta priority set 1:2",
+        )
+
+
+class RandomTables:
+    """Makes the text of one rule set of iptables-restore by what ``random`` chooses."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    def text(self) -> str:
+        """Return the tables raw, mangle and filter, some without rules."""
+        command = self._one("iptables-nft-restore", "iptables-legacy-restore")
+        tables = {
+            "raw": ("PREROUTING", "OUTPUT"),
+            "mangle": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+            "filter": ("INPUT", "INPUT", "INPUT", "OUTPUT"),
+        }
+        lines = [f"#!{command}"]
+        for table, chains in tables.items():
+            lines += [f"*{table}", *self._table(table, chains), "COMMIT"]
+        return "\n".join(lines) + "\n"
+
+    def _one(self, *choices: str) -> str:
+        return self._random.choice(choices)
+
+    def _table(self, table: str, chains: tuple[str, ...]) -> list[str]:
+        known = dict.fromkeys(chains)
+        if table != "filter":
+            rules = [f"-A {self._one(*chains)} {self._rule(table, '')}" for _ in range(2)]
+            return [*(f":{chain} ACCEPT [0:0]" for chain in known), *rules[: self._few()]]
+        policies = [f":{chain} {self._one('ACCEPT', 'DROP', 'DROP')} [0:0]" for chain in known]
+        own = [f"-A own {self._rule(table, '')}" for _ in range(self._random.randint(0, 3))]
+        rules = [
+            f"-A {self._one(*chains)} {self._rule(table, 'own')}"
+            for _ in range(self._random.randint(1, 7))
+        ]
+        return [*policies, ":own - [0:0]", *own, *rules]
+
+    def _few(self) -> int:
+        return self._random.choice((0, 0, 0, 1, 2))
+
+    def _rule(self, table: str, chain: str) -> str:
+        protocol = self._one("", "-p tcp", "-p tcp", "-p udp")
+        chosen = [self._condition(protocol[3:]) for _ in range(self._random.choice((0, 1, 1, 2)))]
+        words = {_OPTION.findall(words)[0].rstrip("s"): words for words in chosen}  # none twice
+        last = sorted(words.values(), key=lambda text: "multiport" in text)
+        return " ".join(filter(None, [protocol, *last, self._target(table, chain)]))
+
+    def _target(self, table: str, chain: str) -> str:
+        if table == "raw":
+            return self._one("-j CT --notrack", "-j DROP", "-j ACCEPT")
+        if table == "mangle":
+            mark = self._one("0x1", "0x10/0x10")
+            return self._one(f"-j MARK --set-xmark {mark}", "-j CONNMARK --save-mark", "-j DROP")
+        jumps = [f"-j {chain}", f"-j {chain}", f"-g {chain}"] if chain else []
+        return self._one(
+            *("-j ACCEPT", "-j ACCEPT", "-j ACCEPT", "-j DROP", "-j DROP", "-j REJECT"),
+            *("-j RETURN", "-j LOG", *jumps),
+        )
+
+    def _condition(self, protocol: str) -> str:
+        sign = self._one("", "", "", "! ")
+        if protocol and self._random.random() < 0.6:
+            ports = self._random.sample(_PORTS, 2)
+            return self._one(
+                f"{sign}--dport {ports[0]}",
+                f"{sign}--dport {self._one('1:65535', '0:1023', '1024:65535', '5000:9999')}",
+                f"-m multiport {sign}--dports {','.join(ports)},20000:40000",
+                f"{sign}--sport {self._one('53', '1024:65535', ports[1])}",
+            )
+        return self._one(
+            f"{sign}-s {self._one('10.114.0.0/20', '192.0.2.0/24', '0.0.0.0/0', '128.0.0.0/1')}",
+            f"{sign}-d {self._one('203.0.113.0/24', '10.114.0.2', '198.51.100.0/24')}",
+            f"-m conntrack {sign}--ctstate {self._one('NEW', 'ESTABLISHED,RELATED', 'INVALID')}",
+            f"-m conntrack {sign}--ctstate {self._one('NEW,UNTRACKED', 'UNTRACKED', 'DNAT')}",
+            f"-m limit --limit {self._one('1/hour', '1/min')} --limit-burst 2",
+            f"-m hashlimit --hashlimit-{self._one('upto', 'above')} 1/hour --hashlimit-burst 2"
+            f" --hashlimit-mode srcip --hashlimit-name h{self._random.randrange(10**6)}",
+            f"-m mark {sign}--mark {self._one('0x1', '0x0', '0x10/0x10')}",
+            f"-m connmark {sign}--mark 0x1",
+            f"-m addrtype {sign}--dst-type {self._one('LOCAL', 'UNICAST')}",
+            f"-m addrtype {sign}--src-type {self._one('LOCAL', 'UNICAST')}",
+            f"-m iprange {sign}--src-range 192.0.2.1-192.0.2.9",
+            "-m statistic --mode nth --every 2 --packet 0",
+            "-m comment --comment x",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_what_is_said_to_come_back_stays_closed(networks: Networks) -> None:
     """Of a rule set and a file that lacks some of its lines: packets tell what the file closes."""
     answers = []
     for seed in _SEEDS:
-        text = load_what_is_taken(networks, RandomRules(seed).text())
+        text = load_what_is_taken(networks, RandomRules(Random(seed)).text())
         try:
             now = _hooks(networks)
         except NotObservedError:

@@ -213,9 +213,17 @@ def test_a_rule_of_iptables_before_the_policy_of_drop(rule: str, *, expected: bo
 
 
 def test_a_limited_drop_is_no_denial() -> None:
-    """What drops some packets a second lets the others through."""
+    """What drops some packets a second lets the others through, wherever the rest is dropped."""
+    floods = ("other -m limit --limit 99/s -j RETURN", "other -j DROP", "INPUT -j other")
+    assert denied(save(*floods, policy="ACCEPT")) is False
+    assert denied(save(*floods)) is True
+    assert denied(save("INPUT -m limit --limit 9/s -j RETURN", "INPUT -j DROP")) is True
+    assert denied(save("INPUT -m limit --limit 9/s -j RETURN", "INPUT -j ACCEPT")) is None
     assert denied(save("INPUT -m limit --limit 3/min -j DROP", policy="ACCEPT")) is False
     assert denied(save("INPUT -j REJECT", policy="ACCEPT")) is True
+
+
+_USED_UP = {"val": 5, "val_unit": "mbytes", "used": 5, "used_unit": "mbytes"}
 
 
 @pytest.mark.parametrize(
@@ -228,14 +236,23 @@ def test_a_limited_drop_is_no_denial() -> None:
         ({"limit": {"rate": 1, "rate_unit": "mbytes", "per": "second", "inv": True}}, False),
         ({"ct count": {"val": 5, "inv": True}}, False),
         ({"limit": "named"}, None),
-        ({"quota": {"val": 5, "val_unit": "mbytes", "inv": True}}, None),
+        ({"quota": {"val": 5, "val_unit": "mbytes", "inv": True}}, False),
+        ({"quota": {"val": 5, "val_unit": "mbytes"}}, None),
+        ({"quota": {"val": 5, "val_unit": "bytes", "inv": True}}, None),
+        ({"quota": {**_USED_UP, "inv": True}}, None),
+        ({"quota": {**_USED_UP, "inv": True, "used": 4}}, False),
+        ({"quota": {**_USED_UP, "used_unit": "gbytes"}}, None),
+        ({"quota": {"val": 5, "val_unit": "gbytes", "inv": True}}, None),
+        ({"quota": "named"}, None),
     ],
-    ids=["none", "rate", "not-over", "over", "over-bytes", "connections", "named", "quota"],
 )
 def test_a_drop_at_a_rate_is_no_denial_of_nftables(
     limit: dict[str, Any] | None, *, expected: bool | None
 ) -> None:
-    """With a policy of accept, what drops below or above a rate lets the others through."""
+    """With a policy of accept, what drops below or above a rate lets the others through.
+
+    What becomes of packets once a quota is used up is not followed.
+    """
     rule = [*([limit] if limit else []), {"drop": None}]
     assert denied(parse_ruleset(nft(rule, policy="accept"))) is expected
 

@@ -215,6 +215,19 @@ class CloudFirewalls:
             somebody = piece.somebody(named_in=self._named_in)
         return self._told(somebody, f"whether the Droplet reaches {protocol} {port}")
 
+    def reaches(self, protocol: str, address: str, port: int) -> Match:
+        """Whether the outbound rules let the Droplet reach the port of an address.
+
+        None where rules name peers by tag or id: whether one of them has the address is not asked.
+        """
+        piece = self._piece("outbound", protocol, port)
+        target = Addresses.of([ipaddress.ip_network(address)])
+        if piece.denied & target:
+            return False
+        if piece.addresses & target:
+            return None if piece.denied_names else True
+        return None if piece.names else False
+
     def denials(self, protocol: str, port: int) -> list[FirewallRule]:
         """Return the inbound rules that deny a port to some, whoever that is."""
         return list(self._rules("deny", protocol, Ranges(((port, port),))))

@@ -25,6 +25,7 @@ from pytest_droplet.facts.firewall.packet_filter import (
     Rule,
     Step,
     for_addresses,
+    inward,
     outcomes_of,
     share_changes,
     to_networks,
@@ -290,9 +291,9 @@ class _Chains:
             return ufw_hooks(files, version), "/etc/ufw"
         if manager == _NFTABLES:
             where = next((path for path in STARTED_WITH if path in files), "")
-            return (parse_files(files, where) if where else ()), where
+            return (inward(parse_files(files, where)) if where else ()), where
         where = _SAVES[manager][version == 6]
-        return parse_saves(files.get(where, ""), version), where
+        return inward(parse_saves(files.get(where, ""), version)), where
 
 
 def lets_in(hooks: Iterable[Hook], packet: Packet) -> Match:

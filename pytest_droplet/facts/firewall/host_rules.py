@@ -7,12 +7,13 @@ its tables are read with iptables-nft-save instead.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from pytest_droplet.facts import Observation, fact
 from pytest_droplet.facts.firewall.iptables import parse_saves
 from pytest_droplet.facts.firewall.nftables import parse_ruleset
-from pytest_droplet.facts.firewall.packet_filter import Hook, share_changes
+from pytest_droplet.facts.firewall.packet_filter import Hook, inward, share_changes
 from pytest_droplet.facts.host.whole import whole
 from pytest_droplet.masks import rule_comments
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
@@ -32,9 +33,16 @@ _PART = re.compile(r"^== (nft|legacy)(6?)\n(.*?)^rc=([0-9]{1,3})\n", re.MULTILIN
 
 @dataclass(frozen=True, slots=True)
 class HostRules:
-    """The chains that packets pass which come in."""
+    """The chains that packets pass: which come in, and which the host itself sends (outward)."""
 
     hooks: tuple[Hook, ...] = field(default=(), repr=False)
+    outward: tuple[Hook, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, hooks: Iterable[Hook]) -> HostRules:
+        """Divide chains by their places; each gets to know which rules change its packets."""
+        known = share_changes(hooks)
+        return cls(inward(known), tuple(hook for hook in known if hook.is_outward))
 
     @property
     def input_filters(self) -> tuple[Hook, ...]:
@@ -47,12 +55,12 @@ class HostRules:
 
 @fact("nft -j list ruleset; iptables-save", sections=(NFT, IPTABLES))
 def droplet_host_rules(observation: Observation) -> HostRules:
-    """Return the rules that the kernel of the host has for packets that come in."""
+    """Return the rules that the kernel of the host has."""
     return parse_rules(observation.section(NFT.name), observation.section(IPTABLES.name))
 
 
 def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> HostRules:
-    """Return the chains that packets pass which come in, of nftables and of both iptables.
+    """Return the chains that packets pass, of nftables and of both iptables.
 
     Raises:
         NotObservedError: A tool is absent whose rules the kernel has, or its answer is not as
@@ -76,14 +84,14 @@ def parse_rules(nft: SectionOutput, iptables: SectionOutput) -> HostRules:
                 f" {one_line(iptables.stderr) or f'status {code}'}"
             )
     if nft.stdout.strip() == "absent":
-        return HostRules(share_changes(legacy))
+        return HostRules.of(legacy)
     if nft.rc == _ABSENT and not nft.stdout.strip() and saved:
-        return HostRules(share_changes((*saved.values(), *legacy)))
+        return HostRules.of((*saved.values(), *legacy))
     if nft.rc != 0:
         raise NotObservedError(one_line(nft.stderr) or f"nft ended with status {nft.rc}")
     rules = parse_ruleset(nft.stdout)
     known = (_by_iptables(hook, saved.get(hook.label)) for hook in rules)
-    return HostRules(share_changes((*known, *legacy)))
+    return HostRules.of((*known, *legacy))
 
 
 def _by_iptables(hook: Hook, saved: Hook | None) -> Hook:

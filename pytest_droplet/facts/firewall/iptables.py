@@ -38,7 +38,6 @@ from pytest_droplet.facts.firewall.packet_filter import (
     is_named,
     is_usual,
     negated,
-    of_source_ports,
     share_changes,
     to_networks,
 )
@@ -47,7 +46,14 @@ from pytest_droplet.model import NotObservedError
 from pytest_droplet.text import one_line
 
 _PROTOCOLS = {"6": "tcp", "17": "udp"}
-_FINAL = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "drop", "RETURN": "return"}
+_FINAL = {
+    "ACCEPT": "accept",
+    "DROP": "drop",
+    "REJECT": "drop",
+    "RETURN": "return",
+    "MASQUERADE": "accept",
+    "SNAT": "accept",
+}
 _HARMLESS = frozenset(
     (
         *("LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "SET", "CT", "NOTRACK", "CHECKSUM"),
@@ -59,7 +65,10 @@ _PLACES: dict[str, Place] = {
     "PREROUTING": "prerouting",
     "INPUT": "input",
     "FORWARD": "forward",
+    "OUTPUT": "output",
+    "POSTROUTING": "postrouting",
 }
+_TRANSLATING = frozenset({"PREROUTING", "OUTPUT"})
 _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 _DESTINATION = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9a-fA-F:.]+?))?(?::([0-9]{1,5}))?")
 _ONE_PORT = re.compile(r"[0-9]{1,5}")
@@ -106,10 +115,10 @@ class _Table:
 
 
 def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
-    """Parse all tables of iptables-save that decide over packets that come in.
+    """Parse all tables of iptables-save that decide over packets.
 
     Returns:
-        Their chains PREROUTING, INPUT and FORWARD. Labels are ``ip filter INPUT``, with ``ip6``
+        Their chains PREROUTING, INPUT, FORWARD, OUTPUT and POSTROUTING. Labels are ``ip filter INPUT``, with ``ip6``
         for IPv6: those that nft gives the same chains.
 
     Raises:
@@ -120,7 +129,7 @@ def parse_saves(text: str, version: Literal[4, 6]) -> tuple[Hook, ...]:
         _hook(table, version, name, chain, f"{family} {name} {chain}")
         for name, table in _tables(text, set(_PRIORITIES)).items()
         for chain in _PLACES
-        if not (name == "nat" and chain != "PREROUTING")
+        if name != "nat" or chain in {*_TRANSLATING, "POSTROUTING"}
     )
     return share_changes(hook for hook in found if hook is not None)
 
@@ -175,7 +184,7 @@ def _hook(table: _Table, version: Literal[4, 6], name: str, chain: str, label: s
         chains=table.chains,
         filters=table.filters[chain],
         place=_PLACES[chain],
-        translates=name == "nat",
+        translates=name == "nat" and chain in _TRANSLATING,
         priority=_PRIORITIES[name],
         ports=frozenset(table.ports),
         changing=tuple(table.changing),
@@ -367,8 +376,8 @@ def _ports(values: list[str]) -> _Test:
 
 
 def _source_ports(values: list[str]) -> _Test:
-    chosen = any_of(of_source_ports(*ports) for ports in _ranges(values[0]))
-    return lambda _: chosen
+    ranges = _ranges(values[0])
+    return lambda packet: any_of(packet.comes_from(*ports) for ports in ranges)
 
 
 def _either_ports(values: list[str]) -> _Test:
@@ -412,6 +421,15 @@ def _status(values: list[str]) -> _Test:
 def _destination_type(values: list[str]) -> _Test:
     wanted = set(values[0].split(","))
     return lambda packet: ("UNICAST" if packet.out else "LOCAL") in wanted
+
+
+def _source_type(values: list[str]) -> _Test:
+    wanted = set(values[0].split(","))
+    return lambda packet: ("LOCAL" if packet.is_own else "UNICAST") in wanted
+
+
+def _packet_type(values: list[str]) -> _Test:
+    return lambda packet: None if packet.is_own else values[0] == "unicast"
 
 
 def _set_match(values: list[str]) -> _Test:
@@ -556,8 +574,8 @@ _TESTS: dict[str, Callable[[list[str]], _Test]] = {
     "--ctorigdstport": _original_ports,
     "--ctproto": _protocol,
     "--dst-type": _destination_type,
-    "--src-type": _among(frozenset({"UNICAST"})),
-    "--pkt-type": _among(frozenset({"unicast"})),
+    "--src-type": _source_type,
+    "--pkt-type": _packet_type,
     "--icmp-type": _never,
     "--icmpv6-type": _never,
     "--mark": _mark,

@@ -455,10 +455,10 @@ class _Statements:
             return {"quota": self._named()}
         over = self._takes("over")
         self._takes("until")
-        value = self._next(), self._next()
+        body = {"val": int(self._next()), "val_unit": self._next(), "inv": over}
         if self._takes("used"):
-            self._at += 2
-        return {"quota": {"val": value[0], "val_unit": value[1], "inv": over}}
+            body |= {"used": int(self._next()), "used_unit": self._next()}
+        return {"quota": body}
 
     def _notrack(self) -> Any:
         return {"notrack": None}

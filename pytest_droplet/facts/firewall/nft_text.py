@@ -40,10 +40,9 @@ _PRIORITIES = {
     "srcnat": 100,
 }
 _NAMED = frozenset({"set", "map"})
-_OF_TABLES = frozenset(
-    {"flowtable", "counter", "quota", "ct", "synproxy", "secmark", "comment", "meter"}
-)
-"""What a table may have besides chains, sets, maps and limits: rules that name it are not told."""
+_RATES = frozenset({"limit", "quota"})
+_OF_TABLES = frozenset({"flowtable", "counter", "ct", "synproxy", "secmark", "comment", "meter"})
+"""What else a table may have besides chains, sets, maps and rates: rules that name it are not told."""
 
 _IN_SETS = frozenset(
     (
@@ -160,7 +159,7 @@ class _Script:
             self._table()
         elif noun == "rule":
             self._rule(verb)
-        elif noun in {"chain", "element", *_NAMED, "limit", *_OF_TABLES} and verb != "insert":
+        elif noun in {"chain", "element", *_NAMED, *_RATES, *_OF_TABLES} and verb != "insert":
             self._one_object(noun)
         else:
             raise NotObservedError(f"nft: {one_line(noun, 40)!r} is not known here")
@@ -255,7 +254,7 @@ class _Script:
         for word in self._block() if self._has_block() else ():
             if word == "flags":
                 flags.update(w for w in self._statement()[1:] if w != ",")
-            elif word in {"chain", "limit", *_NAMED}:
+            elif word in {"chain", *_RATES, *_NAMED}:
                 self._at += 1
                 self._object(table, word, self._next().removeprefix('"'))
             elif word in _OF_TABLES:
@@ -269,7 +268,7 @@ class _Script:
 
     def _one_object(self, kind: str) -> None:
         """Add what stands outside of its table's block."""
-        if kind in _OF_TABLES:
+        if kind in {"quota", *_OF_TABLES}:
             self._statement()
             return
         home, (name,) = self._home(2)
@@ -289,8 +288,8 @@ class _Script:
     def _object(self, table: _Table, kind: str, name: str) -> None:
         if kind == "chain":
             self._chain(table, name)
-        elif kind == "limit":
-            self._limit(table, name)
+        elif kind in _RATES:
+            self._rate(table, kind, name)
         else:
             self._set(table, kind, name)
 
@@ -307,12 +306,12 @@ class _Script:
             elif word not in {"comment", "devices", "flags"}:
                 rules.append(expressions_of(words))
 
-    def _limit(self, table: _Table, name: str) -> None:
+    def _rate(self, table: _Table, kind: str, name: str) -> None:
         for word in self._block():
             words = self._statement()
             if word != "comment":
-                (body,) = expressions_of(["limit", *words])
-                table.named[name] = "limit", {"name": name, **body["limit"]}
+                (body,) = expressions_of([kind, *words])
+                table.named[name] = kind, {"name": name, **body[kind]}
 
     def _set(self, table: _Table, kind: str, name: str) -> None:
         elements: list[Any] = []

@@ -38,11 +38,8 @@ FAMILIES: Mapping[str, frozenset[int]] = {
 }
 """The versions of IP whose packets a family sees; none: frames that a Droplet does not route."""
 
-HOOKS: Mapping[str, bool] = {
-    **dict.fromkeys(("ingress", "prerouting", "input", "forward"), True),
-    **dict.fromkeys(("output", "postrouting", "egress"), False),
-}
-"""The hooks of chains, and whether packets that come in are judged there."""
+HOOKS = frozenset(("ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"))
+"""The hooks of chains: each is a place of :mod:`pytest_droplet.facts.firewall.packet_filter`."""
 
 CHAIN_TYPES = frozenset({"filter", "nat", "route"})
 TABLE_FLAGS = frozenset({"dormant", "owner", "persist"})

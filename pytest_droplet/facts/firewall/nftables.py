@@ -41,7 +41,6 @@ from pytest_droplet.facts.firewall.packet_filter import (
     Hook,
     Match,
     Packet,
-    Place,
     Rule,
     Step,
     any_of,
@@ -54,7 +53,6 @@ from pytest_droplet.facts.firewall.packet_filter import (
     is_named,
     is_usual,
     negated,
-    of_source_ports,
     share_changes,
     to_networks,
 )
@@ -66,12 +64,6 @@ TABLES = "\n== tables\n"
 """Behind it the lines of ``nft list ruleset`` that begin a table or tell its flags."""
 
 _Home = tuple[str, str]
-_PLACES: Mapping[str, Place] = {
-    "ingress": "ingress",
-    "prerouting": "prerouting",
-    "input": "input",
-    "forward": "forward",
-}
 _LIMITS = frozenset({"limit", "quota", "ct count", "counter"})
 _HARMLESS_TARGETS = frozenset({"LOG", "NFLOG"})
 _UNKNOWN_VERDICTS = frozenset({"queue", "xt", "fwd", "synproxy", "tproxy"})
@@ -92,6 +84,8 @@ _IPTABLES_STATEMENTS = frozenset(
 )
 _CHANCES = frozenset({"numgen"})
 _EXTENSIONS = frozenset({"exthdr", "ip option", "tcp option"})
+_FEW_BYTES = 100_000
+_UNITS = {"bytes": 1, "kbytes": 2**10, "mbytes": 2**20}
 _Test = Callable[[Any], Condition]
 
 
@@ -101,22 +95,32 @@ class _Table:
 
     Attributes:
         contents: The elements of its sets and maps.
-        limits: Its limits.
+        limits: Its limits and quotas, by their kind and name.
         fleeting: Sets whose elements are counted, limited or expire by default.
         changed: Sets that rules change: ``seldom`` where only those of high rates are added, None
             where it cannot be told.
         rates: The rates of the elements that rules add to a set, True where there is none.
         networks: Those of what rules compare with, by the object that a rule has, or its text.
         judged: Whether a source is among them, by that object and the source.
+        maps: The keys and verdicts of maps, by that object: ``*``, for the rest, comes last.
     """
 
     contents: dict[str, list[Any]] = field(default_factory=dict)
-    limits: dict[str, Any] = field(default_factory=dict)
+    limits: dict[tuple[str, str], Any] = field(default_factory=dict)
     fleeting: set[str] = field(default_factory=set)
     changed: dict[str, Condition] = field(default_factory=dict)
     rates: dict[str, set[Condition]] = field(default_factory=dict)
     networks: dict[object, tuple[Network, ...]] = field(default_factory=dict)
     judged: dict[tuple[object, object], Condition] = field(default_factory=dict)
+    maps: dict[object, list[tuple[Any, Any]]] = field(default_factory=dict)
+
+    def verdicts(self, data: Any) -> list[tuple[Any, Any]]:
+        """Return the keys and verdicts of a map, put in order once."""
+        key = data if isinstance(data, str) else id(data)
+        if key not in self.maps:
+            pairs = [(_plain(found), verdict) for found, verdict in _items(data, self)]
+            self.maps[key] = sorted(pairs, key=lambda pair: pair[0] == "*")
+        return self.maps[key]
 
     def source(self, right: Any, packet: Packet) -> Condition:
         """Judge a packet's source by what stands on the right, once for all such packets."""
@@ -138,10 +142,9 @@ def parse_ruleset(text: str) -> tuple[Hook, ...]:
     is freed): the text form decides. Where it is absent, only an absent flag is believed.
 
     Returns:
-        The chains at the hooks ``ingress``, ``prerouting``, ``input`` and ``forward``: those of
-        type ``filter``, and those of type ``nat`` that give packets other destinations. In the
-        order of their priority; labels are ``family table chain``. Chains of dormant tables are
-        left out.
+        The chains at all hooks: those of type ``filter`` and ``route``, and those of type ``nat``
+        that may stop packets or give them other destinations. In the order of their priority;
+        labels are ``family table chain``. Chains of dormant tables are left out.
 
     Raises:
         NotObservedError: It is not the JSON that nft prints, or has a kind of chain or family
@@ -214,8 +217,8 @@ class _Ruleset:
             may_go = any(map(_is_fleeting, table.contents[body["name"]]))
             if limited or may_go or body.get("timeout"):
                 table.fleeting.add(body["name"])
-        elif kind == "limit":
-            table.limits[body["name"]] = body
+        elif kind in {"limit", "quota"}:
+            table.limits[kind, body["name"]] = body
         elif kind == "chain":
             chain = self._chains.setdefault(home, {}).setdefault(body["name"], [])
             if _decides(body):
@@ -262,8 +265,9 @@ class _Ruleset:
             doubt = self._doubt(home)
             if doubt is None:
                 continue
-            if body["type"] == "nat" and body["hook"] == "input":
-                doubt = doubt or "a chain of type nat at the hook input is not followed"
+            if body["hook"] == "egress" or (body["type"] == "nat" and body["hook"] == "input"):
+                kind = f"a chain of type {body['type']} at the hook {body['hook']}"
+                doubt = doubt or f"{kind} is not followed"
             of_filters = compared.get(home, set()) if body["type"] == "filter" else set()
             hook = Hook(
                 label=f"{body['family']} {body['table']} {body['name']}",
@@ -272,8 +276,8 @@ class _Ruleset:
                 policy="drop" if body.get("policy") == "drop" else "accept",
                 chains=self._chains[home],
                 filters=filters.get((*home, body["name"]), 0) if body["type"] == "filter" else 0,
-                place=_PLACES[body["hook"]],
-                translates=body["type"] == "nat" and body["hook"] == "prerouting",
+                place=body["hook"],
+                translates=body["type"] == "nat" and body["hook"] in {"prerouting", "output"},
                 priority=int(body.get("prio", 0)),
                 ports=frozenset(ports.get(home, set()) | of_filters),
                 doubt=doubt,
@@ -323,27 +327,26 @@ def _unnamed_chain(expression: Any) -> tuple[str, list[list[Any]]]:
 
 
 def _decides(chain: Mapping[str, Any]) -> bool:
-    """Whether the kernel sends packets that come in through the chain, and it may stop them."""
+    """Whether the kernel sends packets of a Droplet through the chain."""
     if "hook" not in chain:
         return False
     family, kind, hook = chain["family"], chain.get("type"), chain["hook"]
     if family not in FAMILIES or kind not in CHAIN_TYPES or hook not in HOOKS:
         words = one_line(f"type {kind} hook {hook} in the family {family}", 80)
         raise NotObservedError(f"nft has a chain of a kind that is not known: {words}")
-    if not FAMILIES[family] or not HOOKS[hook]:
-        return False
-    return hook in {"prerouting", "input"} if kind == "nat" else True
+    return bool(FAMILIES[family])
 
 
 def _device_rules(chain: Mapping[str, Any]) -> list[Rule]:
     """Return what lets packets of other devices pass; nft 1.0.6 does not tell which are meant."""
-    if chain["hook"] != "ingress":
+    if chain["hook"] not in {"ingress", "egress"}:
         return []
     devices = chain.get("dev", [])
     names = [devices] if isinstance(devices, str) else list(devices)
 
     def others(packet: Packet) -> list[Step]:
-        meant = any_of(is_named(packet.interfaces, str(name), "*") for name in names)
+        used = packet.out if packet.is_own else packet.interfaces
+        meant = any_of(is_named(used, str(name), "*") for name in names)
         return [(negated(meant) if names else None, Action("accept"))]
 
     return [Rule(others, lambda: "for a device, which nft does not tell")]
@@ -554,11 +557,12 @@ def _condition(kind: str, body: Any, table: _Table, packet: Packet) -> Condition
 def _limited(kind: str, body: Any, table: _Table) -> Condition:
     """Judge a statement that holds for some packets: ``seldom`` where it is what exceeds a rate.
 
-    A named limit stands in its table. What a quota has left, and how many connections there are,
-    is not followed; a first connection does not exceed a number of them.
+    A named limit stands in its table. A quota that has much left is not exceeded now; when it
+    will be is not followed, nor how many connections there are: a first connection does not
+    exceed a number of them.
     """
-    if kind == "limit" and isinstance(body, str):
-        body = table.limits.get(body)
+    if isinstance(body, str):
+        body = table.limits.get((kind, body))
     if kind == "counter":
         return None if _has_map(body) else True
     if not isinstance(body, dict):
@@ -566,9 +570,21 @@ def _limited(kind: str, body: Any, table: _Table) -> Condition:
     over = bool(body.get("inv"))
     if kind == "limit" and "rate" in body:
         return "seldom" if over else "some"
+    if kind == "quota":
+        return "seldom" if over and _has_left(body) else None
     if kind == "ct count" and over and body.get("val", 0) > 0:
         return "seldom"
     return None
+
+
+def _has_left(quota: Mapping[str, Any]) -> bool:
+    """Whether a quota is far from used up."""
+    if "bytes" in quota:
+        whole, used = quota["bytes"], quota.get("used", 0)
+    else:
+        whole = quota.get("val", 0) * _UNITS.get(str(quota.get("val_unit")), 0)
+        used = quota.get("used", 0) * _UNITS.get(str(quota.get("used_unit")), whole)
+    return bool(whole - used > _FEW_BYTES)
 
 
 def _stored(kind: str, body: Any, table: _Table, packet: Packet) -> Condition:
@@ -738,11 +754,14 @@ def _verdicts(body: Any, table: _Table, packet: Packet) -> Iterator[Step]:
     if not _applies(body["key"], packet):
         return
     test = _subject(body["key"], packet)
-    pairs = [(_plain(key), verdict) for key, verdict in _items(body["data"], table)]
-    for key, verdict in sorted(pairs, key=lambda pair: pair[0] == "*"):
+    data = body["data"]
+    of_port = _is_port(body["key"]) and str(data).removeprefix("@") not in table.changed
+    for key, verdict in table.verdicts(data):
+        if of_port and packet.port is not None and type(key) is int and key != packet.port:
+            continue
         ((kind, target),) = verdict.items()
         found = True if key == "*" else _holds(test, [key])
-        matched = _held(found, body["data"], table)
+        matched = _held(found, data, table)
         action = _action(kind, target)
         if action is not None:
             yield matched, action
@@ -899,6 +918,8 @@ def _meta(key: str, packet: Packet) -> _Test:
         "pkttype": lambda item: _is_among(item, {"host", "unicast", 0}),
         "iiftype": lambda item: _is_among(item, {"ether", 1}),
     }
+    if packet.is_own and key in {"pkttype", "iiftype"}:
+        return _untold
     return tests.get(key, _untold)
 
 
@@ -927,7 +948,7 @@ def _payload(protocol: str, field: str, packet: Packet) -> _Test | _Addresses:
     if protocol in {"tcp", "udp", "th"} and field == "dport":
         return lambda item: _is_port_among(item, packet)
     if protocol in {"tcp", "udp", "th"} and field == "sport":
-        return lambda item: _is_port_among(item, None)
+        return lambda item: _is_source_port(item, packet)
     if protocol in {"ip", "ip6"}:
         if field == "saddr":
             return _Addresses(packet.source)
@@ -940,20 +961,28 @@ def _payload(protocol: str, field: str, packet: Packet) -> _Test | _Addresses:
 
 def _fib(body: Any, packet: Packet) -> _Test:
     if body.get("result") == "type":
-        of_own = "daddr" in body.get("flags", []) and not packet.out
-        known = {"local", 2} if of_own else {"unicast", 1}
+        of_host = packet.is_own
+        if "daddr" in body.get("flags", []):
+            of_host = not packet.is_own and not packet.out
+        known = {"local", 2} if of_host else {"unicast", 1}
         return lambda item: _is_among(item, known)
-    if "saddr" in body.get("flags", []) and body.get("result") in {"oif", "oifname"}:
+    if (
+        not packet.is_own
+        and "saddr" in body.get("flags", [])
+        and body.get("result") in {"oif", "oifname"}
+    ):
         return lambda item: bool(item) if item in {0, 1} else None
     return _untold
 
 
-def _is_port_among(item: Any, packet: Packet | None) -> Condition:
-    """Whether the packet's port is meant; None for the packet: a port that it came from."""
+def _is_port_among(item: Any, packet: Packet) -> Condition:
     ports = _range(item)
-    if ports is None:
-        return None
-    return of_source_ports(*ports) if packet is None else packet.to(*ports)
+    return None if ports is None else packet.to(*ports)
+
+
+def _is_source_port(item: Any, packet: Packet) -> Condition:
+    ports = _range(item)
+    return None if ports is None else packet.comes_from(*ports)
 
 
 def _usual(left: Any) -> tuple[int, int] | None:
@@ -985,7 +1014,7 @@ def _compares(left: Any, operator: str, right: Any, packet: Packet) -> Condition
     field = left.get("payload", {}).get("field")
     if field not in {"dport", "sport"}:
         return None
-    return packet.to(*numbers) if field == "dport" else of_source_ports(*numbers)
+    return packet.to(*numbers) if field == "dport" else packet.comes_from(*numbers)
 
 
 def _beyond(operator: str, port: Any) -> tuple[int, int] | None:

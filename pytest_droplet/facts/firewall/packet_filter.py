@@ -30,9 +30,15 @@ Condition: TypeAlias = Match | Literal["some", "seldom"]
 ``seldom``: the first does not (a rate that is exceeded).
 """
 
-Place: TypeAlias = Literal["ingress", "prerouting", "input", "forward"]
+Place: TypeAlias = Literal[
+    "ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"
+]
+OUTWARD: frozenset[Place] = frozenset({"output", "postrouting", "egress"})
+"""Where packets pass that the host itself sends."""
+
 _BROAD_PORTS = 60_000
 _LAST_PORT = 65_535
+_CHOSEN_PORTS = (32_768, 60_999)
 _TRACKED_AT = -200
 USUAL_LENGTHS = (28, 100)
 USUAL_HOPS = (40, 64)
@@ -155,7 +161,7 @@ class Packet:
     """The first packet of a connection: where it comes in, its family and protocol.
 
     Attributes:
-        interfaces: Where it comes in, one of these.
+        interfaces: Where it comes in, one of these; empty: the host itself sends it.
         addresses: Whom it is for: one of these.
         port: Its port; None: any that no rule is for.
         source: Whether it comes from these networks, told by them together.
@@ -183,6 +189,23 @@ class Packet:
     def is_in_state(self, state: str) -> Match:
         """Whether its connection is in this state: ``new``, ``untracked``, ``invalid``, ..."""
         return (len(self.states) == 1 or None) if state in self.states else False
+
+    def comes_from(self, first: int, last: int) -> Condition:
+        """Whether it comes from one of these ports: who sends it from elsewhere may choose one.
+
+        The host's own packets come from ports that its kernel chooses.
+        """
+        if first <= 1 and last >= _LAST_PORT:
+            return True
+        if first > last:
+            return False
+        usual = first <= _CHOSEN_PORTS[0] and last >= _CHOSEN_PORTS[1]
+        return "some" if usual or not self.is_own else "seldom"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the host itself sends it."""
+        return not self.interfaces
 
     @property
     def is_tracked(self) -> Match:
@@ -268,7 +291,7 @@ class Hook:
         policy: What becomes of a packet that reaches its end.
         filters: How many of its rules decide over packets; those left out that go to chains of
             other programs (:func:`is_foreign`).
-        place: Which packets: all that arrive, those for the host, those that go on.
+        place: Which packets: all that arrive, those for the host, those that go on, its own.
         translates: Whether it gives packets other destinations (type ``nat``).
         priority: Its place among others: destinations are translated at -100.
         ports: The ranges of ports that rules of a translating chain's table name.
@@ -292,6 +315,11 @@ class Hook:
     changing: tuple[Rule, ...] = ()
     sources: frozenset[Network] = frozenset()
     native: bool = False
+
+    @property
+    def is_outward(self) -> bool:
+        """Whether packets pass it that the host itself sends."""
+        return self.place in OUTWARD
 
     @property
     def is_filter(self) -> bool:
@@ -349,11 +377,10 @@ class Hook:
 
     def _states(self, *, untracked: bool) -> frozenset[str]:
         """Return in which states a first packet may be here: connections are looked up late."""
-        early = self.place == "ingress" or (
-            self.place == "prerouting" and self.priority <= _TRACKED_AT
-        )
+        first = self.place in {"prerouting", "output"}
+        early = self.place == "ingress" or (first and self.priority <= _TRACKED_AT)
         states = {"invalid"} if early else {"new"}
-        if early and self.place == "prerouting" and self.priority == _TRACKED_AT:
+        if early and first and self.priority == _TRACKED_AT:
             states.add("new")
         return frozenset(states | ({"untracked"} if untracked else set()))
 
@@ -387,8 +414,12 @@ class _Walk:
         return self._known[name]
 
     def _walk(self, rules: Sequence[Rule], depth: int) -> frozenset[str]:
-        """Follow rules; what drops some packets closes nothing, what accepts some lets in."""
+        """Follow rules; what drops some packets closes nothing, what accepts some lets in.
+
+        Behind a rule that some packets leave the chain by, nothing drops them here any more.
+        """
         found: set[str] = set()
+        spared = False
         for rule in rules:
             for matches, action in rule.steps(self._packet):
                 if matches is False:
@@ -399,6 +430,8 @@ class _Walk:
                     self.untold.append(rule)
                 if isinstance(matches, str):
                     goes_on = goes_on or matches == "seldom" or outcomes != {"accept"}
+                    spared |= matches == "some" and action.kind == "return"
+                if spared or isinstance(matches, str):
                     outcomes.discard("drop")
                 found |= outcomes
                 if matches and not goes_on:
@@ -485,10 +518,22 @@ def outcomes_of(hook: Hook, packet: Packet) -> frozenset[str]:
 
 
 def share_changes(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
-    """Return chains that know which rules of all their tables change packets."""
+    """Return chains that know which rules of all their tables change packets.
+
+    Those that come in and those that the host sends do not meet each other's tables.
+    """
     known = tuple(hooks)
-    changing = {id(rule): rule for hook in known for rule in hook.changing}
-    return tuple(replace(hook, changing=tuple(changing.values())) for hook in known)
+    changing: dict[bool, dict[int, Rule]] = {True: {}, False: {}}
+    for hook in known:
+        changing[hook.is_outward].update({id(rule): rule for rule in hook.changing})
+    return tuple(
+        replace(hook, changing=tuple(changing[hook.is_outward].values())) for hook in known
+    )
+
+
+def inward(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
+    """Return the chains that packets pass which come in."""
+    return tuple(hook for hook in hooks if not hook.is_outward)
 
 
 def is_foreign(name: str) -> bool:
@@ -533,11 +578,6 @@ def of_all_ports(first: int, last: int) -> Condition:
     return "some" if is_broad(first, last) else False
 
 
-def of_source_ports(first: int, last: int) -> Condition:
-    """Whether a packet comes from one of these ports: who sends it may choose one."""
-    return True if first <= 1 and last >= _LAST_PORT else "some" if first <= last else False
-
-
 def is_usual(usual: tuple[int, int], first: int, last: int) -> Condition:
     """Whether a number that the sender chooses is in a range: what is usual is let in."""
     if first <= 0 and last >= MOST:
@@ -566,12 +606,14 @@ def to_networks(text: str) -> list[Network]:
 
 
 def is_named(interfaces: Iterable[str], pattern: str, wildcard: str) -> Match:
-    """Whether interfaces have this name; a trailing wildcard stands for the rest."""
+    """Whether interfaces have this name; a trailing wildcard stands for the rest; none has it."""
     if pattern.endswith(wildcard):
         known = {name.startswith(pattern.removesuffix(wildcard)) for name in interfaces}
     else:
         known = {name == pattern for name in interfaces}
-    return known.pop() if len(known) == 1 else None
+    if len(known) > 1:
+        return None
+    return True in known
 
 
 def goes_out(packet: Packet, pattern: str, wildcard: str) -> Match:
