@@ -71,10 +71,16 @@ def names_of(reading: HostReading) -> tuple[str, ...]:
 def questions_of(reading: HostReading) -> list[Question]:
     """Return the names to ask for, those alike as one; ``""`` where no name is known."""
     by_name = _by_name(reading)
-    everywhere = all(e.address in _WILD for s in by_name.values() for e in _endpoints(s))
     groups: dict[Hashable, list[str]] = {}
     for name in names_of(reading) or ("",):
         groups.setdefault(_certified(by_name.get(name, ())) or name, []).append(name)
+    return _questions(groups.values(), by_name)
+
+
+def _questions(
+    groups: Iterable[Sequence[str]], by_name: Mapping[str, Sequence[_Site]]
+) -> list[Question]:
+    everywhere = all(e.address in _WILD for s in by_name.values() for e in _endpoints(s))
     return [
         Question(
             name=group[0],
@@ -82,12 +88,12 @@ def questions_of(reading: HostReading) -> list[Question]:
             kinds=any(len(h.certificates) > 1 for _, h in by_name.get(group[0], ())),
             other_version=_versions(by_name.get(group[0], ()), everywhere=everywhere),
         )
-        for group in groups.values()
+        for group in groups
     ]
 
 
-def settings_of(reading: HostReading) -> list[tuple[str, ...]]:
-    """Return names in groups: hosts of one group have the same settings of TLS.
+def settings_of(reading: HostReading) -> list[Question]:
+    """Return the names to ask for old versions, those whose hosts have the same settings as one.
 
     Hosts without a name are asked without one.
     """
@@ -97,7 +103,7 @@ def settings_of(reading: HostReading) -> list[tuple[str, ...]]:
         sites = by_name.get(name, ())
         key = frozenset((s, h.protocols, h.handshake, _https(h)) for s, h in sites)
         groups.setdefault(key or name, []).append(name)
-    return [tuple(group) for group in groups.values()]
+    return _questions(groups.values(), by_name)
 
 
 def other_address(address: str, reading: HostReading) -> str:
