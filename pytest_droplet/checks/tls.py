@@ -66,6 +66,7 @@ _ACME = frozenset(
         "Buypass AS-983163327",
     }
 )
+_IN_PATH = re.compile(r"/\.?(acme\.sh|dehydrated|getssl|lego|uacme)/")
 _RENEW_THEMSELVES = frozenset({"caddy", "traefik"})
 _CONTAINERS = frozenset({"docker-proxy", "conmon", "rootlessport", "slirp4netns", "pasta"})
 # Of public certificates issued from a day on, the longest lifetime that clients accept.
@@ -776,8 +777,8 @@ def _renewer(server: str, name: str, web: WebServers, leaf: x509.Certificate) ->
     path = next((p for h in hosts for p in h.certificates), "")
     if lineage := re.match(r"/etc/letsencrypt/live/([^/]+)/", path):
         return _Renewer(is_acme=True, client="certbot", lineage=lineage[1])
-    client = next((c for c in ("acme.sh", "dehydrated", "lego") if f"{c}/" in path), None)
-    return _Renewer(is_acme or client is not None, client=client)
+    client = _IN_PATH.search(path)
+    return _Renewer(is_acme or client is not None, client=client[1] if client else None)
 
 
 def _is_renewed(  # noqa: PLR0917 what is judged, and by what
