@@ -61,6 +61,11 @@ def configurations_of(reading: HostReading) -> Iterator[WebConfig]:
             yield config
 
 
+def is_all_known(reading: HostReading) -> bool:
+    """Whether there are no other hosts: all of the configurations was read."""
+    return not any(config.unread for config in configurations_of(reading))
+
+
 def names_of(reading: HostReading) -> tuple[str, ...]:
     """Return every name that the host's web servers have, and those of the settings."""
     configs = configurations_of(reading)
@@ -123,11 +128,11 @@ def other_address(address: str, reading: HostReading) -> str:
 def _by_name(reading: HostReading) -> Mapping[str, list[_Site]]:
     """Return the hosts that answer for each name on port 443; ``""`` has those without a name.
 
-    Nothing is known where not all was read, or where TLS is handed on.
+    Nothing is known where TLS is handed on. Where not all was read, there may be others.
     """
     configs = list(configurations_of(reading))
     found: dict[str, list[_Site]] = {}
-    if any(c.unread or any(h.passes_tls_on for h in c.hosts) for c in configs):
+    if any(h.passes_tls_on for c in configs for h in c.hosts):
         return found
     for config in configs:
         for host in config.hosts:

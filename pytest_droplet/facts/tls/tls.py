@@ -23,6 +23,7 @@ from pytest_droplet.facts.tls.asking import (
     PORT,
     Handshakes,
     Question,
+    is_all_known,
     other_address,
     questions_of,
 )
@@ -209,7 +210,8 @@ class _Asking:
         return {"protocol": seen["protocol"], "chain": seen["chain"], "head": head}
 
     async def _own_or_alike(self, name: str) -> dict[str, Any]:
-        return await self._own(name) if self._handshakes.left > 0 else {"as": self._alike[name]}
+        stands_for = self._handshakes.left <= 0 and is_all_known(self._reading)
+        return {"as": self._alike[name]} if stands_for else await self._own(name)
 
     async def _other_kind(self, name: str) -> dict[str, Any]:
         kinds: dict[str, Literal["RSA", "ECDSA"]] = {"RSA": "ECDSA", "ECDSA": "RSA"}
