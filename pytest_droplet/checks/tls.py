@@ -66,6 +66,8 @@ _ACME = frozenset(
         "Buypass AS-983163327",
     }
 )
+_IN_PATH = re.compile(r"/\.?(acme\.sh|dehydrated|getssl|lego|uacme)/")
+_CLOUDFLARE_ONLY = "an origin certificate, which Cloudflare alone trusts"
 _RENEW_THEMSELVES = frozenset({"caddy", "traefik"})
 _CONTAINERS = frozenset({"docker-proxy", "conmon", "rootlessport", "slirp4netns", "pasta"})
 # Of public certificates issued from a day on, the longest lifetime that clients accept.
@@ -178,16 +180,27 @@ def test_served_chain_ends_at_a_trusted_authority(
         Replace a self-signed certificate: ``certbot --nginx -d example.com``
         (``certbot --apache``); on AlmaLinux, Rocky, Fedora and CentOS Stream mod_ssl brings a
         self-signed ``localhost.crt`` along. For an authority of your own set ``ca_bundle``.
+        An origin certificate of Cloudflare is for names that Cloudflare proxies: turn that on for
+        the name's DNS record.
     """
     roots = trusted(droplet_settings.ca_bundle)
     own = {a.ip for a in droplet_web_servers.addresses}
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for label, name, way in _chains(
             _names(server, droplet_web_servers, droplet_settings), droplet_tls
         ):
             with claim:
                 chain, where = _seen(droplet_tls.served(name, way), own, label)
                 why = distrust(chain, roots, droplet_now)
+                if why is not None and _is_for_cloudflare(chain[0]):
+                    if not droplet_tls.served(name, way).resolved:
+                        raise NotObservedError(
+                            f"{label}: {_CLOUDFLARE_ONLY}, and where DNS sends visitors was not"
+                            " seen"
+                        )
+                    why = f"{_CLOUDFLARE_ONLY}, and DNS sends visitors past it"
                 if why is not None:
                     fail(
                         f"{label}{where}: {why}; served: {described(chain[0])}",
@@ -232,6 +245,8 @@ def test_served_certificate_is_valid_and_not_about_to_expire(
         ``systemctl reload nginx`` (``apache2``, ``httpd``); see ``tls.renewal-automated``.
     """
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for label, name, way in _chains(
             _names(server, droplet_web_servers, droplet_settings), droplet_tls
         ):
@@ -275,6 +290,8 @@ def test_certificate_covers_every_served_name(
         not_applicable("no name is configured that a certificate could be for")
     own = {a.ip for a in droplet_web_servers.addresses}
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for name, way in ((n, way) for n in names for way in droplet_tls.ways(n)):
             with claim:
                 chain, where = _seen(droplet_tls.served(name, way), own, name)
@@ -391,6 +408,8 @@ def test_plain_http_redirects_to_https(
     if names == ("",):
         names = _asked(droplet_http.plain)
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for name in filter(None, names):
             with claim:
                 answers = droplet_http.plain_answers(name)
@@ -447,6 +466,8 @@ def test_renewal_of_the_certificate_is_scheduled(
     names = _names(server, droplet_web_servers, droplet_settings)
     by_hand: list[str] = []
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for label, name, way in _chains(names, droplet_tls):
             with claim:
                 leaf = droplet_tls.served(name, way).leaf
@@ -495,6 +516,8 @@ def test_keys_and_signatures_of_the_chain_are_strong(
     """
     names = _names(server, droplet_web_servers, droplet_settings)
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for label, name, way in _chains(names, droplet_tls):
             with claim:
                 chain = droplet_tls.served(name, way).chain
@@ -544,6 +567,8 @@ def test_old_versions_of_tls_are_off(
     """
     names = _names(server, droplet_web_servers, droplet_settings)
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for version in ("TLSv1.0", "TLSv1.1"):
             with claim:
                 if droplet_tls_old_versions.accepts(version):
@@ -599,6 +624,8 @@ def test_hsts_is_sent(
     if names == ("",):
         names = _asked(droplet_http.secure)
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for name in names:
             with claim:
                 answer = droplet_http.secure_answer(name)
@@ -641,8 +668,10 @@ def test_private_keys_are_readable_by_root_only(
     """
     if server == EDGE:
         not_applicable("the configuration of the program on port 443 is not known")
-    hosts = [h for h in droplet_web_servers.config(server).hosts if h.tls]
+    hosts = [h for h in droplet_web_servers.known(server).hosts if h.tls]
     with Claims() as claim:
+        with claim:
+            droplet_web_servers.require_all(server)
         for path, where in {p: h.where for h in hosts for p in h.keys}.items():
             with claim:
                 key = droplet_certificate_files.key(_plain(path, where))
@@ -700,6 +729,7 @@ def test_served_certificate_is_the_one_on_the_disk(
     """
     if server == EDGE:
         not_applicable("the configuration of the program on port 443 is not known")
+    droplet_web_servers.require_all(server)
     hosts = [h for h in droplet_web_servers.hosts(server) if h.certificates and h.tls]
     with Claims() as claim:
         for name, host in {n: h for h in hosts for n in h.names or ("",)}.items():
@@ -776,8 +806,8 @@ def _renewer(server: str, name: str, web: WebServers, leaf: x509.Certificate) ->
     path = next((p for h in hosts for p in h.certificates), "")
     if lineage := re.match(r"/etc/letsencrypt/live/([^/]+)/", path):
         return _Renewer(is_acme=True, client="certbot", lineage=lineage[1])
-    client = next((c for c in ("acme.sh", "dehydrated", "lego") if f"{c}/" in path), None)
-    return _Renewer(is_acme or client is not None, client=client)
+    client = _IN_PATH.search(path)
+    return _Renewer(is_acme or client is not None, client=client[1] if client else None)
 
 
 def _is_renewed(  # noqa: PLR0917 what is judged, and by what
@@ -823,6 +853,11 @@ def _window(life: timedelta) -> timedelta:
     return life / 2 if life < timedelta(days=10) else min(timedelta(days=30), life / 3)
 
 
+def _is_for_cloudflare(leaf: x509.Certificate) -> bool:
+    """Whether it is a certificate of Cloudflare's Origin CA."""
+    return "cloudflare origin" in leaf.issuer.rfc4514_string().lower()
+
+
 def _is_current(label: str, name: str, served: Served, now: datetime) -> None:
     leaf = served.leaf
     about = [certificate_item(leaf, name)]
@@ -850,8 +885,13 @@ def _is_current(label: str, name: str, served: Served, now: datetime) -> None:
 
 
 def _names(server: str, web: WebServers, settings: Settings) -> tuple[str, ...]:
-    """Return the names to judge; ``""`` alone where none is known: what is served unasked."""
+    """Return the names to judge, as far as they are known.
+
+    ``""`` alone stands for a server that has none: what is served unasked.
+    """
     names = [n for h in web.hosts(server) for n in h.names]
+    if not names and not settings.tls_names:
+        web.require_all(server)
     return tuple(dict.fromkeys((*names, *settings.tls_names))) or ("",)
 
 

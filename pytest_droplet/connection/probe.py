@@ -19,6 +19,7 @@ from pytest_droplet.text import line_of_bytes
 
 TIMEOUT_S = 10.0
 HTTP_CAP_BYTES = 16_384
+AT_ONCE = 8
 UNKNOWN_USER = "pytest-droplet-nobody"
 HEADERS = ("content-type", "location", "server", "strict-transport-security")
 
@@ -26,6 +27,8 @@ Port = Literal["open", "refused", "filtered"]
 
 jump_host: ContextVar[Any] = ContextVar("jump_host", default=None)
 """The connection to a jump host that SSH is asked through; None: straight from here."""
+asked_at_once: ContextVar[asyncio.Semaphore | None] = ContextVar("asked_at_once", default=None)
+"""How many questions about web servers all probes of a host may have open; None: each its own."""
 login_limit_s: ContextVar[float] = ContextVar("login_limit_s", default=TIMEOUT_S)
 """Seconds for each login that is begun to see what is offered."""
 

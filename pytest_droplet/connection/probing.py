@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_droplet.connection.probe import SSH_AUTH, TIMEOUT_S, jump_host, login_limit_s
+from pytest_droplet.connection.probe import (
+    AT_ONCE,
+    SSH_AUTH,
+    TIMEOUT_S,
+    asked_at_once,
+    jump_host,
+    login_limit_s,
+)
 from pytest_droplet.model import HostReading, NotObservedError, Probe
 from pytest_droplet.text import line_of_bytes
 
@@ -53,6 +60,7 @@ async def run_probes(
         chosen = tuple(p for p in chosen if p.name == SSH_AUTH.name and tunnel is not None)
         refused = {p.name: why for p in probes if p not in chosen}
     jump_host.set(tunnel)
+    asked_at_once.set(asyncio.Semaphore(AT_ONCE))
     login_limit_s.set(max(TIMEOUT_S, budget / 6))
     results = await asyncio.gather(*(_probe(p, reading, budget) for p in chosen))
     return replace(

@@ -132,6 +132,13 @@ LAYERS = {
     ),
     "bullseye": Layer("bullseye", packages=f"{_HOST_PACKAGES} auditd", script=_ACCOUNTS),
     "trixie": Layer("trixie", packages=_HOST_PACKAGES, script=_ACCOUNTS),
+    # ACME clients, the servers that they get certificates for, and an authority.
+    "trixie-acme": Layer(
+        "trixie",
+        parent="trixie",
+        packages="nginx apache2 pebble lego uacme dehydrated acme.sh "
+        "certbot python3-certbot-nginx python3-certbot-apache",
+    ),
     "forky": Layer("forky", packages=_COMMON_PACKAGES, sources=("",), script=_ACCOUNTS),
     "shells": Layer(
         "bookworm", parent="bookworm", packages="gawk busybox", sources=("",), script=_SHELLS

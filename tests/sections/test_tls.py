@@ -504,6 +504,8 @@ LINES = (
     ('0 0 * * * sh -c "certbot renew && systemctl reload nginx" &>/dev/null', "certbot"),
     ("@daily flock -n /run/x nice -n 19 certbot renew", "certbot"),
     ("@daily (cd / && certbot renew)", "certbot"),
+    ("6 15 * * * WELL_KNOWN=/srv/acme uacme -c /etc/ssl/uacme issue a.example", "uacme"),
+    ('0 3 * * * MAIL="a b" LEGO=/x/getssl certbot renew', "certbot"),
     (
         "@daily docker run --rm -v /etc/letsencrypt:/etc/letsencrypt certbot/certbot renew",
         "certbot",

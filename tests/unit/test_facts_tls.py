@@ -25,8 +25,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.probe import AT_ONCE
+from pytest_droplet.connection.probing import run_probes
 from pytest_droplet.facts.tls import asking, http, tls, tls_versions
 from pytest_droplet.facts.tls.certificate_files import parse_certificate_files
+from pytest_droplet.facts.tls.commands import clients_called
 from pytest_droplet.facts.tls.http import Answer, parse_http
 from pytest_droplet.facts.tls.renewal import parse_renewal
 from pytest_droplet.facts.tls.tls import covers, key_of, parse_tls
@@ -37,7 +40,7 @@ from pytest_droplet.facts.tls.trust import (
     parse_certificate,
     trusted,
 )
-from pytest_droplet.model import HostReading, NotObservedError, SectionOutput
+from pytest_droplet.model import HostReading, NotObservedError, Probe, SectionOutput
 from tests.checks import chains
 from tests.checks.chains import INTERMEDIATE, ROOT, authority, encoded, leaf
 
@@ -512,6 +515,71 @@ def test_old_versions_are_offered_to_the_host(
         seen.accepts("SSLv3")
 
 
+@pytest.mark.parametrize(
+    ("state", "own", "said"),
+    [
+        ("open", True, ("a.example (IPv6)",)),
+        ("open", False, ("a.example (IPv6)",)),
+        ("filtered", True, "2001:db8::1 port 443 filtered"),
+        ("filtered", False, ()),
+        ("refused", True, ()),
+    ],
+)
+def test_old_versions_are_offered_on_both_versions_of_ip(
+    state: str,
+    own: bool,  # noqa: FBT001 a table
+    said: tuple[str, ...] | str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is taken on IPv6 alone is found; what cannot be seen there is missing or alike."""
+
+    async def connect(*_: Any, **__: Any) -> str:
+        return state
+
+    async def offered(address: str, _: int, version: str, **__: Any) -> Any:
+        return {"accepted": ":" in address, "answer": "ServerHello 0x0302", "version": version}
+
+    monkeypatch.setattr("pytest_droplet.connection.probe.tcp_connect", connect)
+    monkeypatch.setattr("pytest_droplet.connection.tls.tls_old", offered)
+    monkeypatch.setattr(tls, "_is_global", lambda _: True)
+    monkeypatch.setattr(tls, "other_address", lambda *_: "2001:db8::1")
+    sites = (site("a.example", "/a") + site("a.example", "/b", SIX)) if own else BOTH_SITE
+
+    seen = parse_old_versions(
+        asyncio.run(tls_versions.TLS_OLD.run("192.0.2.1", reading_of(sites)))
+    )
+
+    if isinstance(said, str):
+        with pytest.raises(NotObservedError, match=said):
+            seen.accepts("TLSv1.1")
+    else:
+        assert (seen.accepts("TLSv1.1"), seen.by["TLSv1.1"]) == (bool(said), said)
+
+
+def test_no_more_questions_are_open_than_eight_for_all_probes_of_a_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three probes with many names each share the eight."""
+    is_open = most = 0
+
+    async def ask(name: str) -> dict[str, Any]:
+        nonlocal is_open, most
+        is_open += 1
+        most = max(most, is_open)
+        await asyncio.sleep(0)
+        is_open -= 1
+        return {"name": name}
+
+    async def run(_: str, __: HostReading) -> Any:
+        return await tls.for_each(map(str, range(30)), ask)
+
+    probes = [Probe(name, run) for name in ("one", "two", "three")]
+    done = asyncio.run(run_probes(reading_of(), probes, 60.0))
+
+    assert most == AT_ONCE
+    assert [len(found) for found in done.probes.values()] == [30, 30, 30]
+
+
 def test_what_visitors_see_elsewhere_is_asked_for_where_dns_sends_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -560,6 +628,25 @@ def reading_of(*sites: str, addresses: str = "") -> HostReading:
     return HostReading(1, "reached", NOW, sections=sections)
 
 
+def test_no_name_stands_for_another_where_a_file_was_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of each certificate is asked for first; another host may answer for those left out."""
+    sites = (site("a.example b.example", "/a"), site("c.example", "/c"))
+
+    async def ask(*more: str) -> Any:
+        async with https(tmp_path, "127.0.0.77") as port:
+            monkeypatch.setattr(tls, "PORT", port)
+            monkeypatch.setattr(tls, "MOST_HANDSHAKES", 2)
+            return await tls.TLS.run("127.0.0.77", reading_of(*sites, *more))
+
+    names = asyncio.run(ask("2 include /gone;\n"))["names"]
+
+    assert asyncio.run(ask())["names"]["b.example"] == {"as": "a.example"}
+    assert "not asked" in names["b.example"]["error"]
+    assert "chain" in names["c.example"]
+
+
 def test_names_beyond_the_limit_are_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -596,7 +683,6 @@ def test_names_beyond_the_limit_are_unknown(
         ((site("a.example", "/a"), site("b.example", "/b")), False),
         ((site("a.example", "/$x"), site("b.example", "/$x")), False),
         ((site("a.example", "/a"), site("b.example", "/a", "listen 192.0.2.1:443 ssl;")), False),
-        ((site("a.example", "/a"), site("b.example", "/a"), "2 include /gone;\n"), False),
         ((site("a.example", "/a"), site("b.example", "/a"), site("b.example", "/c")), False),
         ((site("a.example", "/a"), site("b.example", "/a", "listen 8443 ssl;")), False),
         ((site("a.example", "/a"), site("b.example", "/a", "listen 80;")), False),
@@ -606,7 +692,7 @@ def test_hosts_are_alike_where_all_that_decides_is_equal(
     sites: Sequence[str],
     alike: bool,  # noqa: FBT001 a table
 ) -> None:
-    """Certificates, sockets, and that all of the configuration was read."""
+    """Certificates and sockets."""
     asked = {q.name: q.alike for q in asking.questions_of(reading_of(*sites))}
 
     assert asked == (
@@ -616,6 +702,7 @@ def test_hosts_are_alike_where_all_that_decides_is_equal(
 
 BOTH = "listen 443 ssl;\n3 listen [::]:443 ssl;"
 SIX = "listen [::]:443 ssl;"
+BOTH_SITE = site("a.example", "/a", BOTH)
 
 
 @pytest.mark.parametrize(
@@ -630,7 +717,6 @@ SIX = "listen [::]:443 ssl;"
             (site("a.example", "/a", BOTH), site("b.example", "/b", "listen 192.0.2.1:443 ssl;")),
             "own",
         ),
-        (("2 include /gone;\n", site("a.example", "/a")), "same"),
     ],
 )
 def test_whether_the_other_version_may_answer_otherwise_is_known(
@@ -650,7 +736,11 @@ def test_settings_of_tls_are_asked_for_once_each() -> None:
         site("_", "/a", "listen 443 ssl;\n3 ssl_protocols TLSv1;"),
     )
 
-    assert asking.settings_of(host) == [("a.example", "b.example"), ("c.example",), ("",)]
+    assert [(q.name, *q.alike) for q in asking.settings_of(host)] == [
+        ("a.example", "b.example"),
+        ("c.example",),
+        ("",),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -740,3 +830,21 @@ def test_an_open_port_without_any_handshake_proves_nothing(names: object) -> Non
     with pytest.raises(NotObservedError, match="names no names"):
         parse_tls({"port": "open", "names": names}, "203.0.113.10")
     assert parse_tls({"port": "refused", "names": {}}, "203.0.113.10").port == "refused"
+
+
+@pytest.mark.parametrize(
+    ("line", "renews"),
+    [
+        ("= certbot renew", True),
+        ("= ( _ _ ) certbot renew", True),
+        ("nice ( _ ; _ ) certbot renew", False),
+        ("env = certbot renew", True),
+        ("= = uacme -a _ issue _ && _", True),
+    ],
+)
+def test_what_is_assigned_before_a_command_is_no_part_of_it(
+    line: str,
+    renews: bool,  # noqa: FBT001 a table
+) -> None:
+    """Also where it is quoted text; where a wrapper has quoted text, it is not clear."""
+    assert list(clients_called([line]).values()) == [renews]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_droplet.connection.script import STDOUT_CAP_BYTES
 from pytest_droplet.facts.tls.apache import parse_apache
 from pytest_droplet.facts.tls.nginx import parse_nginx
 from pytest_droplet.facts.tls.virtual_hosts import (
@@ -21,7 +22,8 @@ from pytest_droplet.facts.tls.virtual_hosts import (
     served_names,
 )
 from pytest_droplet.model import NotObservedError
-from pytest_droplet.script_files import read_script
+from pytest_droplet.script_files import ScriptFile, read_script
+from tests.benchmarks import web_configs
 
 STATEMENTS = read_script("facts/tls/nginx_statements.awk")
 DIRECTIVES = read_script("facts/tls/apache_directives.awk")
@@ -490,3 +492,52 @@ def test_thousands_of_files_that_include_all_others_end() -> None:
 
     with pytest.raises(NotObservedError):
         parse_nginx(f"conf /n/1\n{files}end\n")
+
+
+def _told(program: ScriptFile, files: dict[str, str]) -> str:
+    """Return what a section tells of configuration files."""
+    text = "".join(f"==> {path} <==\n{content}" for path, content in files.items())
+    done = subprocess.run(
+        [*AWKS[0].split(), program.packed], input=text, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_two_thousand_hosts_of_nginx_are_told_within_the_cap_and_read() -> None:
+    """Each in a file of its own, beside eight thousand files that have none."""
+    files = {f"/etc/nginx/s/{n}": web_configs.nginx_host(n) for n in range(2000)}
+    told = _told(STATEMENTS, {"/etc/nginx/nginx.conf": "http {\ninclude s/*;\n}\n", **files})
+    empty = "".join(f"== /etc/nginx/s/x{n}\n" for n in range(8000))
+
+    text = f"nginx version: nginx/1.22.1\nconf /etc/nginx/nginx.conf\n{told}"
+    found = parse_nginx(f"{text}{empty}end\n")
+
+    assert isinstance(found, WebConfig)
+    assert len(text) < STDOUT_CAP_BYTES
+    assert len({h.names for h in found.hosts if h.tls}) == 2000
+    assert found.unread == ()
+
+
+def test_two_thousand_hosts_of_apache_are_read() -> None:
+    """With the list of files and of hosts that it gives itself."""
+    paths = [f"/etc/apache2/s/{n}.conf" for n in range(2000)]
+    files = {path: web_configs.apache_host(n) for n, path in enumerate(paths)}
+    main = "/etc/apache2/apache2.conf"
+    told = _told(DIRECTIVES, {main: "Listen 443\nInclude s/*.conf\n", **files})
+    text = "\n".join(
+        (
+            *("version Apache/2.4.71 (Debian)", "arguments", "Included configuration files:"),
+            f"  (*) {main}",
+            *(f"    (2) {path}" for path in paths),
+            "VirtualHost configuration:",
+            "*:443                  is a NameVirtualHost",
+            *(f"         port 443 namevhost n{n}.example ({p}:1)" for n, p in enumerate(paths)),
+            f"{told}end\n",
+        )
+    )
+
+    found = parse_apache(text)
+
+    assert isinstance(found, WebConfig)
+    assert found.unread == ()
+    assert len({h.names for h in found.hosts if h.tls}) == 2000

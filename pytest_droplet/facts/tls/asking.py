@@ -61,6 +61,11 @@ def configurations_of(reading: HostReading) -> Iterator[WebConfig]:
             yield config
 
 
+def is_all_known(reading: HostReading) -> bool:
+    """Whether there are no other hosts: all of the configurations was read."""
+    return not any(config.unread for config in configurations_of(reading))
+
+
 def names_of(reading: HostReading) -> tuple[str, ...]:
     """Return every name that the host's web servers have, and those of the settings."""
     configs = configurations_of(reading)
@@ -71,10 +76,16 @@ def names_of(reading: HostReading) -> tuple[str, ...]:
 def questions_of(reading: HostReading) -> list[Question]:
     """Return the names to ask for, those alike as one; ``""`` where no name is known."""
     by_name = _by_name(reading)
-    everywhere = all(e.address in _WILD for s in by_name.values() for e in _endpoints(s))
     groups: dict[Hashable, list[str]] = {}
     for name in names_of(reading) or ("",):
         groups.setdefault(_certified(by_name.get(name, ())) or name, []).append(name)
+    return _questions(groups.values(), by_name)
+
+
+def _questions(
+    groups: Iterable[Sequence[str]], by_name: Mapping[str, Sequence[_Site]]
+) -> list[Question]:
+    everywhere = all(e.address in _WILD for s in by_name.values() for e in _endpoints(s))
     return [
         Question(
             name=group[0],
@@ -82,12 +93,12 @@ def questions_of(reading: HostReading) -> list[Question]:
             kinds=any(len(h.certificates) > 1 for _, h in by_name.get(group[0], ())),
             other_version=_versions(by_name.get(group[0], ()), everywhere=everywhere),
         )
-        for group in groups.values()
+        for group in groups
     ]
 
 
-def settings_of(reading: HostReading) -> list[tuple[str, ...]]:
-    """Return names in groups: hosts of one group have the same settings of TLS.
+def settings_of(reading: HostReading) -> list[Question]:
+    """Return the names to ask for old versions, those whose hosts have the same settings as one.
 
     Hosts without a name are asked without one.
     """
@@ -97,7 +108,7 @@ def settings_of(reading: HostReading) -> list[tuple[str, ...]]:
         sites = by_name.get(name, ())
         key = frozenset((s, h.protocols, h.handshake, _https(h)) for s, h in sites)
         groups.setdefault(key or name, []).append(name)
-    return [tuple(group) for group in groups.values()]
+    return _questions(groups.values(), by_name)
 
 
 def other_address(address: str, reading: HostReading) -> str:
@@ -117,11 +128,11 @@ def other_address(address: str, reading: HostReading) -> str:
 def _by_name(reading: HostReading) -> Mapping[str, list[_Site]]:
     """Return the hosts that answer for each name on port 443; ``""`` has those without a name.
 
-    Nothing is known where not all was read, or where TLS is handed on.
+    Nothing is known where TLS is handed on. Where not all was read, there may be others.
     """
     configs = list(configurations_of(reading))
     found: dict[str, list[_Site]] = {}
-    if any(c.unread or any(h.passes_tls_on for h in c.hosts) for c in configs):
+    if any(h.passes_tls_on for c in configs for h in c.hosts):
         return found
     for config in configs:
         for host in config.hosts:

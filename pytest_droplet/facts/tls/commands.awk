@@ -25,14 +25,13 @@
         word = $i
         if (word ~ /^#/)
             break
+        sub(/^[A-Za-z0-9_]*=.*/, "=", word)
         sub(/.*\//, "", word)
         if (word ~ /^(certbot(-auto|[.]renew)?|acme[.]sh|lego|dehydrated|uacme|getssl|system)$/)
             found = 1
-        else if (word ~ /=/)
-            word = "="
         else if (word ~ /^[0-9]+$/)
             word = 0
-        else if (word !~ /^(renew|run|issue|-[a-z]|--[a-z-]+|[;&|]+|[()`{}!])$/ &&
+        else if (word !~ /^(renew|run|issue|-[a-z]|--[a-z-]+|[;&|]+|[()`{}!=])$/ &&
             word !~ /^((ba|da)?sh|if|then|do|exec|env|nice|timeout|flock|sudo|docker|snap)$/)
             word = word ~ /^-/ ? "-" : "_"
         out = out " " word

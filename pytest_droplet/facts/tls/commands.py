@@ -82,7 +82,7 @@ def _called(command: list[Word]) -> Iterator[tuple[str, bool]]:
     words = _unwrapped(command)
     first, rest = (words[0], words[1:]) if words else ("", [])
     if isinstance(first, list):
-        return
+        first = "_"
     if first in _SHELLS:
         script = next((w for w in rest if isinstance(w, list)), [])
         for inner in script if "-c" in rest else []:
@@ -117,8 +117,10 @@ def _client(name: str, arguments: list[Word]) -> Iterator[tuple[str, bool]]:
 def _unwrapped(command: list[Word]) -> list[Word]:
     """Return a command without assignments, and without programs that only run another."""
     words = list(command)
-    while words and (words[0] in _WRAPPERS or words[0] == "="):
+    while words and words[0] in (*_WRAPPERS, "="):
         wrapper = words.pop(0)
+        if wrapper == "=" and words and isinstance(words[0], list):
+            words.pop(0)  # what is assigned
         while words and isinstance(words[0], str) and (words[0][0] in "-0="):
             words.pop(0)
         if wrapper == "flock" and words and words[0] == "_":

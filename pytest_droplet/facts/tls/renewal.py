@@ -27,6 +27,12 @@ _GUARD = re.compile(r" -[de] system(?: |$)")
 _BEFORE = re.compile(r"(\d{1,5}) *(day|week|hour)s?")
 _WORDS = frozenset({"", "systemd", "timers", "end"})
 _OF_LINEAGE = frozenset({"renew_before_expiry", "authenticator", "autorenew", "manual_auth_hook"})
+_OF_PACKAGES = frozenset(
+    {
+        *("certbot.timer", "certbot-renew.timer", "snap.certbot.renew.timer"),
+        "/etc/cron.d/certbot",
+    }
+)
 _OFF = frozenset({"false", "no", "0", "off"})
 _FOLDERS = {
     "cron.hourly": timedelta(hours=1),
@@ -110,8 +116,13 @@ class Renewal:
     lineages: Mapping[str, Lineage]
 
     def of(self, client: str | None) -> tuple[Scheduler, ...]:
-        """Return the schedulers of a client, or of any."""
-        return tuple(s for s in self.schedulers if client in {None, s.client})
+        """Return the schedulers of a client, or of any.
+
+        What Certbot's packages bring along renews nothing where Certbot has no certificate.
+        """
+        idle = frozenset() if self.lineages else _OF_PACKAGES
+        own = (s for s in self.schedulers if client in {None, s.client})
+        return tuple(s for s in own if s.name not in idle)
 
     def __str__(self) -> str:
         said = (

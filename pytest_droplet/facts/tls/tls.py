@@ -23,6 +23,7 @@ from pytest_droplet.facts.tls.asking import (
     PORT,
     Handshakes,
     Question,
+    is_all_known,
     other_address,
     questions_of,
 )
@@ -41,7 +42,6 @@ from pytest_droplet.text import one_line
 MOST_HANDSHAKES = 48
 """Of the 64 of a Droplet; the other 16 are for old versions."""
 HANDSHAKE_S = 2.0
-_AT_ONCE = 8
 _MOST_CERTIFICATES = 16
 _MOST_OTHERS = 4
 _UNREADABLE = (UnreadableCertificateError, binascii.Error, TypeError, ValueError, IndexError)
@@ -210,7 +210,8 @@ class _Asking:
         return {"protocol": seen["protocol"], "chain": seen["chain"], "head": head}
 
     async def _own_or_alike(self, name: str) -> dict[str, Any]:
-        return await self._own(name) if self._handshakes.left > 0 else {"as": self._alike[name]}
+        stands_for = self._handshakes.left <= 0 and is_all_known(self._reading)
+        return {"as": self._alike[name]} if stands_for else await self._own(name)
 
     async def _other_kind(self, name: str) -> dict[str, Any]:
         kinds: dict[str, Literal["RSA", "ECDSA"]] = {"RSA": "ECDSA", "ECDSA": "RSA"}
@@ -242,24 +243,16 @@ class _Asking:
         One name is enough of those whose hosts answer alike there, and where that one is not
         answered nothing is missing.
         """
-        from pytest_droplet.connection.probe import tcp_connect  # noqa: PLC0415 network only here
-
-        address = other_address(self._address, self._reading) if _is_global(self._address) else ""
         own = self._seen(lambda q: q.other_version == "own")
         same = self._seen(lambda q: q.other_version == "same")[:1]
-        if not address or not (own or same):
+        other = await other_socket(self._address, self._reading) if own or same else None
+        if other is None:
             return
-        way = "IPv6" if ":" in address else "IPv4"
-        try:
-            state = await tcp_connect(address, PORT, timeout_s=HANDSHAKE_S)
-            why = f"{address} port {PORT} {state}"
-        except NotObservedError as exc:
-            state, why = "filtered", str(exc)
-        if state == "open":
-            await for_each((*own, *same), lambda name: self._at(name, way, address))
-        elif state == "filtered":
+        if not other.why:
+            await for_each((*own, *same), lambda name: self._at(name, other.way, other.address))
+        else:
             for name in own:
-                self.answers[name].setdefault("others", {})[way] = {"error": why}
+                self.answers[name].setdefault("others", {})[other.way] = {"error": other.why}
 
     async def _at(self, name: str, way: str, address: str) -> dict[str, Any]:
         await self._also(name, way, address)
@@ -289,6 +282,41 @@ class _Asking:
             return False
 
 
+@dataclass(frozen=True, slots=True)
+class OtherSocket:
+    """Port 443 of the host at its address of the other version of IP.
+
+    ``way`` is ``IPv4`` or ``IPv6``; ``why`` says why nothing can be asked there, empty where it
+    is open.
+    """
+
+    address: str
+    way: str
+    why: str = ""
+
+
+async def other_socket(address: str, reading: HostReading) -> OtherSocket | None:
+    """Look at port 443 of the other version of IP; None: there is no such address, or it is closed.
+
+    Args:
+        address: That the host is asked at; nothing is known of others where it is not one of the
+            internet.
+        reading: What was read of the host.
+    """
+    from pytest_droplet.connection.probe import tcp_connect  # noqa: PLC0415 network only here
+
+    other = other_address(address, reading) if _is_global(address) else ""
+    if not other:
+        return None
+    way = "IPv6" if ":" in other else "IPv4"
+    try:
+        state = await tcp_connect(other, PORT, timeout_s=HANDSHAKE_S)
+    except NotObservedError as exc:
+        return OtherSocket(other, way, str(exc))
+    why = "" if state == "open" else f"{other} port {PORT} {state}"
+    return None if state == "refused" else OtherSocket(other, way, why)
+
+
 async def _resolve(name: str) -> list[str]:
     """Return the addresses of a name; none where DNS does not tell."""
     loop = asyncio.get_running_loop()
@@ -311,8 +339,16 @@ def _is_global(address: str) -> bool:
 async def for_each(
     names: Iterable[str], ask: Callable[[str], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """Ask for each name, some at once; a name that gave no answer has its ``error``."""
-    at_once = asyncio.Semaphore(_AT_ONCE)
+    """Ask for each name, some at once; a name that gave no answer has its ``error``.
+
+    All probes of a host together have no more questions open than ``AT_ONCE``.
+    """
+    from pytest_droplet.connection.probe import (  # noqa: PLC0415 network only here
+        AT_ONCE,
+        asked_at_once,
+    )
+
+    at_once = asked_at_once.get() or asyncio.Semaphore(AT_ONCE)
 
     async def one(name: str) -> tuple[str, dict[str, Any]]:
         async with at_once:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.interfaces import ADDRESSES
 from pytest_droplet.facts.tls.apache import APACHE
 from pytest_droplet.facts.tls.asking import PORT, Handshakes, settings_of
 from pytest_droplet.facts.tls.nginx import NGINX
-from pytest_droplet.facts.tls.tls import HANDSHAKE_S, for_each
+from pytest_droplet.facts.tls.tls import HANDSHAKE_S, for_each, other_socket
 from pytest_droplet.facts.tls.virtual_hosts import name_to_ask
 from pytest_droplet.model import HostReading, NotObservedError, Probe
 from pytest_droplet.text import one_line
@@ -48,12 +49,30 @@ class OldVersions:
 
 
 async def _ask(address: str, reading: HostReading) -> dict[str, Any]:
-    """Ask for one name of each group that has the same settings."""
+    """Ask for one name of each group that has the same settings, on both versions of IP.
+
+    On the other version one name is enough of those whose hosts answer alike there, and where
+    that one is not answered nothing is missing.
+    """
     groups = settings_of(reading)
     handshakes = Handshakes(MOST_HANDSHAKES)
     found = await for_each(
-        (g[0] for g in groups), lambda name: _versions(address, name, handshakes)
+        (g.name for g in groups), lambda name: _versions(address, name, handshakes)
     )
+    own = [g.name for g in groups if g.other_version == "own"]
+    same = [g.name for g in groups if g.other_version == "same"][:1]
+    other = await other_socket(address, reading) if own or same else None
+    if other is not None:
+        there = (
+            {name: {"error": other.why} for name in (*own, *same)}
+            if other.why
+            else await for_each(
+                (*own, *same), lambda name: _versions(other.address, name, handshakes)
+            )
+        )
+        for name, seen in there.items():
+            if name in own or "error" not in seen:
+                found[f"{name or 'no name'} ({other.way})"] = seen
     return {version: _joined(found, version) for version in get_args(OldVersion)}
 
 
@@ -88,7 +107,7 @@ def _joined(found: Mapping[str, dict[str, Any]], version: str) -> dict[str, Any]
     return {"error": unseen[0]} if unseen else {"accepted": False}
 
 
-TLS_OLD = Probe("tls_old", _ask, sections=(NGINX, APACHE))
+TLS_OLD = Probe("tls_old", _ask, sections=(NGINX, APACHE, ADDRESSES))
 
 
 @fact("a ClientHello for TLS 1.0 and one for TLS 1.1 to ADDRESS:443", probes=(TLS_OLD,))

@@ -71,11 +71,29 @@ class WebServers:
         Raises:
             NotObservedError: It was not read, or not all of it; the server is not installed.
         """
+        found = self.known(server)
+        found.require_all()
+        return found
+
+    def known(self, server: str) -> WebConfig:
+        """Return the configuration of an installed server, as far as it was read.
+
+        Raises:
+            NotObservedError: It was not read at all; the server is not installed.
+        """
         found = self.configurations[server].get()
         if isinstance(found, NotInstalled):
             raise NotObservedError(str(found))
-        found.require_all()
         return found
+
+    def require_all(self, server: str) -> None:
+        """Make sure that every host that is judged for a server is known.
+
+        Raises:
+            NotObservedError: A configuration was not read, or not all of it.
+        """
+        for own in self._behind() if server == EDGE else (server,):
+            self.config(own)
 
     def front(self, server: str) -> Front:
         """Tell how a server stands towards port 443.
@@ -90,19 +108,20 @@ class WebServers:
         """Return the virtual hosts that are asked for on port 443.
 
         Those of nginx or Apache that answer on 443 and not only locally. Behind ``edge``, or
-        where nginx itself hands TLS on, every virtual host of a running server may be.
+        where nginx itself hands TLS on, every virtual host of a running server may be. Those of
+        files that were not read are missing: see :meth:`require_all`.
 
         Raises:
-            NotObservedError: A configuration was not read, or has no such host.
+            NotObservedError: A configuration was not read at all, or has no such host.
         """
         if server == EDGE:
-            behind = (s for s in _SERVERS if self._of(s).state not in {"absent", "stopped"})
-            return tuple(h for s in behind for h in self.config(s).hosts)
-        config = self.config(server)
+            return tuple(h for s in self._behind() for h in self.known(s).hosts)
+        config = self.known(server)
         hosts = tuple(
             h for h in config.hosts if any(e.port == HTTPS and not e.local for e in h.endpoints)
         )
         if not hosts:
+            config.require_all()
             raise NotObservedError(
                 f"{server} listens on port {HTTPS}, but its configuration files name no virtual "
                 "host there: changed and not reloaded, or read from another place"
@@ -110,12 +129,12 @@ class WebServers:
         return config.hosts if any(h.passes_tls_on for h in hosts) else hosts
 
     def plain_names(self, server: str) -> tuple[str, ...]:
-        """Return the names of the virtual hosts that answer on port 80.
+        """Return the names of the virtual hosts that answer on port 80, as far as they are known.
 
         Raises:
-            NotObservedError: The configuration was not read.
+            NotObservedError: The configuration was not read at all.
         """
-        hosts = self.hosts(EDGE) if server == EDGE else self.config(server).hosts
+        hosts = self.hosts(EDGE) if server == EDGE else self.known(server).hosts
         return tuple(
             dict.fromkeys(
                 n
@@ -124,6 +143,10 @@ class WebServers:
                 for n in h.names
             )
         )
+
+    def _behind(self) -> tuple[str, ...]:
+        """Return the servers that may be behind another program."""
+        return tuple(s for s in _SERVERS if self._of(s).state not in {"absent", "stopped"})
 
     def _of(self, server: str) -> Front:
         if not self._is_installed(server):

@@ -1,0 +1,3 @@
+start_apache certbot.example
+certbot --apache -n --agree-tos -m "$MAIL" --server "$AUTHORITY" -d certbot.example --redirect
+renew certbot.example certbot -q renew --force-renewal --no-random-sleep-on-renew
