@@ -4,18 +4,21 @@ The rules of a kernel are the whole machine's: nothing is done where it records,
 ``ORACLE_SAMPLES`` is how many files of random rules are loaded.
 """
 
+import gzip
 import os
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pytest_droplet.facts.auditd.audit_files import parse_audit_files
-from pytest_droplet.facts.auditd.audit_rules import compare
-from pytest_droplet.facts.auditd.auditd import parse_loaded
+from pytest_droplet.facts.auditd.audit_files import AuditFiles, parse_audit_files
+from pytest_droplet.facts.auditd.audit_rules import RuleError, compare
+from pytest_droplet.facts.auditd.auditd import LoadedRules, parse_loaded
 
 SAMPLES = int(os.environ.get("ORACLE_SAMPLES", "15"))
 
@@ -77,20 +80,118 @@ FILES = {
 }
 
 
+ALIKE = (
+    *("-w /etc -p wa -k x", "-w /etc/ -p aw -k x", "-a always,exit -F dir=/etc -F perm=wa -k x"),
+    *(
+        "-a always,exit -F dir=/etc/ -F perm=wa -k x",
+        "-a always,exit -F path=/etc -F perm=wa -k x",
+    ),
+    *("-w /etc/passwd -p wa -k x", "-a exit,always -F key=x -F path=/etc/passwd -F perm=wa"),
+    *("-a always,exit -F perm=wa -F path=/etc/passwd -k x", "-w /etc/passwd -k x"),
+    *(
+        "-a always,exit -S open -F uid=0 -F gid=0 -k x",
+        "-A always,exit -S 2 -F uid=0 -F gid=0 -k x",
+    ),
+    *("-a always,exit -S open -F gid=0 -F uid=root -k x", "-a always,exit -S 2 -k x -k y"),
+    *("-a always,exit -F arch=b64 -S open -k x", "-a always,exit -F arch=x86_64 -S 2 -k x"),
+    *("-a always,exit -S open -k y -k x", "-a always,exit -F arch=b64 -S all -C uid!=euid"),
+    *(
+        "-a always,exit -F arch=b64 -C euid!=uid",
+        "-W /etc -p wa -k x",
+        "-W /etc/passwd -p wa -k x",
+    ),
+    *(
+        "-d always,exit -F dir=/etc/ -F perm=wa -k x",
+        "-d always,exit -S open -F uid=0 -F gid=0 -k x",
+    ),
+    *("-w /nowhere/x -p wa -k x", "-a always,exit -F dir=/nowhere -F perm=wa -k x"),
+    *(
+        "-a always,exit -F path=/nowhere/x -F perm=x -k x",
+        "-a always,exit -F arch=b64 -S fchmodat2",
+    ),
+)
+"""Rules of one sense in several forms, what deletes some of them, and what many hosts refuse."""
+
+
+def alike(number: int) -> str:
+    """Return a file of these rules, some of them more than once, that goes on behind errors."""
+    chance = random.Random(20261201 + number)
+    lines = [chance.choice(ALIKE) for _ in range(chance.randint(2, 12))]
+    return "".join(f"{line}\n" for line in ("-i", *lines))
+
+
+def read(text: str) -> AuditFiles:
+    """Read rules as the section prints them with what it says of their paths."""
+    numbered = "".join(f"| {n} {line}\n" for n, line in enumerate(text.splitlines(), 1))
+    paths = [Path(found) for found in re.findall(r"(?:-w |path=|dir=)(/\S*)", text)]
+    said = "".join(f"D {path}\n" for path in paths if path.is_dir())
+    said += "".join(f"N {path}\n" for path in paths if not path.parent.is_dir())
+    files = parse_audit_files(f"F 640 0 /etc/audit/rules.d/x.rules\n{numbered}{said}", "x86_64")
+    shown = subprocess.run(["auditctl", "-v"], capture_output=True, text=True, check=True)
+    return replace(files, version=shown.stdout.split()[-1])
+
+
+def load(path: Path, text: str) -> LoadedRules:
+    """Load rules, and return what the kernel has of them; it has none afterwards."""
+    path.write_text(text)
+    try:
+        subprocess.run(["auditctl", "-R", str(path)], capture_output=True, check=True)
+        return parse_loaded(auditctl("-l").splitlines())
+    finally:
+        auditctl("-D")
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_the_kernel_prints_is_what_the_files_say(tmp_path: Path, name: str) -> None:
     """No rule of the file is missing in the list, and none is there that the file has not."""
-    path = tmp_path / "rules"
-    path.write_text(FILES[name])
-    try:
-        subprocess.run(["auditctl", "-R", str(path)], capture_output=True, check=True)
-        loaded = parse_loaded(auditctl("-l").splitlines())
-    finally:
-        auditctl("-D")
-    numbered = "".join(f"| {n} {line}\n" for n, line in enumerate(FILES[name].splitlines(), 1))
-    files = parse_audit_files(f"F 640 0 /etc/audit/rules.d/x.rules\n{numbered}", "x86_64")
+    loaded = load(tmp_path / "rules", FILES[name])
+    files = read(FILES[name])
 
-    read, unread = loaded.rules("x86_64")
+    found, unread = loaded.rules("x86_64")
 
     assert unread == []
-    assert compare(read, files.rules()) == ([], [])
+    assert compare(found, files.rules()) == ([], [])
+
+
+@pytest.mark.parametrize("number", range(SAMPLES * 2))
+def test_the_kernel_holds_a_rule_twice_where_it_takes_it_twice(
+    tmp_path: Path, number: int
+) -> None:
+    """What it refuses is known: a rule that is there, a folder or a name that is not."""
+    loaded = load(tmp_path / "rules", alike(number))
+    files = read(alike(number))
+
+    missing, extra = compare(loaded.rules("x86_64")[0], files.rules())
+
+    assert [str(rule) for rule in missing if not files.passes_over(rule)] == []
+    assert extra == []
+
+
+SHIPPED = sorted(
+    path
+    for folder in ("/usr/share/doc/auditd/examples/rules", "/usr/share/audit-rules")
+    for path in Path(folder).glob("*.rules*")
+)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_the_rules_that_the_package_ships_are_read(tmp_path: Path, path: Path) -> None:
+    """Each line of each sample; but for those that lock the kernel or set its limits."""
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    rules = [line for line in text.splitlines() if line[:2] in {"-a", "-A", "-w"}]
+    if not rules:
+        pytest.skip("it has no rule")
+    wanted = "".join(f"{line}\n" for line in ("-i", *rules))
+    files = read(wanted)
+    wrong = [
+        str(said)
+        for line, said in files.statements(files.lines)
+        if isinstance(said, RuleError) and not files.is_passed_over(line, said)
+    ]
+
+    found, unread = load(tmp_path / "rules", wanted).rules("x86_64")
+
+    missing, extra = compare(found, files.rules())
+    assert (wrong, unread, extra) == ([], [], [])
+    assert [str(rule) for rule in missing if not files.passes_over(rule)] == []
