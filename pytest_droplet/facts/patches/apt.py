@@ -137,6 +137,8 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
     newest = max(found.stamps, default=None)
     sources = security_sources(observation, os)
     extended = _pairs(observation, {f"{os.codename}-infra-security"})
+    if extended and _has_ended(os, observation.now):
+        sources = tuple(replace(source, closed=True) for source in sources)
     reach = _reach(observation, os)
     return PackageIndex(
         manager="apt",
@@ -147,6 +149,14 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
         unreachable=reach.faults,
         doubts=reach.doubts,
     )
+
+
+def _has_ended(os: OsRelease, now: datetime) -> bool:
+    """Whether the public archive of an Ubuntu is closed: five years after its number, 20.04."""
+    year, _, month = os.version_id.partition(".")
+    if not (year.isdecimal() and month.isdecimal()):
+        return False
+    return (now.year, now.month) > (2000 + int(year[:2]) + 5, int(month[:2]) + 1)
 
 
 def _reach(observation: Observation, os: OsRelease) -> Reach:
