@@ -293,7 +293,9 @@ def parse_updates(output: SectionOutput) -> PendingUpdates:
     simulated, _, listed = text.partition(_UPGRADABLE)
     if not _SUMMARY.search(simulated):
         raise NotObservedError("apt-get printed no summary line")
-    updates = [_simulated(x) for x in simulated.splitlines() if x.startswith("Inst ")]
+    installing = (_simulated(x) for x in simulated.splitlines() if x.startswith("Inst "))
+    # A pin of 1000 or more takes an older version for the better one.
+    updates = [u for u in installing if u.old is None or dpkg_key(u.new) >= dpkg_key(u.old)]
     known = {u.name: u for u in updates}
     for update in _of_security(listed):
         simulated_one = known.get(update.name)
