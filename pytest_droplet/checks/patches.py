@@ -42,7 +42,7 @@ def test_package_index_is_fresh_and_has_a_security_source(
     time is the server's. That look may have failed, or have been at other sources alone, as that
     of DigitalOcean's agent is. So the index of each security source has to be within its own
     ``Valid-Until``; where it has none, it fails when it is older than 30 days itself, and is
-    unknown when it is 3 days older than the limit. Of an Ubuntu whose five years are over the
+    unknown when it is 3 days older than the limit. Of an Ubuntu whose public archive is closed the
     index of Ubuntu Pro counts instead.
     apt also has to take updates from that source: its priority (``apt-cache policy``) is at least
     100 and that of the release, for all installed packages. A pin that is not understood, settings

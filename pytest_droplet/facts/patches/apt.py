@@ -152,7 +152,7 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
 
 
 def _has_ended(os: OsRelease, now: datetime) -> bool:
-    """Whether the public archive of an Ubuntu is closed: five years after its number, 20.04."""
+    """Whether the public archive of an Ubuntu is closed: that of 20.04 was in 2025."""
     year, _, month = os.version_id.partition(".")
     if not (year.isdecimal() and month.isdecimal()):
         return False
