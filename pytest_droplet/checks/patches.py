@@ -39,9 +39,10 @@ def test_package_index_is_fresh_and_has_a_security_source(
 
     The age is that of the host's last look at its sources: not of the index files of apt, whose
     time is the server's. That look may have failed, or have been at other sources alone, as that
-    of DigitalOcean's agent is. So the index of the security source has to be within its own
+    of DigitalOcean's agent is. So the index of each security source has to be within its own
     ``Valid-Until``; where it has none, it fails when it is older than 30 days itself, and is
-    unknown when it is 3 days older than the limit.
+    unknown when it is 3 days older than the limit. Of an Ubuntu whose public archive is closed the
+    index of Ubuntu Pro counts instead.
     apt also has to take updates from that source: its priority (``apt-cache policy``) is at least
     100 and that of the release, for all installed packages. A pin that is not understood, settings
     that let apt look elsewhere or take unsigned indexes, and a look that is dated more than a day
@@ -327,15 +328,16 @@ def _problems(index: PackageIndex, settings: Settings, now: datetime) -> list[Ex
     found += [NotObservedError(doubt) for doubt in index.doubts]
     for source in index.sources:
         found += [_of_source(source, f"{source.name}: {fault}") for fault in _faults(source, now)]
-    open_ended = [(s.dated, s.name, s) for s in index.sources if s.dated and not s.valid_until]
-    if open_ended:
-        dated, name, newest = max(open_ended, key=lambda found: found[:2])
-        text = f"{name}: its index is itself {_days(now - dated)} old"
-        if now - dated > _OLD_INDEX:
-            found.append(_of_source(newest, f"{text}; updates fail"))
-        elif now - dated > limit + _SLACK:
-            by = index.stamp or "an update"
-            found.append(NotObservedError(f"{text}: {by} may be of other sources alone"))
+    for source in index.sources:
+        if source.dated is None or source.valid_until is not None or source.closed:
+            continue
+        text = f"{source.name}: its index is itself {_days(now - source.dated)} old"
+        if now - source.dated > _OLD_INDEX:
+            found.append(_of_source(source, f"{text}; updates fail"))
+        elif now - source.dated > limit + _SLACK:
+            found.append(
+                NotObservedError(f"{text}: the last update may have been of other sources alone")
+            )
     return found
 
 

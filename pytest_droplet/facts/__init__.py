@@ -98,9 +98,12 @@ class Observation:
     """What a fact sees of one Droplet: the API's view, and of the host what the fact declares.
 
     ``now`` is the time that ages and dates are judged at: the recording's in a replay.
+    ``source`` is the fact's own: where that names what different hosts have, the fact says here
+    what this one was asked.
     """
 
     def __init__(self, wanted: Fact, seen: DropletFacts) -> None:
+        self.source = wanted.source
         self.droplet = seen.droplet
         self.inventory = seen.inventory
         self.settings = seen.settings
@@ -207,16 +210,18 @@ class DropletFacts:
 
     def _read(self, wanted: Fact) -> Reading[Any]:
         when = self.host.observed_at if wanted.of_host else self.inventory.read_at
+        seen = Observation(wanted, self)
         try:
-            return Reading(wanted.source, when, value=wanted.read(**self.arguments(wanted)))
+            value = wanted.read(**self.arguments(wanted, seen))
+            return Reading(seen.source, when, value=value)
         except (NotObservedError, UndeclaredError) as exc:
             unreached = isinstance(exc, NotReachedError)
-            return Reading(wanted.source, when, None, redact(str(exc)), unreached)
+            return Reading(seen.source, when, None, redact(str(exc)), unreached)
         except Exception as exc:  # noqa: BLE001 hostile input: whatever a parser raises is "unread"
             reason = f"the answer could not be parsed ({type(exc).__name__}: {exc})"
-            return Reading(wanted.source, when, missing=redact(reason)[:300])
+            return Reading(seen.source, when, missing=redact(reason)[:300])
 
-    def arguments(self, wanted: Fact) -> dict[str, Any]:
+    def arguments(self, wanted: Fact, seen: Observation) -> dict[str, Any]:
         """Return what a fact's function is called with.
 
         Raises:
@@ -235,7 +240,7 @@ class DropletFacts:
                 case "given":
                     arguments[name] = GIVEN[name](self)
                 case "observation":
-                    arguments[name] = Observation(wanted, self)
+                    arguments[name] = seen
         return arguments
 
 

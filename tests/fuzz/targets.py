@@ -12,7 +12,7 @@ from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.connection import identity, script
 from pytest_droplet.connection.probe import parse_head
 from pytest_droplet.connection.tls import parse_answer
-from pytest_droplet.facts import DropletFacts, all_facts, needed
+from pytest_droplet.facts import DropletFacts, Observation, all_facts, needed
 from pytest_droplet.model import NotObservedError, Section, SectionOutput
 from pytest_droplet.verdict import judge
 from tests.checks.cases import all_cases
@@ -119,7 +119,7 @@ def read_facts(names: tuple[str, ...], raw: bytes) -> None:
 
 def _show(name: str, observation: DropletFacts) -> None:
     fact = all_facts()[name]
-    value = fact.read(**observation.arguments(fact))
+    value = fact.read(**observation.arguments(fact, Observation(fact, observation)))
     for item in value if isinstance(value, tuple) else (value,):
         assert str(item).isprintable(), repr(str(item))
     if fact.row is not None:

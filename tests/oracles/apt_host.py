@@ -157,12 +157,31 @@ class AptHost:
             for check in (PENDING, INDEX)
         }
 
-    def would_install(self, files: Files | None = None) -> dict[str, str]:
+    def would_install(
+        self, files: Files | None = None, *, options: str = "-o Debug::NoLocking=1"
+    ) -> dict[str, str]:
         """Return versions by package that the real ``apt-get dist-upgrade`` would install."""
-        answer = self.run("apt-get -s -o Debug::NoLocking=1 dist-upgrade", files)
+        answer = self.run(f"apt-get -s {options} dist-upgrade", files)
         lines = answer.stdout.decode().splitlines()
         words = [line.split() for line in lines if line.startswith("Inst ")]
         return {w[1]: w[3].lstrip("(") for w in words}
+
+    def waiting(self) -> dict[str, str]:
+        """Return what an administrator would get who lifts all pins and holds, of security alone.
+
+        That is what real apt-get would install with the source of security updates and no other,
+        also what it would phase.
+        """
+        address = SUITES["bookworm-security"][0]
+        only = {"/etc/apt/security.list": f"deb http://{address} bookworm-security main\n"}
+        options = (
+            "Debug::NoLocking=1 Dir::Etc::preferences=/dev/null Dir::Etc::preferencesparts=/dev/null"
+            " Dir::Etc::sourcelist=/etc/apt/security.list Dir::Etc::sourceparts=/dev/null"
+            " APT::Default-Release= APT::Get::Always-Include-Phased-Updates=1"
+            " Dir::Cache::pkgcache= Dir::Cache::srcpkgcache="
+        )
+        given = " ".join(f"-o {option}" for option in options.split())
+        return self.would_install(only, options=f"--ignore-hold {given}")
 
     def set_installed(self, installed: Mapping[str, str]) -> None:
         """Write which packages dpkg says are installed, in which versions."""

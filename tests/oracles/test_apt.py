@@ -2,6 +2,7 @@
 
 The relation: where a security suite has a newer version than the host, which apt installs once
 nobody tells it otherwise, ``patches.no-pending-security-updates`` never passes.
+``ORACLE_SAMPLES`` is how many hosts and archives are made up.
 """
 
 import os
@@ -25,6 +26,7 @@ REASON = why_not()
 pytestmark = pytest.mark.skipif(
     bool(REASON) and "CI" not in os.environ, reason=f"no host with apt: {REASON}"
 )
+SAMPLES = int(os.environ.get("ORACLE_SAMPLES", "12"))
 FILE = "/etc/apt/preferences.d/x"
 PACKAGE_LISTS = "Acquire::IndexTargets::deb::Packages"
 SECURITY_SUITE = ARCHIVE["bookworm-security"]
@@ -174,6 +176,9 @@ def test_without_pins_the_updates_are_seen(behind: AptHost) -> None:
 
 
 FORMS = dict([*pins_away(), *random_pins()])
+NAMES = ("alpha", "beta", "libgamma", "kept")
+MADE = [files for _, files in random_pins()]
+MADE += [{}] * (len(MADE) // 2 + 1)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -190,6 +195,39 @@ def test_no_pin_hides_a_security_update(behind: AptHost, name: str) -> None:
     taken = behind.would_install(files).items() & SECURITY_SUITE.items()
     if not taken and "version" not in "".join(files.values()):
         assert verdicts[INDEX].outcome in {"fail", "unknown"}, verdicts
+
+
+@pytest.mark.parametrize("number", range(SAMPLES))
+def test_what_waits_is_what_apt_installs_once_nothing_holds_it(
+    tmp_path: Path, number: int
+) -> None:
+    """Of made-up hosts and archives: neither less nor more than real apt has of security updates."""
+    chance = random.Random(20261202 + number)
+    versions = ("0.9", "1.0", "1.0", "1.0+sec1", "1.0+upd1", "1:0.5", "1.1~rc1", "1.1")
+    archive = {
+        suite: {name: chance.choice(versions) for name in NAMES if chance.random() < share}
+        for suite, share in zip(ARCHIVE, (1, 0.5, 0.7, 0.3), strict=True)
+    }
+    host = AptHost(
+        tmp_path,
+        {name: chance.choice(versions) for name in NAMES if chance.random() < 0.9},
+        archive,
+        held=chance.choice(("", *NAMES)),
+        phased=chance.choice(("", "", "bookworm-updates", "bookworm-security")),
+    )
+    files = chance.choice(MADE)
+
+    verdict = host.verdicts(files)[PENDING]
+
+    found = {item["package"] for item in verdict.details.get("droplet_pending_updates", ())}
+    assert verdict.outcome == "unknown" or found == host.waiting().keys(), verdict
+    assert verdict.outcome in {"fail", "unknown"} or not host.waiting()
+
+
+def test_most_of_these_hosts_are_judged(tmp_path: Path) -> None:
+    """A host without pins never is unknown, so that the test above compares something."""
+    assert MADE.count({}) * 3 >= len(MADE)
+    assert AptHost(tmp_path, BEHIND).waiting() == SECURITY_SUITE
 
 
 @pytest.mark.parametrize("name", ["release l=Debian-Security at -1", "target bookworm"])

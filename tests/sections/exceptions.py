@@ -12,7 +12,7 @@ UNREACHED: Mapping[str, Mapping[str, str]] = {
     },
     "facts/tls/nginx.sh": {'not_whole "$files"': _AWK},
     "facts/tls/apache.sh": {"not_whole 'the configuration'": _AWK},
-    "facts/auditd/audit_rules.sh": {'not_whole "$1"': _AWK},
+    "facts/auditd/audit_rules.sh": {'not_whole "$file"': _AWK},
     "facts/ssh/sshd.sh": {
         "say 'X there are more than 1000 connections to ask for'": (
             "a thousand answers of sshd take ten seconds"

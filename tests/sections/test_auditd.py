@@ -82,6 +82,20 @@ def test_rules_are_read_in_the_order_that_augenrules_has(seen: Seen) -> None:
     assert found.host.groups["audit"] == 1000
 
 
+@case(
+    "audit_rules",
+    "kernel",
+    matrix=True,
+    files={f"{RULES}/9.rules": "-w /etc/pam.d/\n-w /nowhere/x\n-a always,exit -F dir=/etc/ssh\n"},
+)
+def test_folders_of_rules_are_looked_at(seen: Seen) -> None:
+    """A path that is a folder, and one in a folder that does not exist."""
+    host = seen.fact("droplet_audit_files").host
+
+    assert host.folders >= {"/etc/pam.d", "/etc/ssh"}
+    assert host.absent == {"/nowhere"}
+
+
 @case("audit_rules", "kernel", prepare=f"rm -rf {RULES} /etc/audit/audit.rules")
 def test_a_host_without_rules_has_none(seen: Seen) -> None:
     """Neither the folder nor the compiled file is there."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pytest_droplet.facts.auditd.audit_cover import (
@@ -60,9 +62,10 @@ def cis(bits: str = "b64 b32") -> dict[str, str]:
     }
 
 
-def around(*, alone_64: bool = False, more: str = "") -> AuditSurroundings:
+def around(*, alone_64: bool = False, apparmor: bool = True, more: str = "") -> AuditSurroundings:
     """Return a host that has every path of the groups and runs 32-bit programs."""
-    paths = f"{' '.join(_BY_PATH.values())} /etc/localtime /etc/issue /etc/hosts /etc/apparmor"
+    paths = f"{' '.join(_BY_PATH.values())} /etc/localtime /etc/issue /etc/hosts /etc/selinux"
+    paths += " /etc/apparmor" if apparmor else ""
     text = "\n".join(f"E {path}" for path in [*paths.split(), "/usr/bin/kmod"])
     text += f"\nL Defaults logfile=/var/log/sudo.log\nC /boot/c\nK CONFIG_IA32_EMULATION=y\n{more}"
     made = parse_surroundings(text, "x86_64")
@@ -85,6 +88,75 @@ def test_the_rules_of_cis_cover_their_group(group: str) -> None:
     """CIS RHEL 9 v2.0.0 and Ubuntu 24.04 v1.0.0: modules for 64 bits, all others for both."""
     assert left(group, cis()[group]) == []
     assert left(group, "")
+
+
+_OPASSWD = "/etc/group /etc/passwd /etc/gshadow /etc/shadow /etc/security/opasswd"
+_STIG_ACCESS = "open,creat,truncate,ftruncate,openat,openat2,open_by_handle_at"
+
+
+def stig() -> dict[str, str]:
+    """Return by group what DISA's guides for Enterprise Linux ask for, and audit ships so."""
+    return {
+        "time-change": cis()["time-change"],
+        "identity": watches(_OPASSWD),
+        "system-locale": calls("sethostname,setdomainname", "")
+        + f"\n{watches('/etc/issue /etc/issue.net /etc/hosts /etc/hostname')}",
+        "mac-policy": "-a always,exit -F dir=/etc/selinux/ -F perm=wa -F key=x",
+        "perm-mod": cis()["perm-mod"],
+        "access": "\n".join(
+            calls(_STIG_ACCESS, f"-F exit={code} {_USERS}") for code in ("-EACCES", "-EPERM")
+        ),
+        "mounts": calls("mount", _USERS),
+        "delete": calls("rename,unlink,rmdir,renameat,unlinkat", _USERS),
+        "modules": f"{calls('delete_module', _USERS)}\n{calls('init_module,finit_module', _USERS)}"
+        f"\n-a always,exit -F path=/usr/bin/kmod -F perm=x {_USERS} -F key=x",
+        "logins": watches("/var/log/lastlog /var/log/faillock /var/run/faillock"),
+        "session": watches("/var/run/utmp /var/log/wtmp /var/log/btmp"),
+        "scope": watches("/etc/sudoers /etc/sudoers.d/"),
+    }
+
+
+def pci() -> dict[str, str]:
+    """Return by group what audit ships for PCI DSS: accounts, sudo's rules and the clock."""
+    accounts = "\n".join(
+        f"-a always,exit -F path={path} -F perm=wa -F key=x" for path in _OPASSWD.split()
+    )
+    return {
+        "time-change": f"{calls('adjtimex,settimeofday', '')}\n"
+        f"{calls('clock_settime', '-F a0=0x0')}\n{watches('/etc/localtime')}",
+        "identity": accounts,
+        "scope": "-a always,exit -F path=/etc/sudoers -F perm=wa -F key=x\n"
+        "-a always,exit -F dir=/etc/sudoers.d/ -F perm=wa -F key=x",
+    }
+
+
+CIS_BEYOND = {"/etc/nsswitch.conf (wa)", "/etc/pam.conf (wa)", "/etc/pam.d (wa)"}
+"""What CIS wants of identity and the others do not."""
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "group"),
+    [(b, group) for b, made in (("stig", stig), ("pci", pci)) for group in made()],
+)
+def test_the_rules_of_other_benchmarks_cover_their_groups(benchmark: str, group: str) -> None:
+    """Of the accounts CIS wants more files, and what is left are those; of all else nothing is."""
+    text = {"stig": stig, "pci": pci}[benchmark]()[group]
+    wanted = {"apparmor": False} if group == "mac-policy" else {}
+
+    missing = {gap.item.name for gap in left(group, text, **wanted)}
+
+    assert missing == (CIS_BEYOND if group == "identity" else set())
+
+
+@pytest.mark.parametrize(("made", "group"), [(stig, "user-emulation"), (pci, "user-emulation")])
+def test_what_becomes_root_alone_is_not_every_other_user(
+    made: Callable[[], dict[str, str]], group: str
+) -> None:
+    """STIG and PCI record programs that become root; CIS asks for those of any other user."""
+    text = calls("execve", "-C uid!=euid -F euid=0")
+
+    assert group not in made()
+    assert {gap.item.name for gap in left(group, text)} == {"execve (b64)", "execve (b32)"}
 
 
 @pytest.mark.parametrize("group", cis())

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_droplet.facts.auditd.audit_files import parse_audit_files
+from pytest_droplet.facts.auditd.audit_files import AuditFiles, parse_audit_files
+from pytest_droplet.facts.auditd.audit_refusals import why_refused
 from pytest_droplet.facts.auditd.audit_rules import (
     Control,
     Deletion,
@@ -17,9 +18,11 @@ from pytest_droplet.facts.auditd.audit_rules import (
     Rule,
     RuleError,
     compare,
+    known_since,
     loaded_by,
     parse_line,
     parse_loaded_line,
+    syscall_number,
 )
 from pytest_droplet.model import NotObservedError
 
@@ -138,3 +141,125 @@ def test_any_answer_of_the_section_is_files_or_not_observed(text: str) -> None:
         assert str(files).isprintable()
     with pytest.raises(NotObservedError):
         parse_audit_files(text, "mips")
+
+
+TWICE = (
+    ("-w /etc/passwd -p wa -k x", "-a always,exit -F path=/etc/passwd -F perm=aw -F key=x"),
+    ("-w /etc -p wa -k x", "-a always,exit -F dir=/etc -F perm=wa -k x"),
+    ("-w /etc/ -p wa -k x", "-w /etc -k x -p wa"),
+    ("-a always,exit -F key=x -F arch=b64 -S open", "-a exit,always -F arch=x86_64 -S 2 -k x"),
+    ("-a always,exit -S open -C uid!=euid", "-a always,exit -S open -C euid!=uid"),
+)
+NOT_TWICE = (
+    ("-w /etc -p wa -k x", "-a always,exit -F dir=/etc/ -F perm=wa -k x"),
+    ("-w /etc -p wa -k x", "-a always,exit -F path=/etc -F perm=wa -k x"),
+    ("-a always,exit -F dir=/etc// -F perm=wa", "-a always,exit -F dir=/etc/ -F perm=wa"),
+    ("-a always,exit -S open -F uid=0 -F gid=0", "-a always,exit -S open -F gid=0 -F uid=0"),
+    ("-a always,exit -S open -k a -k b", "-a always,exit -S open -k b -k a"),
+    ("-w /etc/passwd -p wa", "-a always,exit -F perm=wa -F path=/etc/passwd"),
+)
+
+
+@pytest.mark.parametrize("rules", [*TWICE, *NOT_TWICE])
+def test_the_kernel_compares_a_rule_as_it_is_written(rules: tuple[str, str]) -> None:
+    """Conditions in another order and a folder with a slash are other rules, though of one sense."""
+    host = Host(folders=frozenset({"/etc"}))
+    read = [parse_line(rule, host) for rule in rules]
+
+    assert read[0] == read[1] or "-k b" in rules[0]
+    assert len(loaded_by([s for s in read if s is not None])) == (1 if rules in TWICE else 2)
+
+
+def test_a_rule_is_deleted_as_it_was_written() -> None:
+    """The kernel finds none where the conditions are in another order."""
+    lines = [
+        "-a always,exit -S open -F uid=0 -F gid=0",
+        "-d always,exit -S open -F gid=0 -F uid=0",
+    ]
+    read = [parse_line(line, Host()) for line in lines]
+
+    assert len(loaded_by([s for s in read if s is not None])) == 1
+
+
+REFUSED = (
+    ("-w /nowhere/x -p wa", "3.0.9", "x86_64", "the folder /nowhere does not exist"),
+    ("-a always,exit -F path=/nowhere/x -F perm=wa", "", "x86_64", "the folder /nowhere does"),
+    ("-a always,exit -F dir=/nowhere -F perm=wa", "", "x86_64", "the folder /nowhere does"),
+    ("-a always,exit -F arch=b64 -S open,fchmodat2", "1:3.0.9-1", "x86_64", "auditctl 3.0.9 does"),
+    (
+        "-a always,exit -F arch=b64 -Sfile_setattr",
+        "4.0.3-1.el10",
+        "aarch64",
+        "not know file_setattr",
+    ),
+    ("-a always,exit -F arch=b64 -F path=/etc/x -F perm=wa", "1:4.0.2-2", "aarch64", "perm="),
+    ("-a always,exit -F arch=b32 -F dir=/etc -F perm=wa", "4.0.3", "aarch64", "leave arch= out"),
+)
+TAKEN = (
+    ("-w /etc/x -p wa", "1:4.0.2-2", "aarch64"),
+    ("-w /nowhere -p wa", "3.0.9", "x86_64"),
+    ("-a always,exit -F dir=/etc/ -F perm=wa", "3.0.9", "x86_64"),
+    ("-a always,exit -F arch=b64 -S fchmodat2", "1:4.0.2-2", "x86_64"),
+    ("-a always,exit -F arch=b64 -S fchmodat2", "", "x86_64"),
+    ("-a always,exit -F arch=b64 -F path=/etc/x -F perm=wa", "1:4.0.2-2", "x86_64"),
+    ("-a always,exit -F arch=b64 -F path=/etc/x -F perm=wa", "3.1.5", "aarch64"),
+    ("-a always,exit -F arch=b64 -F path=/etc/x -F perm=wa", "4.0.4", "aarch64"),
+    ("-a always,exit -F arch=b64 -S openat -F path=/etc/x -F perm=wa", "4.0.2", "aarch64"),
+)
+
+
+@pytest.mark.parametrize(("text", "version", "machine", "why"), REFUSED)
+def test_why_a_host_refuses_a_rule_is_said(
+    text: str, version: str, machine: str, why: str
+) -> None:
+    """A folder that is absent, a call that this auditctl does not know, what one machine lacks."""
+    host = Host(machine, folders=frozenset({"/etc"}), absent=frozenset({"/nowhere"}))
+    rule = parse_line(text, host)
+
+    assert isinstance(rule, Rule)
+    assert why in why_refused(text, rule, host, version)
+
+
+@pytest.mark.parametrize(("text", "version", "machine"), TAKEN)
+def test_what_a_host_takes_has_no_reason(text: str, version: str, machine: str) -> None:
+    """Nor has what is not known to be refused."""
+    host = Host(machine, folders=frozenset({"/etc"}), absent=frozenset({"/nowhere"}))
+    rule = parse_line(text, host)
+
+    assert isinstance(rule, Rule)
+    assert why_refused(text, rule, host, version) == ""
+
+
+def test_each_call_that_is_new_has_a_number() -> None:
+    """What an audit is said to know by name is in the tables: such calls have one number."""
+    for name in ("fchmodat2", "file_setattr", "listns"):
+        assert known_since(name)
+        assert syscall_number(name, "x86_64") == syscall_number(name, "i386")
+    assert known_since("open") == ""
+
+
+@pytest.mark.parametrize("option", ["-i", "-c"])
+@pytest.mark.parametrize(
+    ("line", "passed"),
+    [
+        ("-w /nowhere/x -p wa", True),
+        ("-a always,exit -F path=/usr/bin/x -F perm=x -F uid=nobody-here", True),
+        ("-w /etc/x -p wa", False),
+        ("-a always,exit -S opeen", False),
+    ],
+)
+def test_what_a_host_has_not_may_be_passed_over(option: str, line: str, *, passed: bool) -> None:
+    """Behind -i or -c rules for what is not installed are left out on purpose, and no others."""
+    behind = _file(option, line)
+    before = _file(line, option)
+
+    for files, wanted in ((behind, passed), (before, False)):
+        ((number, said),) = (s for s in files.statements(files.lines) if s[0].text == line)
+        is_error = isinstance(said, RuleError)
+        found = files.is_passed_over(number, said) if is_error else files.passes_over(said)
+        assert found is wanted
+
+
+def _file(*lines: str) -> AuditFiles:
+    text = "".join(f"| {n} {line}\n" for n, line in enumerate(lines, 1))
+    return parse_audit_files(f"F 640 0 /etc/audit/rules.d/x.rules\n{text}N /nowhere/x", "x86_64")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.auditd.audit_refusals import why_refused
 from pytest_droplet.facts.auditd.audit_rules import (
+    AbsentError,
     Control,
     Host,
     Rule,
@@ -17,6 +20,7 @@ from pytest_droplet.facts.auditd.audit_rules import (
     loaded_by,
     parse_line,
 )
+from pytest_droplet.facts.auditd.auditd import AuditPackage
 from pytest_droplet.facts.host.kernel import Kernel
 from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import whole
@@ -69,12 +73,14 @@ class RuleFile:
 class AuditFiles:
     """The rules below rules.d in the order of their version sort, and the compiled file.
 
-    ``compiled`` is None where there is none. ``host`` is what the rules are read with.
+    ``compiled`` is None where there is none. ``host`` is what the rules are read with,
+    ``version`` that of the installed audit; empty where it is not known.
     """
 
     sources: tuple[RuleFile, ...]
     compiled: RuleFile | None
     host: Host = field(default_factory=Host)
+    version: str = ""
 
     @property
     def lines(self) -> tuple[RuleLine, ...]:
@@ -132,10 +138,39 @@ class AuditFiles:
     @property
     def goes_on_after_errors(self) -> bool:
         """Whether ``-c`` or ``-i`` makes auditctl read on behind a line that fails."""
-        return any(
-            isinstance(s, Control) and s.option in {"-c", "-i"}
-            for _, s in self.statements(self.lines)
-        )
+        return bool(self._behind_errors)
+
+    @cached_property
+    def _behind_errors(self) -> frozenset[RuleLine]:
+        """The lines from ``-c`` or ``-i`` on: where one of them fails, the others are read."""
+        lines = self.compile()
+        first = next((at for at, (_, s) in self._numbered(lines) if _goes_on(s)), len(lines))
+        return frozenset(lines[first:])
+
+    def _numbered(
+        self, lines: Sequence[RuleLine]
+    ) -> Iterator[tuple[int, tuple[RuleLine, Statement | RuleError]]]:
+        for at, line in enumerate(lines):
+            for found in self.statements([line]):
+                yield at, found
+
+    def refusal(self, rule: Rule) -> str:
+        """Return why a rule of the files cannot be loaded on this host; empty where it can."""
+        return next((why for _, why in self._refusals(rule)), "")
+
+    def passes_over(self, rule: Rule) -> bool:
+        """Whether a rule is left out on purpose: it cannot be loaded, and ``-c`` or ``-i`` says so."""
+        found = list(self._refusals(rule))
+        return bool(found) and all(line in self._behind_errors for line, _ in found)
+
+    def is_passed_over(self, line: RuleLine, error: RuleError) -> bool:
+        """Whether a line is left out on purpose: it names what this host has not."""
+        return isinstance(error, AbsentError) and line in self._behind_errors
+
+    def _refusals(self, rule: Rule) -> Iterator[tuple[RuleLine, str]]:
+        for line, said in self.statements(self.compile()):
+            if said == rule and (why := why_refused(line.text, rule, self.host, self.version)):
+                yield line, why
 
     def __str__(self) -> str:
         names = ", ".join(f.path.rpartition("/")[2] for f in self.sources)
@@ -147,11 +182,14 @@ class AuditFiles:
 @fact(
     "cat /etc/audit/rules.d/*.rules /etc/audit/audit.rules",
     sections=(AUDIT_RULES,),
-    may_use=("droplet_units",),
+    may_use=("droplet_units", "droplet_audit_package"),
     items=lambda files: [line.details for line in files.lines],
 )
 def droplet_audit_files(
-    observation: Observation, droplet_kernel: Kernel, droplet_units: Reading[Units]
+    observation: Observation,
+    droplet_kernel: Kernel,
+    droplet_units: Reading[Units],
+    droplet_audit_package: Reading[AuditPackage],
 ) -> AuditFiles:
     """Return the files that audit rules come from.
 
@@ -162,6 +200,8 @@ def droplet_audit_files(
     """
     output = whole(observation.section(AUDIT_RULES.name))
     found = parse_audit_files(output.stdout, droplet_kernel.machine)
+    with suppress(NotObservedError):
+        found = replace(found, version=droplet_audit_package.get().version)
     return replace(found, sources=()) if _by_auditctl(droplet_units) else found
 
 
@@ -203,6 +243,7 @@ def parse_audit_files(text: str, machine: str) -> AuditFiles:
     files: list[RuleFile] = []
     bodies: list[list[RuleLine]] = []
     names: dict[str, dict[str, int]] = {"U": {}, "G": {}}
+    folders, absent = set[str](), set[str]()
     for raw in text.split("\n"):
         kind, _, rest = raw.partition(" ")
         if kind == "F" and (head := re.fullmatch(r"([0-7]{1,5}) (\d{1,10}) (/.+)", rest)):
@@ -214,6 +255,10 @@ def parse_audit_files(text: str, machine: str) -> AuditFiles:
             parts = rest.split(":")
             if len(parts) > 2 and parts[2].isascii() and parts[2].isdecimal():
                 names[kind][parts[0]] = int(parts[2][:10])
+        elif kind == "D" and rest.startswith("/"):
+            folders.add(rest.rstrip("/") or "/")
+        elif kind == "N" and rest.startswith("/"):
+            absent.add(rest.rpartition("/")[0])
         elif raw:
             raise NotObservedError(f"a line is of no rules file: {one_line(raw, 60)!r}")
     read = [
@@ -222,7 +267,13 @@ def parse_audit_files(text: str, machine: str) -> AuditFiles:
     return AuditFiles(
         tuple(f for f in read if f.path != _COMPILED),
         next((f for f in read if f.path == _COMPILED), None),
-        Host(machine_name(machine), names["U"], names["G"]),
+        Host(
+            machine_name(machine),
+            names["U"],
+            names["G"],
+            folders=frozenset(folders),
+            absent=frozenset(absent),
+        ),
     )
 
 
@@ -231,6 +282,10 @@ def _read(text: str, host: Host) -> Statement | RuleError | None:
         return parse_line(text, host)
     except RuleError as exc:
         return exc
+
+
+def _goes_on(said: Statement | RuleError) -> bool:
+    return isinstance(said, Control) and said.option in {"-c", "-i"}
 
 
 def _with_text(lines: Sequence[RuleLine]) -> Iterator[RuleLine]:

@@ -90,6 +90,10 @@ class RuleError(ValueError):
     """auditctl or the kernel refuses the line; the text is the reason."""
 
 
+class AbsentError(RuleError):
+    """It is refused for something that the host has not, and may well have elsewhere."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Condition:
     """A field, an operator and a value, such as ``auid >= 1000``; numbers as decimal text.
@@ -115,7 +119,9 @@ class Rule:
     ``syscalls`` holds numbers of the machine's table, None: all of them. ``machines`` are the
     conditions on ``arch`` with the machine's name; without any the host's own table counts.
     A watch is a rule with the conditions ``path`` and ``perm``; ``path`` stands for ``dir`` too,
-    as auditctl does not tell them apart where it prints a watch.
+    as auditctl does not tell them apart where it prints a watch. The kernel does, and takes the
+    same conditions in another order for another rule: ``order`` has them as it compares them.
+    A rule that is put before the others (``is_first``, ``-A``) it takes even twice.
     """
 
     action: str
@@ -124,6 +130,13 @@ class Rule:
     syscalls: frozenset[int] | None = None
     conditions: tuple[Condition, ...] = ()
     keys: tuple[str, ...] = ()
+    order: tuple[str, ...] = field(default=(), compare=False)
+    is_first: bool = field(default=False, compare=False)
+
+    @property
+    def identity(self) -> tuple[Rule, tuple[str, ...]]:
+        """What the kernel tells rules apart by."""
+        return self, self.order
 
     def value(self, name: str) -> str | None:
         """Return the value that a field must equal, None where it need not."""
@@ -155,13 +168,16 @@ class Host:
     """What a rule's meaning depends on: the machine (``uname -m``), names of users and groups.
 
     ``table`` is the machine whose names system calls have where a rule has no arch; empty: the
-    host's own.
+    host's own. Of the paths of rules ``folders`` has those that are folders, and ``absent`` the
+    folders that some of them are in and that do not exist.
     """
 
     machine: str = "x86_64"
     users: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
     table: str = ""
+    folders: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
 
     def machine_of(self, arch: str) -> str:
         """Return the machine that a value of ``-F arch=`` names.
@@ -197,6 +213,11 @@ def syscall_number(name: str, machine: str) -> int:
     if name[:1].isdecimal() and 0 <= (number := _number("-S", name)) < 2048:
         return number
     raise RuleError(f"{one_line(name, 40)} is no system call on {machine}")
+
+
+def known_since(name: str) -> str:
+    """Return the first audit that has a name for a system call; empty: every one that is in use."""
+    return str(_tables()["since"].get(name, ""))
 
 
 def parse_line(text: str, host: Host) -> Statement | None:
@@ -257,6 +278,7 @@ class _Reader:
         self._may_have_key = False
         self._conditions: list[Condition] = []
         self._keys: list[str] = []
+        self._order: list[str] = []
         self._perm = ""
 
     def read(self, option: str, value: str) -> None:
@@ -293,6 +315,8 @@ class _Reader:
             None if self._syscalls is None else frozenset(self._syscalls),
             tuple(sorted(self._conditions)),
             tuple(sorted(self._keys)),
+            (*(f"perm={self._perm}" if o == "perm" else o for o in self._order), *self._keys),
+            is_first=self._kind == "-A",
         )
         return Deletion(rule) if self._kind in {"-d", "-W"} else rule
 
@@ -315,7 +339,9 @@ class _Reader:
     def _watch(self, option: str, value: str) -> None:
         self._once(option)
         self._filter, self._action = "exit", "always"
-        self._conditions.append(Condition("path", "=", _path(value)))
+        path = _path(value)
+        self._conditions.append(Condition("path", "=", path))
+        self._order += [f"{'dir' if path in self._host.folders else 'path'}={path}", "perm"]
         self._perm = "rwxa"
         self._calls_seen = True
         self._may_have_key = True
@@ -370,6 +396,7 @@ class _Reader:
             if operator not in _EQUAL or self._filter == "filesystem":
                 raise RuleError(f"arch {operator} cannot be used with the list {self._filter}")
             self._machines.append((operator, self._host.machine_of(text)))
+            self._order.append(f"arch{operator}{self._machines[-1][1]}")
             return
         if name == "key":
             self._key("-F key", text)
@@ -383,6 +410,8 @@ class _Reader:
         if name in {"path", "dir"} and any(c.name == "path" for c in self._conditions):
             raise RuleError("a rule takes one path or dir")
         made = _condition(name, operator, text, self._filter, self._host)
+        named = {"dir": f"dir={text}", "path": f"path={made.value}", "perm": "perm"}
+        self._order.append(named.get(name, str(made)))
         self._conditions.append(replace(made, name="path") if name == "dir" else made)
 
     def _compare(self, _: str, value: str) -> None:
@@ -393,6 +422,7 @@ class _Reader:
         if len(names) != 2 or not any(names <= group for group in _COMPARABLE):
             raise RuleError(f"-C {one_line(value, 60)}: these two cannot be compared")
         self._conditions.append(Condition(",".join(sorted(names)), found[2]))
+        self._order.append(str(self._conditions[-1]))
 
     def _set(self, option: str, value: str) -> None:
         if self._control is not None and "-D" in {self._control.option, option}:
@@ -501,7 +531,7 @@ def _id(name: str, text: str, known: Mapping[str, int]) -> int:
         return 0
     if text in known:
         return known[text]
-    raise RuleError(f"{name}: the host knows no {one_line(text, 40)}")
+    raise AbsentError(f"{name}: the host knows no {one_line(text, 40)}")
 
 
 def _exit(text: str) -> int:
@@ -535,16 +565,28 @@ def loaded_by(statements: Sequence[Statement]) -> list[Rule]:
     ``-D`` takes all away (with ``-k`` those of the key), ``-d`` and ``-W`` one; a rule that is
     there already is refused, and is left out.
     """
-    rules: dict[Rule, None] = {}
+    rules: list[Rule] = []
+    held: set[tuple[Rule, tuple[str, ...]]] = set()
     for statement in statements:
         if isinstance(statement, Rule):
-            rules.setdefault(statement)
-        elif isinstance(statement, Deletion):
-            rules.pop(statement.rule, None)
-        elif statement.option == "-D":
-            key = statement.value
-            rules = {r: None for r in rules if key and key not in r.keys}
-    return list(rules)
+            if statement.is_first or statement.identity not in held:
+                rules.append(statement)
+                held.add(statement.identity)
+            continue
+        rules = _after(statement, rules)
+        held = {rule.identity for rule in rules}
+    return rules
+
+
+def _after(statement: Control | Deletion, rules: list[Rule]) -> list[Rule]:
+    """Return what a line leaves of the rules that is none itself."""
+    if isinstance(statement, Deletion):
+        wanted = statement.rule.identity
+        at = next((i for i, rule in enumerate(rules) if rule.identity == wanted), len(rules))
+        return rules[:at] + rules[at + 1 :]
+    if statement.option == "-D":
+        return [rule for rule in rules if statement.value and statement.value not in rule.keys]
+    return rules
 
 
 def compare(loaded: Iterable[Rule], wanted: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
@@ -620,12 +662,14 @@ def is_off(rule: Rule) -> bool:
 def parse_loaded_line(text: str, host: Host) -> Rule:
     """Read a line of ``auditctl -l``.
 
-    A rule with nothing but ``perm`` is printed without its beginning.
+    A rule with nothing but ``perm`` is printed without its beginning, and one whose ``perm``
+    stands before its path as ``-p x-w /usr/bin/dnf``.
 
     Raises:
         RuleError: It is no rule.
     """
     line = text.strip()
+    line = re.sub(r"^(-p [rwxa]+)(-w /\S*)", r"\2 \1", line)
     if line.startswith("-p "):
         line = f"-a always,exit -F perm={line[3:]}"
     found = parse_line(line, host)

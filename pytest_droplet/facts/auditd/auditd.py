@@ -241,7 +241,11 @@ class AuditdConfig:
 @fact("dpkg-query -W auditd; rpm -q audit", sections=(AUDIT_PACKAGE,))
 def droplet_audit_package(observation: Observation) -> AuditPackage:
     """Return the state of the package that brings auditd."""
-    return parse_package(observation.section(AUDIT_PACKAGE.name))
+    output = observation.section(AUDIT_PACKAGE.name)
+    manager = output.stdout.partition("\n")[0]
+    known = {"dpkg": "dpkg-query -W auditd", "rpm": "rpm -q audit"}
+    observation.source = known.get(manager, observation.source)
+    return parse_package(output)
 
 
 @fact("systemctl show auditd.service")

@@ -13,9 +13,7 @@ log=$(
 log=${log:-/var/log/audit/audit.log}
 df -Pk "${log%/*}" | tail -n1
 
-if [ -x /usr/lib/sendmail ] || [ -x /usr/sbin/sendmail ]; then
-    echo sendmail
-fi
+[ ! -x /usr/lib/sendmail ] && [ ! -x /usr/sbin/sendmail ] || echo sendmail
 
 read_all /etc/audit/plugins.d/*.conf /etc/audisp/plugins.d/*.conf |
     sed -nE -e 's/^==> (\/.*) <==$/plugin \1/p' \

@@ -137,6 +137,8 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
     newest = max(found.stamps, default=None)
     sources = security_sources(observation, os)
     extended = _pairs(observation, {f"{os.codename}-infra-security"})
+    if extended and _has_ended(os, observation.now):
+        sources = tuple(replace(source, closed=True) for source in sources)
     reach = _reach(observation, os)
     return PackageIndex(
         manager="apt",
@@ -147,6 +149,14 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
         unreachable=reach.faults,
         doubts=reach.doubts,
     )
+
+
+def _has_ended(os: OsRelease, now: datetime) -> bool:
+    """Whether the public archive of an Ubuntu is closed: that of 20.04 was in 2025."""
+    year, _, month = os.version_id.partition(".")
+    if not (year.isdecimal() and month.isdecimal()):
+        return False
+    return (now.year, now.month) > (2000 + int(year[:2]) + 5, int(month[:2]) + 1)
 
 
 def _reach(observation: Observation, os: OsRelease) -> Reach:
@@ -283,7 +293,9 @@ def parse_updates(output: SectionOutput) -> PendingUpdates:
     simulated, _, listed = text.partition(_UPGRADABLE)
     if not _SUMMARY.search(simulated):
         raise NotObservedError("apt-get printed no summary line")
-    updates = [_simulated(x) for x in simulated.splitlines() if x.startswith("Inst ")]
+    installing = (_simulated(x) for x in simulated.splitlines() if x.startswith("Inst "))
+    # A pin of 1000 or more takes an older version for the better one.
+    updates = [u for u in installing if u.old is None or dpkg_key(u.new) >= dpkg_key(u.old)]
     known = {u.name: u for u in updates}
     for update in _of_security(listed):
         simulated_one = known.get(update.name)

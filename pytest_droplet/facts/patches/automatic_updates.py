@@ -23,7 +23,7 @@ from pytest_droplet.facts.patches.unattended import (
     parse_settings,
     remarks,
 )
-from pytest_droplet.model import NotObservedError, Section
+from pytest_droplet.model import NotObservedError, Reading, Section
 from pytest_droplet.tables import APT
 from pytest_droplet.text import one_line
 
@@ -61,12 +61,16 @@ class AutomaticUpdates:
     sections=(AUTOMATIC, APT_SOURCES, APT_INDEX),
 )
 def droplet_automatic_updates(
-    observation: Observation, droplet_os_release: OsRelease, droplet_units: Units
+    observation: Observation, droplet_os_release: OsRelease, droplet_units: Reading[Units]
 ) -> AutomaticUpdates:
     """Return whether unattended-upgrades or dnf-automatic installs security updates."""
-    os, units = droplet_os_release, droplet_units
+    os = droplet_os_release
+    is_apt = distribution(os).manager is APT
+    asked = "apt-config dump" if is_apt else "cat /etc/dnf/automatic.conf"
+    observation.source = f"{asked}; systemctl show *.timer"
+    units = droplet_units.get()
     text = whole(observation.section(AUTOMATIC.name)).stdout
-    if distribution(os).manager is APT:
+    if is_apt:
         return _unattended(parse_settings(text), observation, os, units)
     return AutomaticUpdates("dnf-automatic", tuple(_dnf_obstacles(text, units, os)))
 

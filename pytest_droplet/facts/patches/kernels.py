@@ -103,10 +103,16 @@ def droplet_installed_kernels(
             Droplet boots one from outside.
     """
     if observation.droplet.kernel is not None:
+        observation.source = "GET /v2/droplets"
         raise NotObservedError(
             f"the Droplet boots a kernel from outside, {one_line(observation.droplet.kernel)}"
         )
-    output = whole(observation.section(KERNELS.name))
+    section = observation.section(KERNELS.name)
+    if section.stdout.startswith("== dpkg\n"):
+        observation.source = "uname -rv; dpkg-query -W 'linux-image-*'"
+    elif section.stdout.startswith("== rpm\n"):
+        observation.source = "uname -rv; rpm -qa 'kernel*'"
+    output = whole(section)
     if output.stdout.startswith("== dpkg\n"):
         return parse_dpkg_kernels(output, droplet_kernel)
     if output.stdout.startswith("== rpm\n"):
@@ -117,7 +123,12 @@ def droplet_installed_kernels(
 @fact("cat /run/reboot-required; rpm -q glibc systemd ...", sections=(REBOOT,))
 def droplet_pending_reboot(observation: Observation, droplet_kernel: Kernel) -> PendingReboot:
     """Return what asks for a reboot; not by ``needs-restarting``, which is wrong too often."""
-    return parse_reboot(whole(observation.section(REBOOT.name)), droplet_kernel.booted_at)
+    section = observation.section(REBOOT.name)
+    if section.stdout.startswith("== dpkg\n"):
+        observation.source = "cat /run/reboot-required"
+    elif section.stdout.startswith("== rpm\n"):
+        observation.source = "rpm -q glibc systemd ..."
+    return parse_reboot(whole(section), droplet_kernel.booted_at)
 
 
 def parse_dpkg_kernels(output: SectionOutput, kernel: Kernel) -> InstalledKernels:

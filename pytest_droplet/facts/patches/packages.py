@@ -89,7 +89,8 @@ class PackageSource:
     """An enabled suite or repository that security updates come from.
 
     ``fetched`` tells whether the host has its index; ``dated`` is the index's own date,
-    ``valid_until`` its own end. ``pinned`` is the URL of an archive that is no longer updated.
+    ``valid_until`` its own end. ``pinned`` is the URL of an archive that is no longer updated;
+    ``closed`` marks a suite that ended, where another goes on with the release.
     """
 
     name: str
@@ -97,6 +98,7 @@ class PackageSource:
     dated: datetime | None = None
     valid_until: datetime | None = None
     pinned: str = ""
+    closed: bool = False
 
     @property
     def details(self) -> Item:

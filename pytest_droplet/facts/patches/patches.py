@@ -20,7 +20,9 @@ def droplet_pending_updates(
 ) -> PendingUpdates:
     """Return the updates that wait, by the index that the host has; nothing is fetched."""
     if distribution(droplet_os_release).manager is APT:
+        observation.source = "apt-get -s dist-upgrade; apt list --upgradable"
         return apt.pending_updates(observation)
+    observation.source = "dnf -C check-update"
     return dnf.pending_updates(observation, droplet_os_release)
 
 
@@ -33,5 +35,7 @@ def droplet_pending_updates(
 def droplet_package_index(observation: Observation, droplet_os_release: OsRelease) -> PackageIndex:
     """Return when the index was updated and which sources of security updates are enabled."""
     if distribution(droplet_os_release).manager is APT:
+        observation.source = "ls /var/lib/apt/lists; cat /etc/apt/sources.list*; apt-cache policy"
         return apt.package_index(observation, droplet_os_release)
+    observation.source = "ls /var/cache/dnf; cat /etc/yum.repos.d/*"
     return dnf.package_index(observation, droplet_os_release)

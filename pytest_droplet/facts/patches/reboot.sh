@@ -4,10 +4,10 @@
 cd / || exit
 if uses_apt; then
     echo '== dpkg'
-    if [ -e /run/reboot-required ]; then
+    flag=/run/reboot-required
+    if [ -e $flag ]; then
         echo required
-        packages=/run/reboot-required.pkgs
-        [ ! -e "$packages" ] || read_capped "$packages"
+        [ ! -e $flag.pkgs ] || read_capped $flag.pkgs
     fi
 else
     echo '== rpm'
