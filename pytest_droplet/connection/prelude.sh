@@ -73,7 +73,7 @@ read_all() { # PATH...
 
 # Prints where nsswitch.conf(5) says that accounts come from.
 print_sources() { # WORDS before each line
-    read_all /etc/nsswitch.conf | sed -n "s/^\s*passwd\s*:/$1 /p" || not_whole /etc/nsswitch.conf
+    read_all /etc/nsswitch.conf | sed -n "s/^\s*passwd\s*:/$1/p" || not_whole /etc/nsswitch.conf
 }
 
 # Whether the user of a process is root.

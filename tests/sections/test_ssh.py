@@ -294,6 +294,24 @@ def test_a_process_of_a_user_that_is_called_sshd_decides_nothing(seen: Seen) -> 
 
 @case(
     "sshd",
+    "authorized_keys",
+    files={
+        MAIN: "PasswordAuthentication no\n",
+        "/srv/other": "HostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication yes\n",
+    },
+    prepare=f"{HOST_KEY}mkdir /srv/own\nmount -t tmpfs own /srv/own\ncd /srv/own\n"
+    "mkdir usr etc dev srv\nfor f in usr etc dev srv; do mount --bind /$f $f; done\n"
+    "ln -s usr/lib usr/lib64 .\nmkdir -p run/sshd\n"
+    "chroot . /usr/sbin/sshd -f /srv/other\nuntil_true test -s run/sshd.pid",
+)
+def test_an_sshd_in_a_root_of_its_own_is_a_gap(seen: Seen) -> None:
+    """It has the host's network, so that it may be the one that answers."""
+    assert "another sshd runs: /srv/own/usr/sbin/sshd" in " ".join(seen.fact("droplet_sshd").gaps)
+    assert "another sshd runs" in " ".join(seen.fact("droplet_authorized_keys").unread)
+
+
+@case(
+    "sshd",
     prepare=f"{HOST_KEY}mkfifo /srv/in\n/usr/sbin/sshd -i -f {MAIN} <>/srv/in >/dev/null &\n"
     "until_true grep -q sshd: /proc/$!/cmdline",
 )

@@ -21,7 +21,7 @@ set -f
 matches=$(say "$configuration" | awk "$match_values" | sort -u)
 case $matches in
     *"~") ;;
-    *) say "X the Match lines could not be read to their end" ;;
+    *) not_whole "what Match lines say" ;;
 esac
 matched() { # KEYWORD: prints the values that Match lines have for it
     say "$matches" | sed -n "s/^$1 //p"
@@ -64,7 +64,7 @@ print_accounts() {
         groups=$([ "$by_groups" ] && id -Gn -- "$user" | tr " " ,)
         say "U $user:$uid:$password:$keys:$expires:$shell:$groups"
     done
-    [ "$all" ] || say "X the accounts could not be listed to their end"
+    [ "$all" ] || not_whole "the list of accounts"
 }
 
 accounts=$(
@@ -91,7 +91,7 @@ print_members() {
     done
 }
 unique() { # WORDS
-    printf '%s\n' "$@" | awk 'NF && !seen[$0]++'
+    printf "%s\n" "$@" | awk 'NF && !seen[$0]++'
 }
 count() { # WORDS
     echo $#
@@ -165,7 +165,7 @@ for user in $users; do
                     esac
                     asked=$((asked + 1))
                     if [ "$asked" -gt 1000 ]; then
-                        say "X there are more than 1000 connections to ask for"
+                        say "X more than 1000 connections are to be asked for"
                         break 5
                     fi
                     name=$host

@@ -6,7 +6,7 @@
 # Prints: X and what is left out, which may also stand in configuration; !! WHAT was not read.
 
 say() {
-    printf '%s\n' "$*"
+    printf "%s\n" "$*"
 }
 
 # From OpenSSH 10.6 on, sshd prints keywords as the manual writes them.
@@ -29,8 +29,8 @@ take_arguments() { # WORDS of a command line; sets arguments
 }
 
 # The sshd that takes new logins: the one that systemd knows, else the first one found. What serves
-# a login calls itself "sshd: ...", or is about to; what runs in a container has another root. One
-# whose program has another name tells by what it calls itself.
+# a login calls itself "sshd: ...", or is about to; what runs in a container has another root, and is
+# another sshd where it has the host's network. One whose program has another name tells by what it calls itself.
 servers=$(
     processes_of "sshd*" "dropbear*" tinysshd tailscaled
     [ -S /var/lib/sss/pipes/nss ] && echo "0 sssd"
@@ -52,14 +52,14 @@ pids=$(say "$servers" | sed -n "s/ sshd$//p")
     ); do
         process=/proc/$pid
         # shellcheck disable=SC2015
-        [ "$process/root" -ef / ] && program=$(readlink "$process/exe") &&
-            line=$(tr "\0" " " <"$process/cmdline") || continue
+        program=$(readlink "$process/exe") && line=$(tr "\0" " " <"$process/cmdline") &&
+            { [ "$process/root" -ef / ] || [ "$process/ns/net" -ef /proc/1/ns/net ]; } || continue
         case $line in
             *"[listener]"*) ;;
             "" | sshd*": "* | *" -R "*) serves=yes; continue ;;
         esac
         take_arguments $line
-        if [ -z "$main" ]; then
+        if [ -z "$main" ] && [ "$process/root" -ef / ]; then
             main=$program$arguments
             of_main=$arguments
             sshd=$process/exe
@@ -73,7 +73,7 @@ pids=$(say "$servers" | sed -n "s/ sshd$//p")
         [ "$serves" ] && say "X no sshd listens, and how those that serve were started is not known"
         take_arguments $(
             read_all /etc/default/ssh /etc/sysconfig/sshd |
-                sed -n 's/^SSHD_OPTS=//p;s/^OPTIONS=//p' | tr -d "\"'"
+                sed -n "s/^SSHD_OPTS=//p;s/^OPTIONS=//p" | tr -d "\"'"
         )
     fi
 }

@@ -3,8 +3,7 @@
 # what passwd says of the person.
 # Prints: nss SOURCES of accounts; uid-min NUMBER for each that is set; shadow and user before each
 # line of shadow(5) and passwd(5); end; !! FILE not read.
-echo nss
-print_sources nss
+echo "nss $(print_sources "")"
 read_all /etc/login.defs /usr/etc/login.defs | sed -n "s/^UID_MIN[[:space:]]*/uid-min /p" ||
     not_whole /etc/login.defs
 

@@ -7,7 +7,7 @@
 # accounts; changed FILE. LETTER is that of key_paths.awk.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
 # shellcheck disable=SC2086 # words are split
-print_sources nss
+print_sources "nss "
 say "$servers" | sed -n "s/.* sssd$/sssd/p"
 told=$(
     $sshd $arguments -T 2>/dev/null | lower_keywords |
@@ -24,7 +24,7 @@ $2 == "authorizedkeysfile" { for (i = 3; i <= NF; i++) printf "%s%s ", substr($1
 # Files that patterns with the name of a user may stand for, whether or not there is such a user.
 print_strays() {
     for file in /root/.ssh/authorized_keys* /home/*/.ssh/authorized_keys* $(
-        printf '%s\n' $patterns | sed -n 's/^.\//\//;/^\/.*%[uU]/s/%[uU]/*/gp'
+        printf "%s\n" $patterns | sed -n 's/^.\//\//;/^\/.*%[uU]/s/%[uU]/*/gp'
     ); do
         [ -e "$file" ] && case "$file" in
             *[!-A-Za-z0-9._/@+]*) ;;
@@ -41,7 +41,7 @@ print_file() { # USERS LETTER FILE
     until [ -d "$above/" ]; do
         above=${above%/*}
     done
-    printf '%s\n' "${above:-/}" "$3" >&7
+    printf "%s\n" "${above:-/}" "$3" >&7
     [ -e "$3" ] || [ -L "$3" ] || return
     # shellcheck disable=SC2015
     [ -f "$3" ] && {
@@ -60,7 +60,7 @@ changed='for of in P L; do find -$of "$@" -maxdepth 0 -newerct "@${began:-999999
     {
         all=Z
         entries=$(getent passwd) || entries=$(read_capped /etc/passwd) || all=
-        printf '%s\n' "$entries" | sed "s/^/p:/" || all=
+        printf "%s\n" "$entries" | sed "s/^/p:/" || all=
         print_strays
         echo "$all"
     } | awk -F: -v patterns="$patterns" "$key_paths" | while IFS= read -r line; do
