@@ -95,7 +95,7 @@ def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> Non
         The first value that sshd reads wins, and files below ``sshd_config.d`` come first:
         ``50-cloud-init.conf`` often says ``yes`` there. Put ``PasswordAuthentication no`` and
         ``KbdInteractiveAuthentication no`` into ``/etc/ssh/sshd_config.d/00-keys-only.conf``,
-        mend or remove ``50-cloud-init.conf`` (and ``ssh_pwauth: false`` in the cloud-init
+        fix or remove ``50-cloud-init.conf`` (and ``ssh_pwauth: false`` in the cloud-init
         configuration), remove the line from Match blocks, and run ``sshd -t``.
         Test a second login first, with a key, and keep the open session until it works; then
         ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd`` on AlmaLinux,

@@ -57,8 +57,8 @@ def test_every_authorized_key_is_known(
     Left out are files that sshd does not read, keys whose ``expiry-time`` is over, and the keys
     that DigitalOcean's droplet agent puts there for the console: in a file that only root may write,
     for a day at most, and until ten minutes after they expired. Elsewhere its mark is a claim of the
-    user who owns the file. A line that is neither a key nor a comment leaves the verdict
-    unknown: sshd may find a key in it.
+    user who owns the file. Where the agent does not run, nobody removes its keys, and the verdict
+    is unknown. So it is with a line that is neither a key nor a comment: sshd may find a key in it.
 
     Finding:
         A key that is not known can log in.
@@ -86,7 +86,8 @@ def test_every_authorized_key_is_known(
         with claim:
             known = _fingerprints(droplet_settings.known_keys)
             rest = [e for e in entries if not e.fingerprints & known]
-            rest = [e for e in rest if not _is_agents(e, droplet_now)]
+            consoles = [e for e in rest if _is_agents(e, droplet_now)]
+            rest = [e for e in rest if e not in consoles]
             if rest:
                 known = droplet_account_keys.fingerprints
             unknown = [e for e in rest if not e.fingerprints & known]
@@ -94,6 +95,11 @@ def test_every_authorized_key_is_known(
                 fail(
                     f"{_count(unknown, 'unknown key')}: {_listed(unknown)}",
                     droplet_authorized_keys=unknown,
+                )
+            if consoles and (reason := droplet_authorized_keys.without_agent):
+                raise NotObservedError(
+                    f"{reason}, so nobody may remove what looks like its console keys: start it, "
+                    f"or delete {_listed(consoles)}"
                 )
         with claim:
             droplet_authorized_keys.require_all()

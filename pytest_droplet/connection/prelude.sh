@@ -12,11 +12,13 @@ not_whole() { # WHAT
 }
 
 # Whether a path leads to a regular file of a real file system: reading one of /proc can change
-# what the kernel does. Without find(1) nothing is one.
+# what the kernel does. Without find(1) nothing is one. Sets kind to what find prints, and :TYPE of
+# the file system.
 is_regular() { # PATH [TESTS of find]
     asked=$1
     shift
-    case $(find -L "$asked" -maxdepth 0 -type f "$@" -printf %F) in
+    kind=$(find -L "$asked" -maxdepth 0 -type f "$@" -printf :%F)
+    case ${kind##*:} in
         '' | proc | sysfs | debugfs | tracefs | securityfs | configfs | cgroup* | pstore | nfsd | \
             fuse*) false ;;
     esac
@@ -67,6 +69,11 @@ read_all() { # PATH...
         done
         not_whole "$path"
     }
+}
+
+# Prints where nsswitch.conf(5) says that accounts come from.
+print_sources() { # WORDS before each line
+    read_all /etc/nsswitch.conf | sed -n "s/^\s*passwd\s*:/$1/p" || not_whole /etc/nsswitch.conf
 }
 
 # Whether the user of a process is root.

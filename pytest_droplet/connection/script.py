@@ -16,7 +16,7 @@ from pytest_droplet.model import Section, SectionOutput
 from pytest_droplet.script_files import ScriptFile, quoted, read_script
 from pytest_droplet.text import line_of_bytes
 
-STDOUT_CAP_BYTES = 400_000
+STDOUT_CAP_BYTES = 450_000
 STDERR_CAP_BYTES = 4_000
 SECTION_TIMEOUT_S = 25
 USUAL_TIMEOUT_S = 60

@@ -253,6 +253,28 @@ def test_the_sshd_that_runs_is_the_one_that_is_asked(seen: Seen) -> None:
 
 @case(
     "sshd",
+    "authorized_keys",
+    files={
+        "/opt/xsh/conf": "HostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication yes\n"
+        "AuthorizedKeysFile /srv/keys/%u\n",
+        MAIN: "PasswordAuthentication no\n",
+        "/srv/keys/audit": f"{KEY} x\n",
+    },
+    prepare=f"{HOST_KEY}cp /usr/sbin/sshd /opt/xsh/own-ssh\n/opt/xsh/own-ssh -f /opt/xsh/conf\n"
+    "until_true test -s /run/sshd.pid",
+)
+def test_an_sshd_whose_program_has_another_name_is_asked(seen: Seen) -> None:
+    """It tells by what it calls itself."""
+    found = seen.fact("droplet_sshd")
+    keys = seen.fact("droplet_authorized_keys")
+
+    assert found.files[0].path == "/opt/xsh/conf"
+    assert all(c.takes_password for c in found.connections)
+    assert [(e.path, e.users) for e in keys.entries] == [("/srv/keys/audit", ("audit",))]
+
+
+@case(
+    "sshd",
     files={
         MAIN: "PasswordAuthentication yes\n",
         "/home/audit/good": "PasswordAuthentication no\n",
@@ -268,6 +290,24 @@ def test_a_process_of_a_user_that_is_called_sshd_decides_nothing(seen: Seen) -> 
     assert found.files[0].path == MAIN
     assert all(c.takes_password for c in found.connections)
     assert found.gaps == ()
+
+
+@case(
+    "sshd",
+    "authorized_keys",
+    files={
+        MAIN: "PasswordAuthentication no\n",
+        "/srv/other": "HostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication yes\n",
+    },
+    prepare=f"{HOST_KEY}mkdir /srv/own\nmount -t tmpfs own /srv/own\ncd /srv/own\n"
+    "mkdir usr etc dev srv\nfor f in usr etc dev srv; do mount --bind /$f $f; done\n"
+    "ln -s usr/lib usr/lib64 .\nmkdir -p run/sshd\n"
+    "chroot . /usr/sbin/sshd -f /srv/other\nuntil_true test -s run/sshd.pid",
+)
+def test_an_sshd_in_a_root_of_its_own_is_a_gap(seen: Seen) -> None:
+    """It has the host's network, so that it may be the one that answers."""
+    assert "another sshd runs: /srv/own/usr/sbin/sshd" in " ".join(seen.fact("droplet_sshd").gaps)
+    assert "another sshd runs" in " ".join(seen.fact("droplet_authorized_keys").unread)
 
 
 @case(
@@ -407,6 +447,24 @@ def test_keys_of_included_match_blocks_are_read(seen: Seen) -> None:
 
 @case(
     "authorized_keys",
+    files={
+        MAIN: '"Match" User audit\r\n  "AuthorizedKeysFile" "/srv/keys/%u"\r\n'
+        'Match User noroot\n  AuthorizedKeysFile="/srv/my keys/%u"\n',
+        "/srv/keys/audit": f"{KEY}\n",
+        "/srv/my keys/noroot": f"{KEY}\n",
+    },
+    prepare=HOST_KEY,
+)
+def test_settings_in_quotes_and_with_line_ends_of_windows_count(seen: Seen) -> None:
+    """A path with a blank is not looked for, and its line is named."""
+    found = seen.fact("droplet_authorized_keys")
+
+    assert [(e.path, e.users) for e in found.entries] == [("/srv/keys/audit", ("audit",))]
+    assert f"files with a blank in their path, by {MAIN}:4" in found.unread
+
+
+@case(
+    "authorized_keys",
     prepare=f"{HOST_KEY}unreadable /root/.ssh/authorized_keys\n"
     "mkdir -p /home/audit/.ssh/authorized_keys",
 )
@@ -421,7 +479,7 @@ def test_files_of_keys_that_cannot_be_read_are_unread(seen: Seen) -> None:
 @case(
     "authorized_keys",
     files={"/home/ldapuser/.ssh/authorized_keys": f"{KEY} x\n"},
-    prepare=f"{HOST_KEY}sed -i 's/^passwd:.*/passwd: files ldap/' /etc/nsswitch.conf",
+    prepare=f"{HOST_KEY}sed -i 's/^passwd:.*/ passwd : files ldap/' /etc/nsswitch.conf",
 )
 def test_keys_of_users_that_are_not_listed_count(seen: Seen) -> None:
     """The file in the home of nobody may be that of a user of LDAP."""
@@ -438,7 +496,7 @@ def test_keys_of_users_that_are_not_listed_count(seen: Seen) -> None:
     "authorized_keys",
     files={"/home/gone/.ssh/authorized_keys": f"{KEY} x\n"},
     prepare=f"{HOST_KEY}sed -i 's/^passwd:.*/passwd: sss files/' /etc/nsswitch.conf\n"
-    "cp /usr/bin/sleep /srv/sssd\n/srv/sssd 1000 &\nuntil_true grep -qx sssd /proc/$!/comm",
+    "mkdir -p /var/lib/sss/pipes\nssh-agent -a /var/lib/sss/pipes/nss",
 )
 def test_accounts_of_sssd_are_not_listed_where_it_runs(seen: Seen) -> None:
     """It serves accounts, and no SSH."""

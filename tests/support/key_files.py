@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_droplet.connection.script import alone
 from pytest_droplet.facts.sshkeys.authorized_keys import KEYS
+from tests.support.ssh_server import SSHD
 
 
 def proc_without_servers(folder: Path) -> Path:
@@ -24,13 +25,20 @@ def proc_without_servers(folder: Path) -> Path:
     return folder / "proc"
 
 
-def printed(keys: Path, folder: Path, tools: Mapping[str, str] | None = None) -> str:
+def printed(
+    keys: Path,
+    folder: Path,
+    tools: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> str:
     """Run the section on a host with one account, for which sshd reads the file.
 
     Args:
         keys: The file, wherever it lies.
         folder: Where the host's commands are put.
         tools: Programs in place of the machine's own, by the name that the script calls.
+        config: The configuration that the machine's sshd is asked for; without one, another
+            program in its place names the file of keys.
     """
     folder.mkdir(exist_ok=True)
     for name, program in (tools or {}).items():
@@ -45,6 +53,8 @@ def printed(keys: Path, folder: Path, tools: Mapping[str, str] | None = None) ->
     }.items():
         (folder / name).write_text(f"#!/bin/sh\necho {shlex.quote(said)}\necho {log} >&2\n")
         (folder / name).chmod(0o755)
+    if config is not None:
+        (folder / "sshd").write_text(f'#!/bin/sh\nexec {SSHD} -f {config} "$@"\n')
     command = alone(KEYS).replace("/proc/", f"{proc_without_servers(folder)}/")
     path = f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"
     done = subprocess.run(

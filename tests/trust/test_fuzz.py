@@ -146,7 +146,7 @@ def test_options_without_number_are_read_in_time() -> None:
 
 
 def _assert_in_time(name: str, make: Callable[[int], bytes]) -> None:
-    """400 KB, the most that is read of a section, do not take 16 times as long as 100 KB.
+    """400 KB, nearly the most that is read of a section, do not take 16 times as long as 100 KB.
 
     A machine that is busy with something else may slow down one of the two: once in three counts.
     """

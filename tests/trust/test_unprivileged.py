@@ -1,8 +1,8 @@
 """A user of a host who is not root does what users may: no verdict gets better by it.
 
 Hypothesis makes lists of what such a user does in a real root: lines and files, links, FIFOs, jobs
-of cron, processes, and what all of them are called. The root is read before and after. What the
-user does leaves the truth as it is: the key that sshd takes stays where sshd finds it.
+of cron, processes, and what all of them are called. The root is read before and after, and the
+user's key logs in, or does not: only where sshd refuses it may a check of keys say something better.
 
 ``DROPLET_TRUST_ATTACKS=200`` tries so many lists.
 """
@@ -36,13 +36,22 @@ HOME = "/home/audit"
 KEYS = f"{HOME}/.ssh/authorized_keys"
 PREPARE = f"""{HOST_KEY}usermod -p '{PASSWORD}' audit
 mkdir -p {HOME}/.ssh
-echo '{KEY} evil' >{KEYS}
+ssh-keygen -q -t ed25519 -N '' -C evil -f /srv/evil
+cp /srv/evil.pub {KEYS}
+cp /srv/evil.pub {HOME}/.k
 chown -R audit: {HOME}
 printf '%s\\n' 'PasswordAuthentication yes' 'PermitRootLogin yes' >/etc/ssh/sshd_config
 /usr/sbin/sshd
 until_true test -s /run/sshd.pid
 """
 AS_USER = "setpriv --reuid=1000 --regid=1000 --clear-groups env -i HOME=/home/audit sh -s"
+
+# Nothing of the user's is run: neither a shell nor what is in .ssh/rc.
+LOGIN = (
+    "ssh -fN -F /dev/null -i /srv/evil -o BatchMode=yes -o StrictHostKeyChecking=no"
+    " -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=publickey"
+    " audit@127.0.0.1 </dev/null 2>/dev/null && echo in; true"
+)
 
 NAMES = (
     "sshd",
@@ -76,7 +85,8 @@ PLACES = (
 
 
 def _write(place: str, lines: list[str]) -> str:
-    return f"printf '%s\\n' {shlex.join(lines)} >{place}"
+    # Whoever opens a FIFO waits for somebody who reads it.
+    return f"[ -p {place.lstrip('>')} ] || printf '%s\\n' {shlex.join(lines)} >{place}"
 
 
 def _serve(name: str, arguments: str) -> str:
@@ -104,6 +114,16 @@ deeds = st.one_of(
             f"chmod 700 {HOME} .ssh; chmod 400 {KEYS}",
             f"chmod 0 {HOME}",
             f"touch -d @0 {KEYS} .ssh",
+            f"rm -rf {KEYS}",
+            f"rm -rf {KEYS}; echo '# nothing' >{KEYS}",
+            f"mv {KEYS} {KEYS}2",
+            f"rm -rf {KEYS}2; ln .k {KEYS}2; rm -rf {KEYS}",
+            f"sed -i 's/^ssh-ed25519 ....../&\\v/' {KEYS}",
+            f"sed -i 's/$/\\r/' {KEYS}",
+            f"sed -i 's/^ssh/environment=\"A=b {KEY} c\" &/' {KEYS}",
+            f"sed -i '1s/^/#\\x0b\\n/' {KEYS}",
+            f"mv .ssh .s; mkdir .ssh; ln -s ../.s/authorized_keys {KEYS}",
+            "mv .ssh .s",
         )
     ),
 )
@@ -131,20 +151,21 @@ def test_no_verdict_gets_better_by_what_a_user_does(done: list[str]) -> None:
     text = script.compose([known_sections()[n] for n in SECTIONS], _NONCE)
     attack = "\n".join([f"cd {HOME}", *done, "sleep 0.1", "exit 0"])
     attack = f"{AS_USER} >/dev/null 2>&1 <<'END'\n{attack}\nEND\n:"
-    before, _, after = read_in(
-        "bookworm",
-        [Run("dash", "mawk", text), Run("dash", "mawk", attack), Run("dash", "mawk", text)],
-        files={},
-        prepare=PREPARE,
+    # What changed since a login began is unread: a second is what it is told by.
+    runs = [text, LOGIN, attack, LOGIN, f"sleep 1.1\n{text}"]
+    before, took, _, takes, after = read_in(
+        "bookworm", [Run("dash", "mawk", run) for run in runs], files={}, prepare=PREPARE
     ).outputs
 
     first, then = verdicts(before), verdicts(after)
 
+    assert took == b"in\n"
     assert first["sshkeys.host-keys-known"] != "pass"
     assert first["ssh.password-authentication-disabled"] == "fail"
     better = {
         name: (first[name], then[name])
         for name in first
+        if not (name.startswith("sshkeys.") and not takes)
         if (first[name] != "pass" and then[name] in {"pass", "not_applicable"})
         or (first[name] == "fail" and then[name] != "fail")
     }

@@ -424,9 +424,9 @@ def setting(value: Any, *, name: str) -> str:
 
 def agent_key(expires: timedelta) -> str:
     """A key of the droplet agent that expires some time from now; it is not of the account."""
-    case = "sshkeys.host-keys-known/agent-key-outlived"
-    text = load(HERE / f"{case}.fail.toml").table["sections"]["authorized_keys"]["stdout"]
-    changed = text.replace("2026-11-22T11:00:00Z", at(NOW + expires))
+    case = "sshkeys.host-keys-known/agent-key-just-expired"
+    text = load(HERE / f"{case}.pass.toml").table["sections"]["authorized_keys"]["stdout"]
+    changed = text.replace("2026-11-22T13:53:00+02:00", at(NOW + expires))
     return judged(case, sections={"authorized_keys": {"stdout": changed}})
 
 

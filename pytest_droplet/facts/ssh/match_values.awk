@@ -36,7 +36,7 @@ function add_range(address,    fill, after, part, size) {
 
 {
     sub(/#.*/, "")
-    gsub(/["=]/, " ")
+    gsub(/["=\r\f]/, " ")
 }
 
 tolower($3) == "match" {

@@ -8,11 +8,11 @@
 # not be read.
 # shellcheck disable=SC2154 # sshd_configuration.sh and the awk programs set the variables
 # shellcheck disable=SC2046,SC2086,SC2254 # words are split, and patterns match
-say "$servers" | sed -n 's/.* /P /p' | sort -u
+say "$servers" | sed -n "s/.* /P /p" | sort -u
 
 command -v "$sshd" >/dev/null || exit 127
 say "V $($sshd -V 2>&1 | grep -m1 OpenSSH_)"
-read_all /etc/nsswitch.conf | sed -n 's/^passwd:/N &/p' || not_whole /etc/nsswitch.conf
+print_sources "N passwd:"
 say "A$arguments"
 say "$configuration"
 
@@ -20,8 +20,8 @@ say "$configuration"
 set -f
 matches=$(say "$configuration" | awk "$match_values" | sort -u)
 case $matches in
-    *'~') ;;
-    *) say 'X the Match lines could not be read to their end' ;;
+    *"~") ;;
+    *) not_whole "what Match lines say" ;;
 esac
 matched() { # KEYWORD: prints the values that Match lines have for it
     say "$matches" | sed -n "s/^$1 //p"
@@ -37,7 +37,7 @@ option() { # KEYWORD-PATTERN: prints its values
 
 # The accounts that may log in: with uid 0, a password, or keys.
 key_files=$(option authorizedkeysfile)
-by_groups=$(option '[ad][a-z]*groups')$(matched group)
+by_groups=$(option "[ad][a-z]*groups")$(matched group)
 
 has_keys() { # USER HOME
     for path in $key_files; do
@@ -61,16 +61,16 @@ print_accounts() {
         keys=
         has_keys "$user" "$home" && keys=keys
         [ "$uid" = 0 ] || [ "$password" != locked ] || [ "$keys" ] || continue
-        groups=$([ "$by_groups" ] && id -Gn -- "$user" | tr ' ' ,)
+        groups=$([ "$by_groups" ] && id -Gn -- "$user" | tr " " ,)
         say "U $user:$uid:$password:$keys:$expires:$shell:$groups"
     done
-    [ "$all" ] || say 'X the accounts could not be listed to their end'
+    [ "$all" ] || not_whole "the list of accounts"
 }
 
 accounts=$(
     {
-        shadow=$(read_capped /etc/shadow) && say "$shadow" | sed 's/^/S:/' &&
-            entries=$(getent passwd) && say "$entries" | sed 's/^/P:/' && say Z:
+        shadow=$(read_capped /etc/shadow) && say "$shadow" | sed "s/^/S:/" &&
+            entries=$(getent passwd) && say "$entries" | sed "s/^/P:/" && say Z:
     } | awk -F: "$login_accounts" | print_accounts
 )
 say "$accounts"
@@ -80,29 +80,31 @@ say "$accounts"
 print_members() {
     getent group | while IFS=: read -r group _ gid members; do
         for pattern in $(matched group); do
-            case $group in $pattern) ;; *) continue ;; esac
-            {
-                say "$members" | tr , '\n'
-                getent passwd | awk -F: -v gid="$gid" '$4 == gid { print $1 }'
-            } | grep -m1 .
+            case $group in $pattern)
+                {
+                    say "$members" | tr , "\n"
+                    getent passwd | awk -F: -v gid="$gid" '$4 == gid { print $1 }'
+                } | grep -m1 .
+                ;;
+            esac
         done
     done
 }
 unique() { # WORDS
-    printf '%s\n' "$@" | awk 'NF && !seen[$0]++'
+    printf "%s\n" "$@" | awk 'NF && !seen[$0]++'
 }
 count() { # WORDS
     echo $#
 }
-named="root pytest-droplet-nobody $(matched user | sed 's/[*?]/x/g') $(print_members)"
-users=$(unique $named $(say "$accounts" | sed -n 's/^U //;s/:.*//p'))
+named="root pytest-droplet-nobody $(matched user | sed "s/[*?]/x/g") $(print_members)"
+users=$(unique $named $(say "$accounts" | sed -n "s/^U //;s/:.*//p"))
 
 # The address that the login came from. sudo has it, and hands it on to nobody.
 login_address() {
     pid=$$
     while [ "${pid:-0}" -gt 1 ]; do
-        tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=\([^ ]*\) .*/\1/p'
-        pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status")
+        tr "\0" "\n" <"/proc/$pid/environ" | sed -n "s/^SSH_CONNECTION=\([^ ]*\) .*/\1/p"
+        pid=$(sed -n "s/^PPid:[[:space:]]*//p" "/proc/$pid/status")
     done
 } 2>/dev/null
 
@@ -118,7 +120,7 @@ addresses=$outside
 hosts=-
 case $matches in *address* | *host*)
     names=$(matched host)
-    numbers='^[0-9.]+$|:'
+    numbers="^[0-9.]+$|:"
     addresses=$(
         unique $outside 3fff::1 $own $own6 $(login_address) $(matched address) $(
             say "$names" | grep -E "$numbers"
@@ -127,12 +129,12 @@ case $matches in *address* | *host*)
     [ "$(option usedns)" != yes ] || hosts="- $(say "$names" | grep -vE "$numbers")"
     ;;
 esac
-ports=$(unique $(option listenaddress | sed 's/.*://') $(matched localport))
+ports=$(unique $(option listenaddress | sed "s/.*://") $(matched localport))
 
 # Of each class of accounts that Match lines tell apart, one.
 print_classes() {
     patterns=$(matched user)
-    say "$accounts" | sed -n 's/^U //p' | while IFS=: read -r user _ _ _ _ _ class; do
+    say "$accounts" | sed -n "s/^U //p" | while IFS=: read -r user _ _ _ _ _ class; do
         for pattern in $patterns; do
             case $user in $pattern) class=$class+ ;; *) class=$class- ;; esac
         done
@@ -147,7 +149,7 @@ elif [ "$(($(count $users) * $(count $addresses) * $(count $hosts) * $(count $po
     users=$(unique $named $(print_classes))
 fi
 
-judged='use|pass|kbd|chall|pubkey|gssapiau|hostbasedauthe|permit[re]|auth|allow[ug]|deny|refuse'
+judged="use|pass|kbd|chall|pubkey|gssapiau|hostbasedauthe|permit[re]|auth|allow[ug]|deny|refuse"
 judged="$judged|trusted"
 asked=0
 first=
@@ -163,7 +165,7 @@ for user in $users; do
                     esac
                     asked=$((asked + 1))
                     if [ "$asked" -gt 1000 ]; then
-                        say 'X there are more than 1000 connections to ask for'
+                        say "X more than 1000 connections are to be asked for"
                         break 5
                     fi
                     name=$host

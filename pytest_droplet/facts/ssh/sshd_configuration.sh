@@ -1,12 +1,12 @@
 # What sshd is configured with: shared by the sections that ask it.
-# Sets: servers, PID NAME of what may serve SSH or accounts; sshd, the program to ask, which is
-# the running one; arguments, those of it that "sshd -T" takes too; configuration, the files that
-# it reads, which it names itself: F MODE UID MTIME FILE, then | NUMBER LINE for each line that is
-# no comment.
+# Sets: servers, PID NAME of what may serve SSH, and 0 sssd where SSSD answers, as whichever user;
+# sshd, the program to ask, which is the running one; arguments, those of it that "sshd -T" takes
+# too; configuration, the files that it reads, which it names itself: F MODE UID MTIME FILE, then
+# | NUMBER LINE for each line that is no comment.
 # Prints: X and what is left out, which may also stand in configuration; !! WHAT was not read.
 
 say() {
-    printf '%s\n' "$*"
+    printf "%s\n" "$*"
 }
 
 # From OpenSSH 10.6 on, sshd prints keywords as the manual writes them.
@@ -29,30 +29,37 @@ take_arguments() { # WORDS of a command line; sets arguments
 }
 
 # The sshd that takes new logins: the one that systemd knows, else the first one found. What serves
-# a login calls itself "sshd: ...", or is about to; what runs in a container has another root.
-servers=$(processes_of 'sshd*' 'dropbear*' tinysshd tailscaled sssd)
+# a login calls itself "sshd: ...", or is about to; what runs in a container has another root, and is
+# another sshd where it has the host's network. One whose program has another name tells by what it calls itself.
+servers=$(
+    processes_of "sshd*" "dropbear*" tinysshd tailscaled
+    [ -S /var/lib/sss/pipes/nss ] && echo "0 sssd"
+    grep -als "[[]listener] " /proc/[0-9]*/cmdline | tr -dc "0-9\n" | while read -r pid; do
+        is_of_root "/proc/$pid" && echo "$pid sshd"
+    done
+)
 sshd=sshd
 main=
 serves=
 set -f
-pids=$(say "$servers" | sed -n 's/ sshd$//p')
+pids=$(say "$servers" | sed -n "s/ sshd$//p")
 # shellcheck disable=SC2046,SC2086,SC3013 # words of command lines; every shell knows -ef
 {
     for pid in $(
         { systemctl show -p MainPID --value ssh.service sshd.service; say "$pids"; } |
             grep -xF "$pids"
-        say "$servers" | sed -n 's/ sshd-.*//p'
+        say "$servers" | sed -n "s/ sshd-.*//p"
     ); do
         process=/proc/$pid
         # shellcheck disable=SC2015
-        [ "$process/root" -ef / ] && program=$(readlink "$process/exe") &&
-            line=$(tr '\0' ' ' <"$process/cmdline") || continue
+        program=$(readlink "$process/exe") && line=$(tr "\0" " " <"$process/cmdline") &&
+            { [ "$process/root" -ef / ] || [ "$process/ns/net" -ef /proc/1/ns/net ]; } || continue
         case $line in
             *"[listener]"*) ;;
-            '' | sshd*': '* | *' -R '*) serves=yes; continue ;;
+            "" | sshd*": "* | *" -R "*) serves=yes; continue ;;
         esac
         take_arguments $line
-        if [ -z "$main" ]; then
+        if [ -z "$main" ] && [ "$process/root" -ef / ]; then
             main=$program$arguments
             of_main=$arguments
             sshd=$process/exe
@@ -63,10 +70,10 @@ pids=$(say "$servers" | sed -n 's/ sshd$//p')
     if [ "$main" ]; then
         arguments=$of_main
     else
-        [ "$serves" ] && say 'X no sshd listens, and how those that serve were started is not known'
+        [ "$serves" ] && say "X no sshd listens, and how those that serve were started is not known"
         take_arguments $(
             read_all /etc/default/ssh /etc/sysconfig/sshd |
-                sed -n 's/^SSHD_OPTS=//p;s/^OPTIONS=//p' | tr -d "\"'"
+                sed -n "s/^SSHD_OPTS=//p;s/^OPTIONS=//p" | tr -d "\"'"
         )
     fi
 }
@@ -74,11 +81,11 @@ set +f
 
 print_files() {
     # shellcheck disable=SC2086
-    $sshd $arguments -T -ddd 2>&1 >/dev/null | tr -d '\r' |
-        sed -n 's/.*load_server_config: filename //p' |
+    $sshd $arguments -T -ddd 2>&1 >/dev/null | tr -d "\r" |
+        sed -n "s/.*load_server_config: filename //p" |
         while IFS= read -r file; do
             # shellcheck disable=SC2015
-            stat -L -c 'F %a %u %Y %n' "$file" && read_capped "$file" |
+            stat -L -c "F %a %u %Y %n" "$file" && read_capped "$file" |
                 awk '!/^[[:space:]]*(#|$)/ { print "| " NR " " $0 }' || not_whole "$file"
         done
 }

@@ -3,13 +3,12 @@
 # what passwd says of the person.
 # Prints: nss SOURCES of accounts; uid-min NUMBER for each that is set; shadow and user before each
 # line of shadow(5) and passwd(5); end; !! FILE not read.
-sources=$(read_all /etc/nsswitch.conf | sed -n 's/^passwd://p') || not_whole /etc/nsswitch.conf
-echo "nss $sources"
-read_all /etc/login.defs /usr/etc/login.defs | sed -n 's/^UID_MIN[[:space:]]*/uid-min /p' ||
+echo "nss $(print_sources "")"
+read_all /etc/login.defs /usr/etc/login.defs | sed -n "s/^UID_MIN[[:space:]]*/uid-min /p" ||
     not_whole /etc/login.defs
 
 without_hashes() { # WORD that each line begins with, LINES
-    printf '%s\n' "$2" | awk -F: -v OFS=: -v word="$1" '
+    printf "%s\n" "$2" | awk -F: -v OFS=: -v word="$1" '
         NF < 2 { $0 = "?" }
         NF > 1 { $2 = $2 == "" ? "empty" : $2 ~ /^[!*]/ ? "locked" : $2 == "x" ? "x" : "set" }
         word == "user" { $5 = "" }

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_droplet.facts import Observation, fact
+from pytest_droplet.facts.host.units import Units
 from pytest_droplet.facts.host.whole import not_whole
 from pytest_droplet.facts.sshkeys.accounts import LISTED_SOURCES
 from pytest_droplet.facts.sshkeys.public_keys import PublicKey, parse_blob, type_name
 from pytest_droplet.masks import HIDDEN, command_name, sshd_settings
-from pytest_droplet.model import Item, NotObservedError, Section
+from pytest_droplet.model import Item, NotObservedError, Reading, Section
 from pytest_droplet.redact import MASK
 from pytest_droplet.text import one_line
 
@@ -25,15 +26,18 @@ _AGENT_COMMENTS = (
     "# added and managed by digitalocean tty service (dotty)",
 )
 _AGENT_MARK = "-dotty_ssh"
+_AGENT_UNIT = "droplet-agent.service"
 _SHOWN_OPTIONS = frozenset({"from", "expiry-time", "permitopen", "permitlisten", "principals"})
 _BLOB_IN_TEXT = re.compile(r"AAAA[0-9A-Za-z+/]{16,}=*")
 _PRINTED = re.compile(r"sshd |conf |match |nss |sssd$|X |!! |changed ")
 # One of sshd -T, or a line of the configuration; the value "none" is no source.
 _SOURCE = re.compile(
-    r"(?i)(?:sshd |conf [^:]*:\d+:\s*)"
-    r"(authorizedkeyscommand|trustedusercakeys|authorizedprincipals(?:file|command))"
+    r"(?i)(?:sshd |conf .*?:\d+:\s*)\"?"
+    r"(authorizedkeyscommand|trustedusercakeys|authorizedprincipals(?:file|command))\"?"
     r"[\s=]+(?!\"?none\"?\s*(?:#|$))(.+)"
 )
+_FILES = re.compile(r"(?i)conf (.*?:\d+):\s*\"?authorizedkeysfile\"?[\s=]+(.+)")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\\.|[^\s]")
 # A quote opens or closes wherever it stands, but for one behind a backslash. The groups give
 # nothing back: what does not end as sshd reads it, does not end.
 _OPTIONS = re.compile(r'(?:\\"|"(?:\\"|[^"])*+"|[^" \t])*+')
@@ -85,7 +89,8 @@ class AuthorizedKey:
         options: Names of the options in lower case, with the value of those that are no secret.
         expires: From its ``expiry-time`` option; sshd refuses the key afterwards.
         agent_expires: When DigitalOcean's droplet agent should remove it; None: not the agent's,
-            or in a file that another than root may write, who could claim so.
+            or in a file that another than root may write, who could claim so. That the agent
+            runs is another fact.
         in_use: Whether sshd reads the file.
     """
 
@@ -154,6 +159,8 @@ class AuthorizedKeys:
         patterns: Those of ``AuthorizedKeysFile`` whose files were looked for.
         elsewhere: What sshd's configuration lets keys come from beside files, for anybody:
             ``keyword value``.
+        without_agent: Why DigitalOcean's droplet agent, of which there are keys, is not known to
+            run; empty: it runs, or has no key.
     """
 
     entries: tuple[AuthorizedKey, ...]
@@ -161,6 +168,7 @@ class AuthorizedKeys:
     unread: tuple[str, ...] = ()
     patterns: frozenset[str] = frozenset()
     elsewhere: tuple[str, ...] = ()
+    without_agent: str = ""
 
     def require_all(self) -> None:
         """Make sure that no file is left out.
@@ -216,9 +224,24 @@ def _rows(keys: AuthorizedKeys) -> list[dict[str, Any]]:
     items=lambda keys: [entry.details for entry in keys.entries],
     api=("keys",),  # the record names the account's key beside each row
 )
-def droplet_authorized_keys(observation: Observation) -> AuthorizedKeys:
+def droplet_authorized_keys(
+    observation: Observation, droplet_units: Reading[Units]
+) -> AuthorizedKeys:
     """Every authorized key on the host: user, file, line, type, fingerprints, options."""
-    return parse_authorized_keys(observation.section(KEYS.name).stdout)
+    found = parse_authorized_keys(observation.section(KEYS.name).stdout)
+    if not any(entry.agent_expires for entry in found.entries):
+        return found
+    return replace(found, without_agent=_without_agent(droplet_units))
+
+
+def _without_agent(units: Reading[Units]) -> str:
+    """Return why the droplet agent is not known to run; empty: it runs."""
+    try:
+        if units.get()[_AGENT_UNIT].is_active:
+            return ""
+    except NotObservedError as exc:
+        return f"{_AGENT_UNIT} was not seen to run ({one_line(str(exc), 80)})"
+    return f"{_AGENT_UNIT} does not run"
 
 
 def parse_authorized_keys(text: str) -> AuthorizedKeys:
@@ -276,6 +299,7 @@ def parse_authorized_keys(text: str) -> AuthorizedKeys:
     if by_default:
         unread.append("files that sshd -T would name, which it did not")
     unread += [file.unread for file in files if file.unread]
+    unread += _names_with_blanks(text)
     unread += [f"accounts of {source}, which need not be listed" for source in strange]
     unread += [part for part in _not_read(text) if part not in unread]
     return AuthorizedKeys(
@@ -321,6 +345,17 @@ def _not_read(text: str) -> Iterator[str]:
             yield one_line(f"{line[8:]}, which changed after the login began")
 
 
+def _names_with_blanks(text: str) -> Iterator[str]:
+    """Yield the lines that name files of keys whose path has a blank: they were not looked for.
+
+    What sshd -T prints of them cannot be told from two paths.
+    """
+    for line in text.split("\n"):
+        found = _FILES.match(line)
+        if found and any(re.search(r"\s|\\", part) for part in _QUOTED.findall(found[2])):
+            yield one_line(f"files with a blank in their path, by {found[1]}", 120)
+
+
 def _sources_that_list_nobody(text: str) -> list[str]:
     """Return the sources of accounts that answer for a name, and need not list all names.
 
@@ -339,7 +374,7 @@ def _file(text: str, *, by_default: bool, more_users: bool) -> _File:
     """Read the head of a file.
 
     Args:
-        text: ``USERS:LETTER:MODE:OWNER:MTIME:PATH``.
+        text: ``USERS:LETTER:MODE:OWNER:TIME:PATH``; the time may be empty, and counts for nothing.
         by_default: Whether sshd did not tell which files it reads.
         more_users: Whether there may be accounts that are not listed: a file in a home of nobody
             may be that of one.

@@ -27,10 +27,6 @@ function add(pattern, letter, user, home, uid,    path, at, sign, value) {
     }
 }
 
-BEGIN {
-    count = complete = 0
-}
-
 $1 == "p" {
     accounts++
     number = split(patterns, each, " ")

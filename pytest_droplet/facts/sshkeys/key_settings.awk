@@ -12,6 +12,7 @@ $1 == "F" {
     number = $2
     sub(/^[|] [0-9]+ /, "")
     line = $0
+    gsub(/["\047\r\f]/, "")
     sub(/=/, " ")
     keyword = tolower($1)
 }
@@ -26,6 +27,5 @@ keyword ~ /^(authorized(keys|principals)|trustedusercakeys)/ {
 
 in_match && keyword == "authorizedkeysfile" {
     $1 = "match " keyword
-    gsub(/"/, "")
     print
 }
