@@ -99,6 +99,11 @@ class Audit:
         self.inventory = inventory
         self.gate = replace(self.gate, account_id=inventory.account_id)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether each Droplet of the account was selected."""
+        return len(self.droplets) == len(self.inventory.droplets)
+
     def droplet(self, droplet_id: int) -> Droplet:
         """Return a selected Droplet (KeyError: not selected)."""
         return self._by_id[droplet_id]

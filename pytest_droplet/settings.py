@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from pytest_droplet.toml_tables import TableError, build, load
+from pytest_droplet.words import SEVERITIES, Severity
 
 Ports: TypeAlias = tuple[int | str, ...]
 PortsOrDefault: TypeAlias = Ports | None
@@ -58,6 +59,14 @@ class Day(str):
 
 class KeyDays(dict[str, Day]):
     """Days by fingerprint; hashable, as a default must be."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        """Return a hash of what it holds."""
+        return hash(frozenset(self.items()))
+
+
+class SeverityDays(dict[Severity, int]):
+    """Days by severity; hashable, as a default must be."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         """Return a hash of what it holds."""
@@ -126,6 +135,12 @@ def _key_day(item: Any) -> str | None:
     return _fingerprint(item[0])
 
 
+def _severity_days(item: Any) -> str | None:
+    if item[0] not in SEVERITIES:
+        return f"one of {', '.join(SEVERITIES)}"
+    return _days(item[1])
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a site may set for the checks; each default is what DigitalOcean's guide asks for.
@@ -169,6 +184,7 @@ class Settings:
         required_services: TCP ports that must be reached from where the audit runs; where not
             set 80 and 443, as far as nginx or Apache listens there.
         sensitive_ports: Ports that no Cloud Firewall may open to the world.
+        sla: Days that a finding may be open before it is overdue, a table by severity.
         ssh_post_quantum: A key exchange that withstands quantum computers must be offered.
         ssh_strict: Algorithms that are merely old count as weak too.
         tls_names: Names, beside those that the servers' configuration has, to ask for by SNI.
@@ -203,6 +219,7 @@ class Settings:
     provisioning_keys: tuple[str, ...] = ()
     required_services: TcpPortsOrDefault = None
     sensitive_ports: Ports = _SENSITIVE
+    sla: Mapping[Severity, int] = SeverityDays()
     ssh_post_quantum: bool = False
     ssh_strict: bool = False
     tls_names: tuple[str, ...] = ()
@@ -232,6 +249,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "provisioning_keys": _fingerprint,
     "required_services": _between(1, 65_535),
     "sensitive_ports": _port,
+    "sla": _severity_days,
     "tls_names": _like(_HOST_NAME, "a host name"),
     "volume_snapshot_max_age_days": _between(1, 36_500),
 }

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pytest_droplet.ages import Dated
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import BaselineEntry, ResultLine, WaiverEntry, time_between
 from pytest_droplet.report import unreached
@@ -80,7 +81,7 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
     counts = document.counts
     page.table(
         "Findings",
-        ("Severity", "Verdict", "Check", "Droplet", "Finding"),
+        ("Severity", "Verdict", "Check", "Droplet", "Finding", "Open since"),
         (_finding_row(document, line) for line in told),
         len(told) if len(told) < _ROWS else sum(counts.values()),
     )
@@ -167,6 +168,12 @@ def _head(document: Document) -> str:
         between = time_between(base["recorded_at"], header.get("judged_at"))
         when = one_line(base["recorded_at"], TEXT_LIMIT) + f", {between} before" * bool(between)
         lines += [f"Since {escape(when)}: {_changes(base)}.", ""]
+    if late := document.overdue():
+        noun = "finding" if len(late) == 1 else "findings"
+        first = escape(one_line(late[0]["due"], 100))
+        unseen = sum("last_verdict" in line for line in late)
+        tail = f"; {unseen:,} not judged this time" if unseen else ""
+        lines += [f"**Overdue: {len(late):,} {noun}, the first since {first}{tail}.**", ""]
     selector = escape(one_line(" + ".join(header.get("selector") or ()), 500))
     judged = escape(one_line(header.get("judged_at"), TEXT_LIMIT))
     lines.append(f"{selector}, judged at {judged}{' (a replay)' * bool(header.get('replay'))}.")
@@ -203,6 +210,18 @@ def _finding_row(document: Document, line: ResultLine) -> Iterator[str]:
     yield one_line(line["check"], 200)
     yield document.name(line["droplet_id"])
     yield one_line(line["message"], 500)
+    yield _age(line)
+
+
+def _age(line: Dated) -> str:
+    """Return since when a finding is open, and when it is due; empty: it never was one."""
+    first, age = line.get("first_seen"), line.get("age_days")
+    if not first or age is None:
+        return ""
+    text = f"{one_line(first, 100)[:10]} ({age:,} {'day' if age == 1 else 'days'})"
+    if due := line.get("due"):
+        text += f", due on {one_line(due, 100)}"
+    return text + ", reopened" * bool(line.get("reopened"))
 
 
 def escape(text: str) -> str:

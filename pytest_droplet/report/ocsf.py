@@ -114,7 +114,7 @@ def _finding(
         "finding_info": {
             "uid": line["fingerprint"],
             "title": page["finding"] if verdict in {"fail", "waived"} else page["title"],
-            "created_time": when,
+            "created_time": _milliseconds(line.get("first_seen") or document.observed_at(line)),
         },
         "compliance": _compliance(verdict, check, page),
         "resources": [resource],
