@@ -1,7 +1,7 @@
 """Since when a finding is open, and when it was fixed: what a record keeps for those after it.
 
-Days are counted by their dates in UTC, as waivers count them: a finding that may stay open for
-seven days is overdue on the eighth.
+Days are counted by their dates in UTC, as waivers count them: a finding is overdue once its last
+day is over.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def due_on(severity: Severity, first_seen: datetime, days: Mapping[Severity, int
 
 
 def is_due(line: Dated) -> bool:
-    """Whether a finding that nobody accepts is open, and has a day on which it is due."""
+    """Whether a finding that nobody accepts is open, and may be until some date."""
     own: Mapping[str, Any] = line
     return "due" in own and (own.get("last_verdict") or own["verdict"]) == "fail"
 

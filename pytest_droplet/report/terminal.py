@@ -483,10 +483,10 @@ def _due(summary: Summary, look: _Look) -> Iterator[Text]:
     for check, found in shown:
         names = [_name(summary, line["droplet_id"]) for line in found]
         due = min(line["due"] for line in found)
-        text = f"OVERDUE  {check} on {_who(names, look)}: due on {due}"
+        text = f"OVERDUE  {_one_line(check)} on {_who(names, look)}: due on {due}"
         if unseen := sum("last_verdict" in line for line in found):
             text += f" ({unseen} of {len(found)} not judged this time)"
-        yield from _wrapped(cut(_one_line(text), _LONGEST), look, _RED)
+        yield from _wrapped(cut(text, _LONGEST), look, _RED)
     if left := len(late) - sum(len(found) for _, found in shown):
         yield Text(f"OVERDUE  {left} more: -v shows all", _RED)
     if ahead := [line["due"] for line in dated if not is_overdue(line, summary.judged_at)]:
