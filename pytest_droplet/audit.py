@@ -44,6 +44,7 @@ from pytest_droplet.record import (
     droplet_line,
 )
 from pytest_droplet.recording import Recorder
+from pytest_droplet.selection import owner_of
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
 from pytest_droplet.verdict import whole_evidence
@@ -216,12 +217,14 @@ class Audit:
             droplet = self.droplet(droplet_id)
             reason = f"{droplet.name}: {ENDED}"
             host = HostReading(droplet_id, "unreachable", read_at, reason=reason)
-            yield droplet_line(droplet, self._not_due(droplet) or host, None, {})
+            owner = owner_of(self.settings.owners, droplet)
+            yield droplet_line(droplet, self._not_due(droplet) or host, None, {}, owner)
 
     def _line(self, seen: DropletFacts) -> DropletLine:
         release = seen.reading("droplet_os_release")
         name = None if release.missing is not None else release.get().pretty_name
-        return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id])
+        owner = owner_of(self.settings.owners, seen.droplet)
+        return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id], owner)
 
     def drop(self, droplet_id: int) -> None:
         """Forget a Droplet's facts, and what testinfra asked it; its rows stay."""

@@ -241,7 +241,8 @@ def read_account(config: pytest.Config, options: AuditConfig, selection: Selecti
             client.on_answer = _keeper(recorder)
         reserved = options.address == "reserved"
         with progress.of_requests(config, client):
-            return read_inventory(client, selection, now=now, reserved=reserved)
+            owners = bool(config.stash[settings_key].owners)
+            return read_inventory(client, selection, now=now, reserved=reserved, projects=owners)
     except (ApiError, SelectionError) as exc:
         raise pytest.UsageError(str(exc)) from None
 

@@ -208,6 +208,7 @@ class DropletLine(TypedDict):
     addresses: list[AddressEntry]
     status: str
     ephemeral: NotRequired[str | None]
+    owner: NotRequired[str]
     distribution: str | None
     coverage: HostState
     reason: str
@@ -575,9 +576,10 @@ def droplet_line(
     host: HostReading,
     distribution: str | None,
     rows: Mapping[str, Reading[Any]],
+    owner: str = "",
 ) -> DropletLine:
-    """Return the line of one Droplet: who it is, and whether and how it was read."""
-    return {
+    """Return the line of one Droplet: who it is, whose, and whether and how it was read."""
+    line: DropletLine = {
         "type": "droplet",
         "id": droplet.id,
         "name": droplet.name,
@@ -605,6 +607,9 @@ def droplet_line(
         else None,
         "rows": redact_json({name: _row(reading) for name, reading in rows.items()}),
     }
+    if owner:
+        line["owner"] = owner
+    return line
 
 
 def rows_of(line: DropletLine) -> dict[str, Reading[Any]]:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
+from pytest_droplet.selection import SelectionError, parse_selectors
 from pytest_droplet.toml_tables import TableError, build, load
 from pytest_droplet.words import SEVERITIES, Severity
 
@@ -63,6 +64,14 @@ class KeyDays(dict[str, Day]):
     def __hash__(self) -> int:  # type: ignore[override]
         """Return a hash of what it holds."""
         return hash(frozenset(self.items()))
+
+
+class Owners(dict[str, str]):
+    """Owners by selector, in the order of the file; hashable, as a default must be."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        """Return a hash of what it holds."""
+        return hash(tuple(self.items()))
 
 
 class SeverityDays(dict[Severity, int]):
@@ -135,6 +144,16 @@ def _key_day(item: Any) -> str | None:
     return _fingerprint(item[0])
 
 
+def _owner(item: Any) -> str | None:
+    try:
+        selection = parse_selectors([item[0]])
+    except SelectionError as exc:
+        return f"a selector: {exc}"
+    if selection.demo or not item[1].strip():
+        return "a selector of Droplets, and who owns them"
+    return None
+
+
 def _severity_days(item: Any) -> str | None:
     if item[0] not in SEVERITIES:
         return f"one of {', '.join(SEVERITIES)}"
@@ -174,6 +193,8 @@ class Settings:
             does not list them.
         max_key_age_days: Days after which a key has to be replaced.
         min_rsa_bits: Bits that RSA keys of users must have; 2048 at least.
+        owners: Who owns Droplets, a table by selector, of which the first that matches counts;
+            else it is the Droplet's project.
         patched_elsewhere: Another system installs the updates: automatic updates are not asked
             for.
         pending_updates_allowed: Updates that may wait.
@@ -213,6 +234,7 @@ class Settings:
     known_keys: tuple[str, ...] = ()
     max_key_age_days: int = 365
     min_rsa_bits: int = 3072
+    owners: Mapping[str, str] = Owners()
     patched_elsewhere: bool = False
     pending_updates_allowed: int = 0
     pending_updates_max_age_days: int = 0
@@ -245,6 +267,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "known_keys": _fingerprint,
     "max_key_age_days": _between(1, 36_500),
     "min_rsa_bits": _between(2048, 16_384),
+    "owners": _owner,
     "pending_updates_max_age_days": _days,
     "provisioning_keys": _fingerprint,
     "required_services": _between(1, 65_535),

@@ -21,7 +21,7 @@ COLUMNS = (
     *("TIMESTAMP", "FINDING_UID", "PROVIDER", "CHECK_ID", "CHECK_TITLE", "STATUS"),
     *("STATUS_EXTENDED", "MUTED", "GATED", "SERVICE_NAME", "SEVERITY", "RESOURCE_TYPE"),
     *("RESOURCE_UID", "RESOURCE_NAME", "RESOURCE_TAGS", "REGION", "EVIDENCE", "CAUSED_BY"),
-    *("FIRST_SEEN", "AGE_DAYS", "DUE", "REOPENED", "FIXED_AT"),
+    *("FIRST_SEEN", "AGE_DAYS", "DUE", "REOPENED", "FIXED_AT", "OWNER"),
     *("CHANGE", "WAIVER_REASON", "WAIVER_EXPIRES", "DESCRIPTION", "RISK"),
     *("REMEDIATION_RECOMMENDATION_TEXT", "COMPLIANCE"),
 )
@@ -85,6 +85,7 @@ def _cells(document: Document, line: ResultLine) -> dict[str, str]:
         "DUE": cell(line.get("due")),
         "REOPENED": "TRUE" if line.get("reopened") else "",
         "FIXED_AT": cell(line.get("fixed_at")),
+        "OWNER": cell(droplet and droplet.get("owner")),
     }
 
 

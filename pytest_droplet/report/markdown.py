@@ -7,6 +7,7 @@ were left out. What hosts and the API say is escaped: it is no markup, no link a
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -85,6 +86,13 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         (_finding_row(document, line) for line in told),
         len(told) if len(told) < _ROWS else sum(counts.values()),
     )
+    owners = _by_owner(document)
+    page.table(
+        "By owner",
+        ("Owner", "Droplets", *map(str.capitalize, SEVERITIES), "Overdue"),
+        owners,
+        len(owners),
+    )
     waivers = document.summary["waivers"] if document.summary else []
     page.table(
         "Waivers",
@@ -93,6 +101,36 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         len(waivers),
     )
     return page.text
+
+
+def _by_owner(document: Document) -> list[list[str]]:
+    """Return a row for each owner, with the numbers of findings; none where nobody is named.
+
+    The owner with the most findings comes first; Droplets without one come last.
+    """
+    whose = {i: one_line(line.get("owner"), 200) for i, line in document.droplets.items()}
+    if not any(whose.values()):
+        return []
+    droplets = Counter(whose.values())
+    found: Counter[tuple[str, str]] = Counter()
+    for line in document.results():
+        if line["verdict"] == "fail" and line["droplet_id"] is not None:
+            found[whose.get(line["droplet_id"], ""), line["severity"]] += 1
+    late = Counter(
+        whose.get(line["droplet_id"], "")
+        for line in document.overdue()
+        if line["droplet_id"] is not None
+    )
+    totals = {o: sum(found[o, severity] for severity in SEVERITIES) for o in droplets}
+    return [
+        [
+            owner or "(nobody named)",
+            f"{droplets[owner]:,}",
+            *(f"{found[owner, severity]:,}" for severity in SEVERITIES),
+            f"{late[owner]:,}",
+        ]
+        for owner in sorted(droplets, key=lambda o: (not o, -totals[o], o))
+    ]
 
 
 def _waiver_row(waiver: WaiverEntry) -> Iterator[str]:

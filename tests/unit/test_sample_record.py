@@ -17,6 +17,7 @@ OPTIONAL = {
     *("title", "remediation", "source_line", "traceback", "baseline", "finding"),
     *("details", "left_out", "unreached"),
     *("first_seen", "age_days", "due", "reopened", "fixed_at", "last_verdict", "last_judged"),
+    "owner",
 }
 Lines = list[dict[str, Any]]
 
