@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from _pytest._io import TerminalWriter
 
-from pytest_droplet.baseline import load_baseline
+from pytest_droplet.baseline import Chain, load_baseline
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.options import REPORT_FORMATS, parse_fail_on, parse_report, percent
 from pytest_droplet.record import Record, RecordError, SummaryLine
@@ -21,7 +21,7 @@ from pytest_droplet.report import formats
 from pytest_droplet.report.document import Document
 from pytest_droplet.report.github import STDOUT
 from pytest_droplet.report.html import write_html
-from pytest_droplet.report.merge import Asked, join, load
+from pytest_droplet.report.merge import Asked, days_of, join, load
 from pytest_droplet.report.terminal import Summary, summary_texts
 from pytest_droplet.text import one_line
 
@@ -73,8 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--droplets-fail-on",
         default="low",
-        metavar="SEVERITY[,new]",
-        help="least severity of findings that fail (default: low)",
+        metavar="SEVERITY[,new|,overdue]",
+        help="least severity of findings that fail; with ,new only those that the baseline had"
+        " not; with ,overdue these and those whose days by [sla] are over (default: low)",
     )
     command.add_argument(
         "--droplets-min-coverage",
@@ -93,12 +94,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    least, new_only = parse_fail_on(arguments.droplets_fail_on, "command line")
-    if new_only and arguments.droplets_baseline is None:
-        raise pytest.UsageError(
-            f"--droplets-fail-on={arguments.droplets_fail_on}: `new` needs"
-            " --droplets-baseline=FILE"
-        )
+    fail_on = parse_fail_on(arguments.droplets_fail_on, "command line")
+    fail_on.require_baseline(arguments.droplets_fail_on, arguments.droplets_baseline)
     reports = [parse_report(text, Path()) for text in arguments.droplets_report]
     if sum(form == "jsonl" for form, _ in reports) > 1:
         raise pytest.UsageError("--droplets-report=jsonl: was given twice; one record a merge")
@@ -111,18 +108,23 @@ def _merge(arguments: argparse.Namespace) -> int:
     baseline = arguments.droplets_baseline
     asked = Asked(
         baseline=load_baseline(baseline) if baseline else None,
-        least=least,
-        new_only=new_only,
+        least=fail_on.least,
+        new_only=fail_on.new,
+        overdue=fail_on.overdue,
         min_coverage=percent(arguments.droplets_min_coverage, "command line"),
         unknown_fails=arguments.droplets_unknown == "fail",
     )
-    parts = load(arguments.records)
+    chain = Chain(asked.baseline)
+    parts = load(arguments.records, chain)
+    fail_on.require_days(
+        arguments.droplets_fail_on, days_of(parts), "droplet.toml of the runs that are joined"
+    )
     kept = [path for form, path in reports if form == "jsonl"]
     with (
         closing(formats.Places(written)) as places,
         closing(Record(kept[0] if kept else None)) as record,
     ):
-        summary = join(parts, record, asked)
+        summary = join(parts, record, asked, chain)
         document = Document.draw(record.lines)
         places.write_all(document)
         if html is not None:
@@ -148,6 +150,7 @@ def _print(
         changes=summary.get("baseline"),
         judged_at=document.header["judged_at"],
         exit_code=summary["exit_code"],
+        carried=record.carried,
     )
     for line in summary_texts(told, writer.fullwidth):
         writer.line(line.text, **line.markup)

@@ -45,6 +45,7 @@ from pytest_droplet.record import (
     droplet_line,
 )
 from pytest_droplet.recording import Recorder
+from pytest_droplet.selection import owner_of
 from pytest_droplet.settings import Settings
 from pytest_droplet.text import one_line
 from pytest_droplet.verdict import whole_evidence
@@ -101,6 +102,11 @@ class Audit:
         """Take the inventory of this run with the lists that were read since."""
         self.inventory = inventory
         self.gate = replace(self.gate, account_id=inventory.account_id)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each Droplet of the account was selected."""
+        return len(self.droplets) == len(self.inventory.droplets)
 
     def droplet(self, droplet_id: int) -> Droplet:
         """Return a selected Droplet (KeyError: not selected)."""
@@ -214,12 +220,14 @@ class Audit:
             droplet = self.droplet(droplet_id)
             reason = f"{droplet.name}: {ENDED}"
             host = HostReading(droplet_id, "unreachable", read_at, reason=reason)
-            yield droplet_line(droplet, self._not_due(droplet) or host, None, {})
+            owner = owner_of(self.settings.owners, droplet)
+            yield droplet_line(droplet, self._not_due(droplet) or host, None, {}, owner)
 
     def _line(self, seen: DropletFacts) -> DropletLine:
         release = seen.reading("droplet_os_release")
         name = None if release.missing is not None else release.get().pretty_name
-        return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id])
+        owner = owner_of(self.settings.owners, seen.droplet)
+        return droplet_line(seen.droplet, seen.host, name, self.rows[seen.droplet.id], owner)
 
     def drop(self, droplet_id: int) -> None:
         """Forget a Droplet's facts, and what testinfra asked it; its rows stay."""

@@ -28,7 +28,7 @@ from pytest_droplet.facts.os.lifecycle import changes, lifecycle
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import Inventory, Reading, SupportDates
-from pytest_droplet.options import AuditConfig, read_options
+from pytest_droplet.options import AuditConfig, FailOn, read_options
 from pytest_droplet.record import RecordError
 from pytest_droplet.recording import (
     DEMO,
@@ -83,6 +83,8 @@ def prepare(config: pytest.Config) -> AuditConfig:
         config.stash[_baseline_key] = load_baseline(earlier) if earlier else None
     except (SelectionError, TableError, RecordingError, RecordError) as exc:
         raise pytest.UsageError(str(exc)) from None
+    fail_on = FailOn(options.fail_on, options.fail_on_new, options.fail_on_overdue)
+    fail_on.require_days(str(fail_on), config.stash[settings_key].sla, "droplet.toml")
     if recording is None:
         _refuse_system()
     for flag, given in (
@@ -198,13 +200,13 @@ def resume(
     config: pytest.Config, inventory: Inventory, recording: Recording | None = None
 ) -> Audit:
     """Return the run for an inventory that is known already (a worker of pytest-xdist)."""
-    options = config.stash[options_key]
+    options, settings = config.stash[options_key], config.stash[settings_key]
     recording = recording or config.stash[_recording_key]
     now = recording.recorded_at if recording else datetime.now(UTC)
     hosts: Hosts = config.hook.pytest_droplet_connect(config=config, options=options)
     return Audit(
         options=options,
-        settings=config.stash[settings_key],
+        settings=settings,
         inventory=inventory,
         hosts=hosts,
         now=now,
@@ -215,6 +217,8 @@ def resume(
             least=options.fail_on,
             new_only=options.fail_on_new,
             baseline=config.stash[_baseline_key],
+            overdue=options.fail_on_overdue,
+            days=settings.sla,
         ),
         replay={"recorded_at": recording.recorded_at.isoformat(), "source": recording.name}
         if recording
@@ -241,7 +245,8 @@ def read_account(config: pytest.Config, options: AuditConfig, selection: Selecti
             client.on_answer = _keeper(recorder)
         reserved = options.address == "reserved"
         with progress.of_requests(config, client):
-            return read_inventory(client, selection, now=now, reserved=reserved)
+            owners = bool(config.stash[settings_key].owners)
+            return read_inventory(client, selection, now=now, reserved=reserved, projects=owners)
     except (ApiError, SelectionError) as exc:
         raise pytest.UsageError(str(exc)) from None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from pytest_droplet.ages import due_on
 from pytest_droplet.baseline import Baseline
 from pytest_droplet.catalogue import nearest, shipped
 from pytest_droplet.model import Droplet, Verdict
@@ -64,6 +65,8 @@ class Gate:
         waivers: In the order of the file.
         least: Findings of a lesser severity do not fail the run.
         new_only: Nor do findings that the baseline had.
+        overdue: Those of them whose days are over fail all the same.
+        days: Days that findings may be open, by severity; not due at all where there are none.
         baseline: The earlier record.
         account_id: Id of the account that is judged; empty: it is not known.
     """
@@ -74,6 +77,8 @@ class Gate:
     new_only: bool = False
     baseline: Baseline | None = None
     account_id: str = ""
+    overdue: bool = False
+    days: Mapping[Severity, int] = field(default_factory=dict)
 
     def settle(self, verdict: Verdict, droplet: Droplet | None) -> Verdict:
         """Return the verdict with its waiver, and whether it fails the run.
@@ -94,6 +99,8 @@ class Gate:
         for number in matching:
             if self.today <= self.waivers[number].expires:
                 shown = self._shown(number, expired=False)
+                if verdict.outcome == "unknown":
+                    shown |= {"unknown": True}
                 return replace(verdict, outcome="waived", waiver=shown)
         if matching:
             note = f"the waiver expired on {self.waivers[matching[0]].expires}"
@@ -111,11 +118,19 @@ class Gate:
         """Return why a finding of this fingerprint does not fail the run; None where it does."""
         if SEVERITIES.index(severity) > SEVERITIES.index(self.least):
             return f"{severity} is below the gate, which is {self.least}"
-        if self.new_only and self.baseline and self.baseline.had(check, droplet_id, mark):
-            return f"known since the baseline of {self.baseline.judged_at.date()}"
-        return None
+        known = self.baseline and self.baseline.had(check, droplet_id, mark)
+        if not known or not self.baseline or not (self.new_only or self.overdue):
+            return None
+        since = f"known since the baseline of {self.baseline.judged_at.date()}"
+        if not self.overdue:
+            return since
+        first_seen = self.baseline.first_seen(check, droplet_id, mark)
+        due = first_seen and due_on(severity, first_seen, self.days)
+        if due is None:
+            return f"{since}, and no days are set for {severity}"
+        return f"{since}, due on {due}" if self.today <= due else None
 
-    def _shown(self, number: int, *, expired: bool) -> Mapping[str, Any]:
+    def _shown(self, number: int, *, expired: bool) -> dict[str, Any]:
         waiver = self.waivers[number]
         return {
             "number": number + 1,

@@ -143,9 +143,9 @@ OPTIONS = (
     Option(
         "fail-on",
         "least severity of findings that fail the run; with ,new only those that the baseline"
-        " had not",
+        " had not; with ,overdue these and those whose days by [sla] are over",
         default="low",
-        metavar="SEVERITY[,new]",
+        metavar="SEVERITY[,new|,overdue]",
         ini=True,
         gate=True,
     ),
@@ -174,6 +174,48 @@ OPTIONS = (
 
 
 @dataclass(frozen=True)
+class FailOn:
+    """What fails a run: ``--droplets-fail-on``.
+
+    Attributes:
+        least: The least severity of findings that do.
+        new: Only those that the baseline had not.
+        overdue: Those too that are open for longer than they may.
+    """
+
+    least: Severity
+    new: bool = False
+    overdue: bool = False
+
+    def __str__(self) -> str:
+        return self.least + (",overdue" if self.overdue else ",new" if self.new else "")
+
+    def require_baseline(self, text: str, baseline: object) -> None:
+        """Refuse to tell old findings from new ones without a baseline.
+
+        Raises:
+            pytest.UsageError: There is none.
+        """
+        if self.new and not baseline:
+            word = "overdue" if self.overdue else "new"
+            raise pytest.UsageError(
+                f"--droplets-fail-on={text}: `{word}` needs --droplets-baseline=FILE"
+            )
+
+    def require_days(self, text: str, days: Mapping[Severity, int], where: str) -> None:
+        """Refuse to look for overdue findings where no days are set.
+
+        Raises:
+            pytest.UsageError: There are none; ``where`` they are looked for.
+        """
+        if self.overdue and not days:
+            raise pytest.UsageError(
+                f"--droplets-fail-on={text}: `overdue` needs days by severity, such as"
+                f" [sla] with high = 30, in {where}"
+            )
+
+
+@dataclass(frozen=True)
 class AuditConfig:
     """The values of all options of one run, parsed, and where each came from.
 
@@ -198,6 +240,7 @@ class AuditConfig:
     baseline: Path | None
     fail_on: Severity
     fail_on_new: bool
+    fail_on_overdue: bool
     shard: tuple[int, int] | None
     record: Path | None
     replay: Path | None
@@ -221,7 +264,7 @@ class AuditConfig:
             "probe": "on" if self.probe else "off",
             "unknown": self.unknown,
             "min-coverage": self.min_coverage,
-            "fail-on": self.fail_on + (",new" if self.fail_on_new else ""),
+            "fail-on": str(FailOn(self.fail_on, self.fail_on_new, self.fail_on_overdue)),
         }
 
 
@@ -272,11 +315,8 @@ def read_options(config: pytest.Config) -> AuditConfig:
     for option in OPTIONS:
         values[option.name], sources[option.name] = _value(option, config)
     html = getattr(config.option, "htmlpath", None)
-    least, new = parse_fail_on(values["fail-on"], sources["fail-on"])
-    if new and not values["baseline"]:
-        raise pytest.UsageError(
-            f"--droplets-fail-on={values['fail-on']}: `new` needs --droplets-baseline=FILE"
-        )
+    fail_on = parse_fail_on(values["fail-on"], sources["fail-on"])
+    fail_on.require_baseline(values["fail-on"], values["baseline"])
     return AuditConfig(
         selectors=tuple(config.getoption("--droplets") or ()),
         profiles=_profiles(values["profile"], sources["profile"]),
@@ -295,8 +335,9 @@ def read_options(config: pytest.Config) -> AuditConfig:
         unknown=values["unknown"],
         waivers=_file("waivers", values, sources, config),
         baseline=_file("baseline", values, sources, config),
-        fail_on=least,
-        fail_on_new=new,
+        fail_on=fail_on.least,
+        fail_on_new=fail_on.new,
+        fail_on_overdue=fail_on.overdue,
         shard=_shard(values["shard"]),
         record=_path(values["record"], config.invocation_params.dir),
         replay=_path(values["replay"], config.invocation_params.dir),
@@ -414,19 +455,19 @@ def _profiles(text: str, where: str) -> frozenset[str]:
     return frozenset(names - {"none"})
 
 
-def parse_fail_on(text: str, where: str) -> tuple[Severity, bool]:
-    """Return the least severity that fails a run, and whether new findings alone do.
+def parse_fail_on(text: str, where: str) -> FailOn:
+    """Return what fails a run.
 
     Raises:
-        pytest.UsageError: The severity is not known.
+        pytest.UsageError: The severity, or a word behind it, is not known.
     """
-    name, comma, new = text.partition(",")
+    name, *words = text.split(",")
     for severity in SEVERITIES:
-        if name == severity and (not comma or new == "new"):
-            return severity, bool(comma)
+        if name == severity and set(words) <= {"new", "overdue"}:
+            return FailOn(severity, bool(words), "overdue" in words)
     raise pytest.UsageError(
         f"--droplets-fail-on={text} ({where}): expected one of {', '.join(SEVERITIES)},"
-        " and `,new` behind it for new findings alone"
+        " and `,new` behind it for new findings alone, or `,overdue` for these and overdue ones"
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Literal, NotRequired, TypedDict, cast
 
 from pytest_droplet.catalogue import Check, CheckDoc, identity
@@ -127,6 +128,13 @@ class MergedEntry(TypedDict):
     finished_at: str
 
 
+class KnownEntry(TypedDict):
+    """One of several accounts: the ids of all its Droplets, and its own where it is known."""
+
+    droplets: list[int]
+    id: NotRequired[str]
+
+
 class NarrowedEntry(TypedDict):
     """An option of pytest that left tests out; ``source``: an ini file, or ``command line``."""
 
@@ -136,7 +144,11 @@ class NarrowedEntry(TypedDict):
 
 
 class HeaderLine(TypedDict):
-    """The first line: what was asked of whom, and the page of every selected check."""
+    """The first line: what was asked of whom, and the page of every selected check.
+
+    ``accounts`` stands instead of ``account`` where there are several; ``sla`` has the days that
+    findings may be open, by severity.
+    """
 
     type: Literal["header"]
     schema: Literal[1]
@@ -151,6 +163,8 @@ class HeaderLine(TypedDict):
     options: dict[str, str | int]
     checks: list[CheckEntry]
     account: NotRequired[AccountEntry]
+    accounts: NotRequired[list[KnownEntry]]
+    sla: NotRequired[dict[Severity, int]]
     narrowed: NotRequired[list[NarrowedEntry]]
     frameworks: NotRequired[dict[str, str]]
     merged: NotRequired[list[MergedEntry]]
@@ -197,6 +211,7 @@ class DropletLine(TypedDict):
     addresses: list[AddressEntry]
     status: str
     ephemeral: NotRequired[str | None]
+    owner: NotRequired[str]
     distribution: str | None
     coverage: HostState
     reason: str
@@ -222,10 +237,16 @@ class AcceptedEntry(TypedDict):
     owner: str
     ticket: str
     expired: bool
+    unknown: NotRequired[Literal[True]]
 
 
 class Finding(TypedDict):
-    """What of a result the terminal shows at the end of a run."""
+    """What of a result the terminal shows at the end of a run.
+
+    ``first_seen`` stands with a finding, with one that could not be judged this time
+    (``last_verdict`` and ``last_judged`` say what it was, and when), and with one that is gone
+    (``fixed_at``). ``due`` is the last day on which it may be open.
+    """
 
     type: Literal["result"]
     check: str
@@ -242,6 +263,13 @@ class Finding(TypedDict):
     remediation: NotRequired[str]
     source_line: NotRequired[int]
     unreached: NotRequired[Literal[True]]
+    first_seen: NotRequired[str]
+    age_days: NotRequired[int]
+    due: NotRequired[str]
+    reopened: NotRequired[Literal[True]]
+    fixed_at: NotRequired[str]
+    last_verdict: NotRequired[Outcome]
+    last_judged: NotRequired[str]
 
 
 class ResultLine(Finding):
@@ -273,6 +301,23 @@ class EvidenceLine(TypedDict):
     observed_at: str
     value: list[dict[str, Any]] | str
     left_out: NotRequired[int]
+
+
+class CarriedLine(TypedDict):
+    """A finding of an earlier record that this one has no result of; fields as in results."""
+
+    type: Literal["carried"]
+    check: str
+    droplet_id: int | None
+    severity: Severity
+    fingerprint: str
+    first_seen: str
+    age_days: NotRequired[int]
+    due: NotRequired[str]
+    reopened: NotRequired[Literal[True]]
+    fixed_at: NotRequired[str]
+    last_verdict: Outcome
+    last_judged: str
 
 
 class OwnerEntry(TypedDict):
@@ -363,7 +408,7 @@ class SummaryLine(TypedDict):
     baseline: NotRequired[BaselineEntry]
 
 
-Line = HeaderLine | DropletLine | KeyLine | EvidenceLine | ResultLine | SummaryLine
+Line = HeaderLine | DropletLine | KeyLine | EvidenceLine | ResultLine | CarriedLine | SummaryLine
 
 
 class RecordError(ValueError):
@@ -388,6 +433,7 @@ class Record:
         checks: Ids of the checks that have a result.
         droplets: Droplet lines by id.
         broken: Of checks that broke the first traceback, by check and message.
+        carried: Open findings of an earlier record that have no result in this one.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -411,6 +457,7 @@ class Record:
         self.checks: set[str] = set()
         self.droplets: dict[int, DropletLine] = {}
         self.broken: dict[tuple[str, str], str] = {}
+        self.carried: list[CarriedLine] = []
 
     def add(self, line: Line) -> None:
         """Write one line; with the summary, which is the last, the file is put to its place."""
@@ -427,6 +474,8 @@ class Record:
                 self.broken.setdefault(key, line.get("traceback", ""))
         elif line["type"] == "droplet":
             self.droplets[line["id"]] = line
+        elif line["type"] == "carried" and "fixed_at" not in line:
+            self.carried.append(line)
         elif line["type"] == "summary" and self._draft is not None:
             self._draft.put()
 
@@ -459,6 +508,7 @@ def header_line(
     account: AccountEntry,
     narrowed: Sequence[NarrowedEntry] = (),
     frameworks: Mapping[str, str],
+    sla: Mapping[Severity, int] = MappingProxyType({}),
 ) -> HeaderLine:
     """Return the first line: what was asked of whom, and the page of every selected check.
 
@@ -483,6 +533,8 @@ def header_line(
         line["narrowed"] = list(narrowed)
     if frameworks:
         line["frameworks"] = dict(frameworks)
+    if sla:
+        line["sla"] = dict(sla)
     return line
 
 
@@ -535,9 +587,10 @@ def droplet_line(
     host: HostReading,
     distribution: str | None,
     rows: Mapping[str, Reading[Any]],
+    owner: str = "",
 ) -> DropletLine:
-    """Return the line of one Droplet: who it is, and whether and how it was read."""
-    return {
+    """Return the line of one Droplet: who it is, whose, and whether and how it was read."""
+    line: DropletLine = {
         "type": "droplet",
         "id": droplet.id,
         "name": droplet.name,
@@ -565,6 +618,9 @@ def droplet_line(
         else None,
         "rows": redact_json({name: _row(reading) for name, reading in rows.items()}),
     }
+    if owner:
+        line["owner"] = owner
+    return line
 
 
 def rows_of(line: DropletLine) -> dict[str, Reading[Any]]:

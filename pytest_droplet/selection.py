@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -148,6 +148,24 @@ def _term(text: str, whole: str) -> Term:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
+
+
+def owner_of(owners: Mapping[str, str], droplet: Droplet) -> str:
+    """Return whose a Droplet is: the owner of the first selector that matches, else its project.
+
+    Empty where nobody is named, and where the token does not see what a selector asks for.
+
+    Args:
+        owners: Owners by selector, in the order of the file.
+        droplet: The Droplet.
+    """
+    for text, owner in owners.items():
+        try:
+            if parse_selectors([text]).matches(droplet):
+                return owner
+        except SelectionError:
+            return ""
+    return (droplet.project or "") if owners else ""
 
 
 def explain_no_match(selection: Selection, droplets: Iterable[Droplet]) -> str:

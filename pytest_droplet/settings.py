@@ -9,7 +9,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
+from pytest_droplet.selection import SelectionError, parse_selectors
 from pytest_droplet.toml_tables import TableError, build, load
+from pytest_droplet.words import SEVERITIES, Severity
 
 Ports: TypeAlias = tuple[int | str, ...]
 PortsOrDefault: TypeAlias = Ports | None
@@ -58,6 +60,22 @@ class Day(str):
 
 class KeyDays(dict[str, Day]):
     """Days by fingerprint; hashable, as a default must be."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        """Return a hash of what it holds."""
+        return hash(frozenset(self.items()))
+
+
+class Owners(dict[str, str]):
+    """Owners by selector, in the order of the file; hashable, as a default must be."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        """Return a hash of what it holds."""
+        return hash(tuple(self.items()))
+
+
+class SeverityDays(dict[Severity, int]):
+    """Days by severity; hashable, as a default must be."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         """Return a hash of what it holds."""
@@ -126,6 +144,22 @@ def _key_day(item: Any) -> str | None:
     return _fingerprint(item[0])
 
 
+def _owner(item: Any) -> str | None:
+    try:
+        selection = parse_selectors([item[0]])
+    except SelectionError as exc:
+        return f"a selector: {exc}"
+    if selection.demo or not item[1].strip():
+        return "a selector of Droplets, and who owns them"
+    return None
+
+
+def _severity_days(item: Any) -> str | None:
+    if item[0] not in SEVERITIES:
+        return f"one of {', '.join(SEVERITIES)}"
+    return _days(item[1])
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a site may set for the checks; each default is what DigitalOcean's guide asks for.
@@ -159,6 +193,8 @@ class Settings:
             does not list them.
         max_key_age_days: Days after which a key has to be replaced.
         min_rsa_bits: Bits that RSA keys of users must have; 2048 at least.
+        owners: Who owns Droplets, a table by selector, of which the first that matches counts;
+            else it is the Droplet's project.
         patched_elsewhere: Another system installs the updates: automatic updates are not asked
             for.
         pending_updates_allowed: Updates that may wait.
@@ -169,6 +205,7 @@ class Settings:
         required_services: TCP ports that must be reached from where the audit runs; where not
             set 80 and 443, as far as nginx or Apache listens there.
         sensitive_ports: Ports that no Cloud Firewall may open to the world.
+        sla: Days that a finding may be open before it is overdue, a table by severity.
         ssh_post_quantum: A key exchange that withstands quantum computers must be offered.
         ssh_strict: Algorithms that are merely old count as weak too.
         tls_names: Names, beside those that the servers' configuration has, to ask for by SNI.
@@ -197,12 +234,14 @@ class Settings:
     known_keys: tuple[str, ...] = ()
     max_key_age_days: int = 365
     min_rsa_bits: int = 3072
+    owners: Mapping[str, str] = Owners()
     patched_elsewhere: bool = False
     pending_updates_allowed: int = 0
     pending_updates_max_age_days: int = 0
     provisioning_keys: tuple[str, ...] = ()
     required_services: TcpPortsOrDefault = None
     sensitive_ports: Ports = _SENSITIVE
+    sla: Mapping[Severity, int] = SeverityDays()
     ssh_post_quantum: bool = False
     ssh_strict: bool = False
     tls_names: tuple[str, ...] = ()
@@ -228,10 +267,12 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "known_keys": _fingerprint,
     "max_key_age_days": _between(1, 36_500),
     "min_rsa_bits": _between(2048, 16_384),
+    "owners": _owner,
     "pending_updates_max_age_days": _days,
     "provisioning_keys": _fingerprint,
     "required_services": _between(1, 65_535),
     "sensitive_ports": _port,
+    "sla": _severity_days,
     "tls_names": _like(_HOST_NAME, "a host name"),
     "volume_snapshot_max_age_days": _between(1, 36_500),
 }

@@ -58,7 +58,12 @@ def address_for(droplet: Droplet, kind: AddressKind) -> str | None:
 
 
 def read_inventory(
-    client: Reader, selection: Selection, *, now: datetime, reserved: bool = False
+    client: Reader,
+    selection: Selection,
+    *,
+    now: datetime,
+    reserved: bool = False,
+    projects: bool = False,
 ) -> WiderInventory:
     """Read what is needed to tell which Droplets are meant and where they are reached.
 
@@ -71,6 +76,8 @@ def read_inventory(
         selection: Which Droplets the run is about.
         now: The time of the readings.
         reserved: Also list the reserved IPs, which makes them ``reserved`` among the addresses.
+        projects: Also list the projects; where only this asks for them, none is known where they
+            cannot be read.
 
     Returns:
         The inventory, in which every list of :data:`~pytest_droplet.model.API_LISTS` is missing:
@@ -84,7 +91,9 @@ def read_inventory(
         SelectionError: The token does not see what a selector asks for.
     """
     with Workers(2 * IN_FLIGHT) as workers:
-        return _Inquiry(client, now, workers).select(selection, reserved=reserved)
+        return _Inquiry(client, now, workers).select(
+            selection, reserved=reserved, projects=projects
+        )
 
 
 class _Inquiry:
@@ -95,14 +104,15 @@ class _Inquiry:
         self._now = now
         self._workers = workers
 
-    def select(self, selection: Selection, *, reserved: bool) -> WiderInventory:
+    def select(self, selection: Selection, *, reserved: bool, projects: bool) -> WiderInventory:
         """Read what :func:`read_inventory` reads."""
         start = self._workers.submit
         plain = start(self._client.pages, "droplets.list")
         gpus = start(self._client.pages, "droplets.list", type="gpus")
         listing_pools = start(self._pools)
         ips = start(self._client.pages, "reserved_ips.list") if reserved else None
-        projects = start(self._projects) if selection.needs_projects else None
+        needed = selection.needs_projects
+        listing_projects = start(self._projects) if needed or projects else None
 
         droplets = self._visible([*plain.result(), *gpus.result()])
         # DOKS tags all its nodes: where each Droplet shows tags, these tell.
@@ -110,8 +120,8 @@ class _Inquiry:
         listing_nodes = start(self._nodes) if untold else None
         if ips is not None:
             droplets = _with_reserved(droplets, ips.result())
-        if projects is not None:
-            names = projects.result()
+        if listing_projects is not None:
+            names = listing_projects.result() if needed else _if_read(listing_projects)
             droplets = [replace(d, project=names.get(d.urn)) for d in droplets]
         pools, nodes, notes = self._managed(droplets, listing_pools, listing_nodes)
         droplets = [
@@ -222,6 +232,14 @@ class _Inquiry:
             for project in projects
         ]
         return {row["urn"]: name for name, rows in listed for row in rows.result()}
+
+
+def _if_read(listing: Future[dict[str, str]]) -> dict[str, str]:
+    """Return names of projects, none where they could not be read."""
+    try:
+        return listing.result()
+    except ApiError:
+        return {}
 
 
 def _with_reserved(droplets: list[Droplet], rows: list[Any]) -> list[Droplet]:

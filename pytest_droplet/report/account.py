@@ -17,6 +17,7 @@ from pytest_droplet.record import (
     HeaderLine,
     KeyEntry,
     KeysEntry,
+    KnownEntry,
     iso,
     rows_of,
 )
@@ -36,6 +37,14 @@ def account_entry(inventory: Inventory, settings: Settings) -> AccountEntry:
         "firewalls": _firewalls_entry(inventory.firewalls),
         "settings": dataclasses.asdict(dataclasses.replace(settings, ca_bundle="")),
     }
+    if inventory.account_id:
+        entry["id"] = inventory.account_id
+    return entry
+
+
+def known_entry(inventory: Inventory) -> KnownEntry:
+    """Return which account an inventory is of: the ids of all Droplets, and its own if known."""
+    entry: KnownEntry = {"droplets": [droplet.id for droplet in inventory.droplets]}
     if inventory.account_id:
         entry["id"] = inventory.account_id
     return entry

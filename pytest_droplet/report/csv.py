@@ -22,6 +22,7 @@ COLUMNS = (
     *("TIMESTAMP", "FINDING_UID", "PROVIDER", "CHECK_ID", "CHECK_TITLE", "STATUS"),
     *("STATUS_EXTENDED", "MUTED", "GATED", "SERVICE_NAME", "SEVERITY", "RESOURCE_TYPE"),
     *("RESOURCE_UID", "RESOURCE_NAME", "RESOURCE_TAGS", "REGION", "EVIDENCE", "CAUSED_BY"),
+    *("FIRST_SEEN", "AGE_DAYS", "DUE", "REOPENED", "FIXED_AT", "OWNER"),
     *("CHANGE", "WAIVER_REASON", "WAIVER_EXPIRES", "DESCRIPTION", "RISK"),
     *("REMEDIATION_RECOMMENDATION_TEXT", "COMPLIANCE", "REFERENCES"),
 )
@@ -81,6 +82,12 @@ def _cells(document: Document, line: ResultLine) -> dict[str, str]:
         "CHANGE": document.change(line) or "",
         "WAIVER_REASON": cell(waiver and waiver["reason"]),
         "WAIVER_EXPIRES": cell(waiver and waiver["expires"]),
+        "FIRST_SEEN": cell(line.get("first_seen")),
+        "AGE_DAYS": cell(line.get("age_days")),
+        "DUE": cell(line.get("due")),
+        "REOPENED": "TRUE" if line.get("reopened") else "",
+        "FIXED_AT": cell(line.get("fixed_at")),
+        "OWNER": cell(droplet and droplet.get("owner")),
     }
 
 

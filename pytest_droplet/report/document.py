@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
+from pytest_droplet.ages import Dated, is_overdue
 from pytest_droplet.catalogue import shipped
 from pytest_droplet.record import (
+    CarriedLine,
     CheckEntry,
     DropletLine,
     Finding,
@@ -42,6 +44,7 @@ class Document:
         counts: Number of results by verdict.
         sizes: Number of results by Droplet id; None is the account.
         read: Reads all lines of the record again, from the first.
+        carried: Open findings of an earlier record that have no result in this one.
     """
 
     header: HeaderLine
@@ -52,6 +55,7 @@ class Document:
     counts: Mapping[Outcome, int]
     sizes: Mapping[int | None, int]
     read: Callable[[], Iterable[Line]] = field(repr=False)
+    carried: Sequence[CarriedLine] = ()
 
     @classmethod
     def draw(cls, read: Callable[[], Iterable[Line]]) -> Document:
@@ -63,6 +67,7 @@ class Document:
         keys: list[KeyLine] = []
         counts: Counter[Outcome] = Counter()
         sizes: Counter[int | None] = Counter()
+        carried: list[CarriedLine] = []
         for line in read():
             match line["type"]:
                 case "result":
@@ -74,12 +79,14 @@ class Document:
                     droplets[line["id"]] = line
                 case "key":
                     keys.append(line)
+                case "carried" if "fixed_at" not in line:
+                    carried.append(line)
                 case "header":
                     header = line
                     checks.update((entry["id"], entry) for entry in line["checks"])
                 case "summary":
                     summary = line
-        return cls(header, checks, droplets, keys, summary, counts, sizes, read)
+        return cls(header, checks, droplets, keys, summary, counts, sizes, read, carried)
 
     @classmethod
     def from_lines(cls, lines: Iterable[Line]) -> Document:
@@ -145,6 +152,12 @@ class Document:
         evidence = line["evidence"]
         when = evidence[0]["observed_at"] if evidence else self.header.get("judged_at")
         return one_line(when, 100)
+
+    def overdue(self) -> list[Dated]:
+        """Return the findings that are open for longer than they may be, the longest first."""
+        when = one_line(self.header.get("judged_at"), 100)
+        lines: Iterable[Dated] = itertools.chain(self.results(), self.carried)
+        return sorted((f for f in lines if is_overdue(f, when)), key=lambda f: f["due"])
 
     def tool_version(self) -> str:
         """Return the version that wrote the record."""

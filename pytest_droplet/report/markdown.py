@@ -8,9 +8,11 @@ requirements that are not met, not observed and met: a cross-reference, not a ce
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from pytest_droplet.ages import Dated
 from pytest_droplet.controls import NOTICE
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import BaselineEntry, ResultLine, WaiverEntry, time_between
@@ -83,7 +85,7 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
     counts = document.counts
     page.table(
         "Findings",
-        ("Severity", "Verdict", "Check", "Droplet", "Finding"),
+        ("Severity", "Verdict", "Check", "Droplet", "Finding", "Open since"),
         (_finding_row(document, line) for line in told),
         len(told) if len(told) < _ROWS else sum(counts.values()),
     )
@@ -93,6 +95,13 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         ("Framework", "Not met", "Not observed", "Met"),
         (_framework_row(title(n, document.header), ids) for n, ids in standing.items()),
         len(standing),
+    )
+    owners = _by_owner(document)
+    page.table(
+        "By owner",
+        ("Owner", "Droplets", *map(str.capitalize, SEVERITIES), "Overdue"),
+        owners,
+        len(owners),
     )
     waivers = document.summary["waivers"] if document.summary else []
     page.table(
@@ -108,6 +117,36 @@ def _framework_row(name: str, ids: Mapping[Standing, list[str]]) -> Iterator[str
     yield one_line(name, 200)
     for standing in ("not met", "not observed", "met"):
         yield one_line(", ".join(ids.get(standing, ())) or "none", TEXT_LIMIT)
+
+
+def _by_owner(document: Document) -> list[list[str]]:
+    """Return a row for each owner, with the numbers of findings; none where nobody is named.
+
+    The owner with the most findings comes first; Droplets without one come last.
+    """
+    whose = {i: one_line(line.get("owner"), 200) for i, line in document.droplets.items()}
+    if not any(whose.values()):
+        return []
+    droplets = Counter(whose.values())
+    found: Counter[tuple[str, str]] = Counter()
+    for line in document.results():
+        if line["verdict"] == "fail" and line["droplet_id"] is not None:
+            found[whose.get(line["droplet_id"], ""), line["severity"]] += 1
+    late = Counter(
+        whose.get(line["droplet_id"], "")
+        for line in document.overdue()
+        if line["droplet_id"] is not None
+    )
+    totals = {o: sum(found[o, severity] for severity in SEVERITIES) for o in droplets}
+    return [
+        [
+            owner or "(nobody named)",
+            f"{droplets[owner]:,}",
+            *(f"{found[owner, severity]:,}" for severity in SEVERITIES),
+            f"{late[owner]:,}",
+        ]
+        for owner in sorted(droplets, key=lambda o: (not o, -totals[o], o))
+    ]
 
 
 def _waiver_row(waiver: WaiverEntry) -> Iterator[str]:
@@ -183,6 +222,12 @@ def _head(document: Document) -> str:
         between = time_between(base["recorded_at"], header.get("judged_at"))
         when = one_line(base["recorded_at"], TEXT_LIMIT) + f", {between} before" * bool(between)
         lines += [f"Since {escape(when)}: {_changes(base)}.", ""]
+    if late := document.overdue():
+        noun = "finding" if len(late) == 1 else "findings"
+        first = escape(one_line(late[0]["due"], 100))
+        unseen = sum("last_verdict" in line for line in late)
+        tail = f"; {unseen:,} not judged this time" if unseen else ""
+        lines += [f"**Overdue: {len(late):,} {noun}, the first since {first}{tail}.**", ""]
     selector = escape(one_line(" + ".join(header.get("selector") or ()), 500))
     judged = escape(one_line(header.get("judged_at"), TEXT_LIMIT))
     lines.append(f"{selector}, judged at {judged}{' (a replay)' * bool(header.get('replay'))}.")
@@ -219,6 +264,18 @@ def _finding_row(document: Document, line: ResultLine) -> Iterator[str]:
     yield one_line(line["check"], 200)
     yield document.name(line["droplet_id"])
     yield one_line(line["message"], 500)
+    yield _age(line)
+
+
+def _age(line: Dated) -> str:
+    """Return since when a finding is open, and when it is due; empty: it never was one."""
+    first, age = line.get("first_seen"), line.get("age_days")
+    if not first or age is None:
+        return ""
+    text = f"{one_line(first, 100)[:10]} ({age:,} {'day' if age == 1 else 'days'})"
+    if due := line.get("due"):
+        text += f", due on {one_line(due, 100)}"
+    return text + ", reopened" * bool(line.get("reopened"))
 
 
 def escape(text: str) -> str:

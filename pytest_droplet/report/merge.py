@@ -9,24 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from pytest_droplet.baseline import Baseline
+from pytest_droplet.ages import Past, is_judged, time_of, told, without_times
+from pytest_droplet.baseline import Baseline, Chain
 from pytest_droplet.catalogue import identity, shipped
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.gate import Gate
+from pytest_droplet.options import FailOn
 from pytest_droplet.record import (
     BaselineEntry,
     DropletLine,
     EvidenceLine,
     HeaderLine,
     KeyLine,
+    KnownEntry,
     Record,
+    RecordError,
     ResultLine,
     SummaryLine,
     WaiverEntry,
@@ -41,6 +45,8 @@ from pytest_droplet.record import (
 )
 from pytest_droplet.report.account import account_of
 from pytest_droplet.report.document import badness
+from pytest_droplet.settings import parse_settings
+from pytest_droplet.toml_tables import TableError
 from pytest_droplet.verdict import judge_account, shown_message, shown_traceback
 from pytest_droplet.waivers import Waiver
 from pytest_droplet.words import Severity
@@ -54,6 +60,7 @@ class Asked:
         baseline: An earlier record.
         least: Findings of a lesser severity do not fail.
         new_only: Nor do those that the baseline had.
+        overdue: Those of them whose days are over fail all the same.
         min_coverage: Percent of the Droplets that must have been reached.
         unknown_fails: Whether an unknown fails, as ``--droplets-unknown`` has it.
     """
@@ -61,6 +68,7 @@ class Asked:
     baseline: Baseline | None = None
     least: Severity = "low"
     new_only: bool = False
+    overdue: bool = False
     min_coverage: int = 100
     unknown_fails: bool = True
 
@@ -78,8 +86,8 @@ class Part:
     summary: SummaryLine
 
     @classmethod
-    def load(cls, path: Path) -> Part:
-        """Read a record.
+    def load(cls, path: Path, chain: Chain) -> Part:
+        """Read a record, and let the chain take up its results.
 
         Raises:
             RecordError: It is no whole record of this schema; one line.
@@ -90,6 +98,7 @@ class Part:
         keys: list[KeyLine] = []
         of_account: list[ResultLine] = []
         has_results = False
+        now = datetime.min.replace(tzinfo=UTC)
         try:
             for line in read_record(path):
                 match line["type"]:
@@ -97,12 +106,17 @@ class Part:
                         of_account.append(_shown(line))
                     case "result":
                         has_results = True
+                        judged = is_judged(line, droplets, whole=True)
+                        chain.follow(line, now, judged=judged, own=told(line, now))
+                    case "carried":
+                        chain.inform(line["fingerprint"], told(line, now), now)
                     case "droplet":
                         droplets[line["id"]] = line
                     case "key":
                         keys.append(line)
                     case "header":
                         header = line
+                        now = time_of(line["judged_at"])
                     case "summary":
                         summary = line
             part = cls(path, header, droplets, keys, of_account, has_results, summary)
@@ -114,8 +128,7 @@ class Part:
     @cached_property
     def age(self) -> tuple[datetime, datetime]:
         """What tells the newer of two records: when it was judged, then when it began."""
-        times = self.header["judged_at"], self.header["started_at"]
-        return datetime.fromisoformat(times[0]), datetime.fromisoformat(times[1])
+        return _age(self.header)
 
     @property
     def account_id(self) -> str:
@@ -150,15 +163,29 @@ class Part:
                     yield line
 
 
-def load(paths: Iterable[Path]) -> list[Part]:
+def _age(header: HeaderLine) -> tuple[datetime, datetime]:
+    return time_of(header["judged_at"]), time_of(header["started_at"])
+
+
+def _age_of(path: Path) -> tuple[datetime, datetime]:
+    try:
+        header = next(read_record(path))
+        assert header["type"] == "header"
+        return _age(header)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise not_a_record(path, exc) from None
+
+
+def load(paths: Iterable[Path], chain: Chain) -> list[Part]:
     """Read records, and return them with the newest first; of two as old the last one named.
+
+    The chain takes up their results from the oldest on.
 
     Raises:
         RecordError: One of them is no whole record of this schema.
         pytest.UsageError: The run of one did not come to its end, or none of them has a result.
     """
-    named = [Part.load(path) for path in paths]
-    parts = sorted(named, key=lambda part: part.age)[::-1]
+    parts = [Part.load(path, chain) for path in sorted(paths, key=_age_of)][::-1]
     for part in parts:
         if (code := part.summary["exit_code"]) not in _WHOLE:
             raise pytest.UsageError(
@@ -173,8 +200,29 @@ def load(paths: Iterable[Path]) -> list[Part]:
     return parts
 
 
-def join(parts: Sequence[Part], record: Record, asked: Asked) -> SummaryLine:
+def days_of(parts: Iterable[Part]) -> Mapping[Severity, int]:
+    """Return the days that findings may be open, of the newest record that sets some.
+
+    Raises:
+        RecordError: They are no days by severity.
+    """
+    for part in parts:
+        try:
+            if days := parse_settings({"sla": part.header.get("sla", {})}, "header").sla:
+                return days
+        except TableError as exc:
+            raise RecordError(f"{part.path}: {exc}") from None
+    return {}
+
+
+def join(parts: Sequence[Part], record: Record, asked: Asked, chain: Chain) -> SummaryLine:
     """Write the lines of all parts as one record, with the gate of ``asked`` and its exit code.
+
+    Args:
+        parts: The newest first.
+        record: Where to write.
+        asked: What the record is held against.
+        chain: What is known of each finding; it has taken up the results of all parts.
 
     Returns:
         The last line.
@@ -186,20 +234,27 @@ def join(parts: Sequence[Part], record: Record, asked: Asked) -> SummaryLine:
         least=asked.least,
         new_only=asked.new_only,
         baseline=asked.baseline,
+        overdue=asked.overdue,
+        days=days_of(parts),
     )
+    accounts = _accounts(parts)
     owners: dict[int, Part] = {i: p for p in reversed(parts) for i in p.droplets}
     record.add(_header(parts, asked))
     for droplet_id, part in sorted(owners.items(), key=lambda item: item[0]):
         record.add(part.droplets[droplet_id])
-    for line in _results(parts, gate):
+    for line in _results(parts, gate, chain):
         record.add(line)
     for key in _keys(parts, owners):
         record.add(key)
+    for carried in chain.carried(parts[0].age[0], gate.days, map(_known, accounts)):
+        record.add(carried)
     seen = Coverage.of(record.droplets.values(), asked.min_coverage)
     changes: BaselineEntry | None = None
     if asked.baseline is not None:
         results = (line for line in record.lines() if line["type"] == "result")
-        changes = asked.baseline.compare(results, record.droplets, record.droplets)
+        changes = asked.baseline.compare(
+            results, record.droplets, record.droplets, whole=all(map(_is_whole, accounts))
+        )
     summary = summary_line(
         counts=record.counts,
         coverage=seen,
@@ -229,7 +284,9 @@ def _is_of_account(line: ResultLine) -> bool:
     return line["droplet_id"] is None and "::" not in line["check"]
 
 
-def _results(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine | EvidenceLine]:
+def _results(
+    parts: Sequence[Part], gate: Gate, chain: Chain
+) -> Iterator[ResultLine | EvidenceLine]:
     """Yield each result once, from the newest record that has it; the account's come last.
 
     So with the evidence of each fact of a Droplet.
@@ -249,9 +306,11 @@ def _results(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine | Evidenc
             mark = part.mark(line, ids[id(part)])
             marks.add(mark)
             if mark not in seen:
-                yield _gated(line, gate)
+                judged = is_judged(line, part.droplets, whole=True)
+                timed = chain.tell(without_times(line), parts[0].age[0], gate.days, judged=judged)
+                yield _gated(timed, gate)
         seen |= marks
-    for line in _of_account(parts, gate):
+    for line in _of_account(parts, gate, chain):
         yield _gated(line, gate)
 
 
@@ -262,14 +321,55 @@ def _gated(line: ResultLine, gate: Gate) -> ResultLine:
     return line | {"gated": why is None}
 
 
-def _of_account(parts: Sequence[Part], gate: Gate) -> Iterator[ResultLine]:
-    found: dict[str, list[ResultLine]] = {}
+def _of_account(parts: Sequence[Part], gate: Gate, chain: Chain) -> Iterator[ResultLine]:
+    """Yield the results of the checks of the account, one a check, with their times.
+
+    What is open on an account whose result is not the worst stays in the chain, to be carried.
+    """
+    found: dict[str, list[_OfAccount]] = {}
     for account in _accounts(parts):
         for judges in _by_check(account):
-            line = _judged(judges, gate)
-            found.setdefault(identity(line["check"]), []).append(line)
-    for lines in found.values():
-        yield lines[0] if len(lines) == 1 else _worst_account(lines)
+            line = without_times(_judged(judges, gate))
+            judged = is_judged(line, {}, whole=_is_whole(account))
+            of_account = _OfAccount(line, judged, _own(judges), judges[0][0].age[0])
+            found.setdefault(identity(line["check"]), []).append(of_account)
+    for results in found.values():
+        # Accounts without an id have one fingerprint: the worst of them is followed.
+        worst_last = sorted(results, key=lambda result: badness(result.line), reverse=True)
+        marks = {result.line["fingerprint"]: result for result in worst_last}
+        for result in marks.values():
+            chain.follow(result.line, result.now, judged=result.judged, own=result.own)
+        lines = [result.line for result in results]
+        line = lines[0] if len(lines) == 1 else _worst_account(lines)
+        judged = marks[line["fingerprint"]].judged
+        yield chain.tell(line, parts[0].age[0], gate.days, judged=judged)
+
+
+@dataclass(frozen=True)
+class _OfAccount:
+    """The result of a check on one account.
+
+    Attributes:
+        line: The result, without times.
+        judged: Whether it says that its finding is there, or that it is not.
+        own: What the records of the account tell of the finding themselves.
+        now: When it was judged.
+    """
+
+    line: ResultLine
+    judged: bool
+    own: Past | None
+    now: datetime
+
+
+def _own(judges: Iterable[tuple[Part, ResultLine]]) -> Past | None:
+    """Return what the records of an account tell themselves of a finding: since when it is open."""
+    pasts = [past for part, line in judges if (past := told(line, part.age[0])) is not None]
+    still_open = [past for past in pasts if past.fixed_at is None]
+    if not pasts:
+        return None
+    newest = max(still_open or pasts, key=lambda past: past.judged_at)
+    return replace(newest, first_seen=min(past.first_seen for past in still_open or [newest]))
 
 
 def _by_check(account: Sequence[Part]) -> Iterable[Sequence[tuple[Part, ResultLine]]]:
@@ -289,6 +389,20 @@ def _by_check(account: Sequence[Part]) -> Iterable[Sequence[tuple[Part, ResultLi
 def _account_id(account: Iterable[Part]) -> str:
     """Return the id of the account that records are about; empty: none of them tells."""
     return next((part.account_id for part in account if part.account_id), "")
+
+
+def _is_whole(account: Sequence[Part]) -> bool:
+    """Whether the records of an account are about each of its Droplets."""
+    seen = {i for part in account for i in part.droplets}
+    return bool(account[0].account_ids) and account[0].account_ids <= seen
+
+
+def _known(account: Sequence[Part]) -> KnownEntry:
+    """Return an account as its newest record has it."""
+    entry: KnownEntry = {"droplets": sorted(account[0].account_ids)}
+    if account_id := _account_id(account):
+        entry["id"] = account_id
+    return entry
 
 
 def _accounts(parts: Sequence[Part]) -> list[list[Part]]:
@@ -369,7 +483,7 @@ def _header(parts: Sequence[Part], asked: Asked) -> HeaderLine:
         | {
             "unknown": "fail" if asked.unknown_fails else "skip",
             "min-coverage": asked.min_coverage,
-            "fail-on": asked.least + (",new" if asked.new_only else ""),
+            "fail-on": str(FailOn(asked.least, asked.new_only, asked.overdue)),
         },
         "checks": list({c["id"]: c for h in reversed(headers) for c in h["checks"]}.values()),
         "merged": [
@@ -382,9 +496,13 @@ def _header(parts: Sequence[Part], asked: Asked) -> HeaderLine:
         ],
     }
     account = header.pop("account", None)
-    if account and len(accounts) == 1:
+    if len(accounts) > 1:
+        header["accounts"] = [_known(account) for account in accounts]
+    elif account:
         known = _account_id(parts)
         header["account"] = account | {"id": known} if known else account
+    if days := days_of(parts):
+        header["sla"] = dict(days)
     narrowed = [entry for part in headers for entry in part.get("narrowed", ())]
     if narrowed:
         header["narrowed"] = [e for i, e in enumerate(narrowed) if e not in narrowed[:i]]

@@ -140,8 +140,9 @@ def _finding(
     }
     if not settled:
         finding["finding_info"] |= {"desc": page["desc"]} | _times("last_seen", when, when_dt)
-    if document.change(line) == "new":
-        finding["finding_info"] |= _times("created", when, when_dt)
+    # Without a baseline nobody knows whether this run was the first that saw it.
+    if document.changes and (seen := one_line(line.get("first_seen"), 100)):
+        finding["finding_info"] |= _times("created", *_moment(seen))
     if not settled and "remediation" in page:
         finding["remediation"] = page["remediation"]
     return finding

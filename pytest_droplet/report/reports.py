@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from pytest_droplet import addopts, clean
+from pytest_droplet.ages import is_judged
 from pytest_droplet.audit import Audit
+from pytest_droplet.baseline import Chain
 from pytest_droplet.catalogue import Check
 from pytest_droplet.collection import CheckItem, Chosen, takes_all
 from pytest_droplet.coverage import Coverage
@@ -32,6 +34,7 @@ from pytest_droplet.record import (
     Line,
     NarrowedEntry,
     Record,
+    ResultLine,
     WaiverEntry,
     check_entry,
     header_line,
@@ -41,7 +44,7 @@ from pytest_droplet.record import (
     summary_line,
 )
 from pytest_droplet.report import formats
-from pytest_droplet.report.account import account_entry
+from pytest_droplet.report.account import account_entry, known_entry
 from pytest_droplet.report.document import Document
 from pytest_droplet.report.github import STDOUT
 from pytest_droplet.report.html import TITLE, write_html
@@ -70,6 +73,8 @@ class Reports:
         self._not_run = 0
         self._exit_code = 0
         self._judged_at = ""
+        self._audit: Audit | None = None
+        self._chain = Chain(None)
         self._accepted: list[str] = []
         self._waivers: list[WaiverEntry] = []
         self._changes: BaselineEntry | None = None
@@ -145,6 +150,8 @@ class Reports:
     def begin(self, audit: Audit, checks: Iterable[Check]) -> None:
         """Write the header of the record."""
         self._judged_at = iso(audit.now)
+        self._audit = audit
+        self._chain = Chain(audit.gate.baseline)
         self._checks = {
             check.id: check_entry(check, controls_with(check, audit.frameworks))
             for check in checks
@@ -165,6 +172,7 @@ class Reports:
                 account=account_entry(audit.inventory, audit.settings),
                 narrowed=self._narrowed,
                 frameworks={name: own.title for name, own in audit.frameworks.items()},
+                sla=audit.settings.sla,
             )
         )
 
@@ -187,9 +195,18 @@ class Reports:
         for evidence in carried.get("droplet_evidence", ()):
             self._keep(evidence)
         if result := carried.get("droplet_result"):
-            self._keep(result)
+            self._keep(self._with_times(result))
         if extras := carried.get("extras"):
             self._extras.setdefault(report.nodeid, []).extend(clean.extras(extras))
+
+    def _with_times(self, result: ResultLine) -> ResultLine:
+        """Return a result with since when its finding is open, or when it was fixed."""
+        audit = self._audit
+        assert audit is not None
+        judged = is_judged(result, self._record.droplets, whole=audit.is_whole)
+        now = audit.now.replace(microsecond=0)
+        self._chain.follow(result, now, judged=judged)
+        return self._chain.tell(result, now, audit.settings.sla, judged=judged)
 
     def add_droplets(self, lines: Iterable[DropletLine]) -> None:
         """Write the lines of Droplets that no test reported on."""
@@ -230,6 +247,10 @@ class Reports:
         self.add_droplets(audit.lines())
         for line in key_lines(self._record.droplets.values(), audit.inventory.keys):
             self._keep(line)
+        for carried in self._chain.carried(
+            audit.now, audit.settings.sla, [known_entry(audit.inventory)]
+        ):
+            self._keep(carried)
         self._coverage = Coverage.of(self._record.droplets.values(), self._options.min_coverage)
         if not audit.droplets and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
@@ -282,7 +303,10 @@ class Reports:
         results = (line for line in self._record.lines() if line["type"] == "result")
         there = audit.inventory.droplets if self._options.shard else audit.droplets
         return audit.gate.baseline.compare(
-            results, self._record.droplets, {droplet.id for droplet in there}
+            results,
+            self._record.droplets,
+            {droplet.id for droplet in there},
+            whole=audit.is_whole,
         )
 
     def _judged(self, audit: Audit) -> Judged:
@@ -372,6 +396,7 @@ class Reports:
             exit_code=self._exit_code,
             narrowed=narrowed_in_words(self._narrowed_by_ini()),
             broken=self._record.broken,
+            carried=self._record.carried,
             traceback_style=self._config.getoption("tbstyle", default="auto"),
         )
         width = reporter._tw.fullwidth  # noqa: SLF001 no public way to the width

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytest_droplet.ages import Dated, is_due, is_overdue
 from pytest_droplet.catalogue import nearest
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import (
     ENDED,
     BaselineEntry,
+    CarriedLine,
     CheckEntry,
     DropletLine,
     Finding,
@@ -65,6 +67,7 @@ class Summary:
     decides whether the end looks like success; ``narrowed`` tells
     which files of the project left tests out, and how. ``broken`` has the tracebacks of checks
     that broke, by check and message; they are shown as ``traceback_style``, pytest's ``--tb``, says.
+    ``carried`` has open findings that this run has no result of.
     """
 
     findings: tuple[Finding, ...]
@@ -80,6 +83,7 @@ class Summary:
     narrowed: Sequence[str] = ()
     broken: Mapping[tuple[str, str], str] = field(default_factory=dict)
     traceback_style: str = "auto"
+    carried: Sequence[CarriedLine] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
     yield from _first(summary, groups, followers, look)
     yield from _coverage(summary, look)
     yield from _changes(summary, look)
+    yield from _due(summary, look)
     for text in summary.narrowed:
         yield Text(printable(f"NARROWED: tests were left out by {text}"), _YELLOW)
     if summary.not_run:
@@ -464,6 +469,30 @@ def _changes(summary: Summary, look: _Look) -> Iterator[Text]:
     since = f"since {changes['recorded_at']}" + f", {between} before" * bool(between)
     text = _one_line(f"{since}: {', '.join(parts)}")
     yield from _wrapped(cut(text, _LONGEST), look, {}, indent_after=2)
+
+
+def _due(summary: Summary, look: _Look) -> Iterator[Text]:
+    """Yield which findings are open for longer than they may be, and when the next are due."""
+    lines: list[Dated] = [*summary.findings, *summary.carried]
+    dated = [line for line in lines if is_due(line)]
+    late = [line for line in dated if is_overdue(line, summary.judged_at)]
+    groups: dict[str, list[Dated]] = {}
+    for line in sorted(late, key=lambda f: (SEVERITIES.index(f["severity"]), f["due"])):
+        groups.setdefault(line["check"], []).append(line)
+    shown = list(groups.items())[: None if look.verbosity > 0 else _REASONS]
+    for check, found in shown:
+        names = [_name(summary, line["droplet_id"]) for line in found]
+        due = min(line["due"] for line in found)
+        text = f"OVERDUE  {_one_line(check)} on {_who(names, look)}: due on {due}"
+        if unseen := sum("last_verdict" in line for line in found):
+            text += f" ({unseen} of {len(found)} not judged this time)"
+        yield from _wrapped(cut(text, _LONGEST), look, _RED)
+    if left := len(late) - sum(len(found) for _, found in shown):
+        yield Text(f"OVERDUE  {left} more: -v shows all", _RED)
+    if ahead := [line["due"] for line in dated if not is_overdue(line, summary.judged_at)]:
+        first = min(ahead)
+        noun = "finding" if ahead.count(first) == 1 else "findings"
+        yield Text(f"next due: {ahead.count(first)} {noun} on {printable(first)}")
 
 
 def _last_line(summary: Summary) -> str:

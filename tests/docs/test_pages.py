@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -161,7 +162,7 @@ def test_the_settings_in_the_examples_exist() -> None:
     for page in PAGES:
         for block in blocks(page):
             if block.language == "toml" and block.caption == "droplet.toml":
-                for key in re.findall(r"^(\w+) =", block.text, re.MULTILINE):
+                for key in tomllib.loads(block.text):
                     assert hasattr(Settings(), key), key
 
 

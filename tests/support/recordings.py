@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_droplet.api.inventory import read_inventory
 from pytest_droplet.api.replay import answer_key, recorded
 from pytest_droplet.model import HostReading, SectionOutput
 from pytest_droplet.recording import Recorder
+from pytest_droplet.selection import parse_selectors
 from pytest_droplet.testing import Cloud
 from tests.support.accounts import read_account
 
@@ -35,7 +37,9 @@ def unreachable(cloud: Cloud, droplet: Mapping[str, Any]) -> HostReading:
     return HostReading(droplet["id"], "unreachable", cloud.now, reason=reason)
 
 
-def save(cloud: Cloud, folder: Path, hosts: Iterable[HostReading]) -> Path:
+def save(
+    cloud: Cloud, folder: Path, hosts: Iterable[HostReading], *, projects: bool = False
+) -> Path:
     """Write a recording of the account and these hosts, and return its folder."""
     recorder = Recorder(folder)
     client = cloud.client()
@@ -44,6 +48,8 @@ def save(cloud: Cloud, folder: Path, hosts: Iterable[HostReading]) -> Path:
     )
     client.pause = lambda seconds: None  # type: ignore[method-assign]
     read_account(client, now=cloud.now)
+    if projects:
+        read_inventory(client, parse_selectors(["all"]), now=cloud.now, projects=True)
     for host in hosts:
         recorder.add_host(host)
     recorder.finish(recorded_at=cloud.now, endpoint="api.test", selector=["all"])

@@ -381,7 +381,7 @@ def hostile() -> list[Record]:
     for number, text in enumerate(HOSTILE_TEXTS):
         lines.append(
             droplet(number, name=text, tags=[text], region=text, size=text, image=text,
-                    distribution=text, coverage="unreachable" if number % 2 else "reached",
+                    distribution=text, owner=text, coverage="unreachable" if number % 2 else "reached",
                     reason=text,
                     rows=ports((22, text, "internet"), protocol=text))
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ SUMMARY: Line = {"type": "summary"}
 
 def result(fingerprint: str, verdict: str, **more: Any) -> Line:
     """A result line on Droplet 1."""
-    line = {"type": "result", "check": "a.b", "droplet_id": 1}
+    line = {"type": "result", "check": "a.b", "droplet_id": 1, "severity": "high"}
     return {**line, "fingerprint": fingerprint, "verdict": verdict, **more}
 
 
@@ -113,7 +114,12 @@ def test_of_a_record_findings_waivers_and_droplets_are_kept(tmp_path: Path) -> N
         *(result(verdict, verdict) for verdict in verdicts),
         SUMMARY,
     )
-    assert load_baseline(path) == Baseline(
+    kept = load_baseline(path)
+    assert {mark: known.first_seen for mark, known in kept.past.items()} == {
+        "fail": THEN,
+        "waived": THEN,
+    }
+    assert replace(kept, past={}) == Baseline(
         THEN,
         findings=frozenset({"fail"}),
         waived=frozenset({"waived"}),
@@ -195,3 +201,58 @@ def test_a_finding_of_the_account_is_known_where_the_id_is_not(
     assert baseline.had(check, None, mark(check, None, now)) is known
     assert not baseline.had("sshkeys.account-keys-in-use", None, mark("x.y", None, now))
     assert not baseline.had(check, 1, mark(check, 1))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "coverage", "subject", "whole", "fixed"),
+    [
+        ("pass", "off", 1, True, True),
+        ("notapplicable", "reached", 1, True, True),
+        ("notapplicable", "off", 1, True, False),
+        ("notapplicable", "not-ours", 1, True, False),
+        ("notapplicable", "reached", None, True, True),
+        ("notapplicable", "reached", None, False, False),
+        ("pass", "reached", None, False, True),
+    ],
+)
+def test_what_was_not_looked_at_is_not_fixed(
+    verdict: str,
+    coverage: str,
+    subject: int | None,
+    *,
+    whole: bool,
+    fixed: bool,
+) -> None:
+    """A Droplet that is off; a check of the account that did not see all of its Droplets."""
+    there = {1: {**droplet(1, "web-1"), "coverage": coverage}}
+    line = result("known", verdict, droplet_id=subject)
+    assert bool(BEFORE.compare([line], there, {1}, whole=whole)["fixed"]) is fixed
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lost"),
+    [
+        ([{"droplets": [1, 2], "id": "one"}], [{"droplets": [1], "id": "one"}], {2}),
+        ([{"droplets": [1, 2]}], [{"droplets": [1], "id": "one"}], {2}),
+        ([{"droplets": [2]}], [{"droplets": [1]}], {2}),
+        ([{"droplets": [2], "id": "two"}], [{"droplets": [1], "id": "one"}], set()),
+        (
+            [{"droplets": [1, 2], "id": "one"}, {"droplets": [3, 4], "id": "two"}],
+            [{"droplets": [1], "id": "one"}],
+            {2},
+        ),
+        (
+            [{"droplets": [1, 2]}, {"droplets": [3, 4]}],
+            [{"droplets": [1]}, {"droplets": [4]}],
+            {2, 3},
+        ),
+        ([], [{"droplets": [1]}], set()),
+    ],
+    ids=["same", "no-id-before", "all-made-anew", "another", "one-of-two", "both", "old-record"],
+)
+def test_a_droplet_is_lost_where_its_own_account_has_it_no_more(
+    before: Any, now: Any, lost: set[int]
+) -> None:
+    """A run over another account says nothing of it."""
+    earlier = Baseline(THEN, accounts=tuple(before))
+    assert earlier.lost({1, 2, 3, 4} & {i for a in before for i in a["droplets"]}, now) == lost

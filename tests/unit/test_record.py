@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from pytest_droplet.__main__ import main
+from pytest_droplet.ages import without_times
 from pytest_droplet.baseline import Baseline, load_baseline
 from pytest_droplet.catalogue import check, checks_of
 from pytest_droplet.coverage import Coverage
@@ -154,7 +155,10 @@ def test_a_record_of_before_is_a_baseline() -> None:
 
 
 def test_a_record_of_before_is_joined(tmp_path: Path) -> None:
-    """Every verdict and every Droplet comes out as it went in, and follows the schema of today."""
+    """Every verdict and every Droplet comes out as it went in, and follows the schema of today.
+
+    A finding was first seen then, as far as such a record tells.
+    """
     joined = tmp_path / "joined.jsonl"
     assert main(["merge", str(OLD), f"--droplets-report=jsonl:{joined}"]) == 1
     validator = jsonschema.Draft202012Validator(SCHEMA)
@@ -162,8 +166,12 @@ def test_a_record_of_before_is_joined(tmp_path: Path) -> None:
     for line in (*before, *after):
         validator.validate(line)
     for kind in ("droplet", "result"):
-        one, two = ([json.dumps(x) for x in y if x["type"] == kind] for y in (before, after))
+        one, two = (
+            [json.dumps(without_times(x)) for x in y if x["type"] == kind] for y in (before, after)
+        )
         assert sorted(one) == sorted(two)
+    failed = [x for x in after if x["type"] == "result" and x["verdict"] == "fail"]
+    assert {x["first_seen"] for x in failed} == {before[0]["judged_at"]}
 
 
 def test_a_finding_of_an_account_without_an_id_is_not_new() -> None:

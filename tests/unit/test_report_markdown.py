@@ -86,7 +86,7 @@ def test_any_text_stays_in_its_cell(text: str) -> None:
     ]
     page = html(draw(Document.from_lines(lines)))
     assert tags(page) <= _OURS
-    assert page.count("<td") == 4 + 5
+    assert page.count("<td") == 4 + 6
 
 
 @pytest.mark.parametrize(

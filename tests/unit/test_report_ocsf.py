@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +99,21 @@ def test_it_says_what_is_wrong_and_whose_it_is(tmp_path: Path) -> None:
     assert raw["cloud"]["account"]["uid"] == "team-1"
 
 
-def test_no_finding_claims_to_be_new_that_is_not_known_to_be(tmp_path: Path) -> None:
-    """An age is counted from ``created_time``: of one that was there before, or may have been."""
-    marks = [sample.result(f"a.{n}", 1, "fail") for n in "xy"]
+def test_a_finding_is_as_old_as_its_first_sighting(tmp_path: Path) -> None:
+    """An age is counted from ``created_time``: without a baseline nobody knows the first time."""
+    seen = [sample.STARTED, "2026-01-05T12:00:00Z"]
+    marks = [
+        sample.result(f"a.{n}", 1, "fail", first_seen=first)
+        for n, first in zip("xy", seen, strict=True)
+    ]
     lines = [sample.header(), *marks]
     base = {"recorded_at": sample.STARTED, "new": [marks[0]["fingerprint"]],
             "still": [marks[1]["fingerprint"]]}  # fmt: skip
-    new, still = findings([*lines, sample.summary(marks, baseline=base)], tmp_path)
-    without = findings([*lines, sample.summary(marks)], tmp_path)
-    assert new.finding_info.created_time == new.time
-    assert new.finding_info.created_time_dt == new.time_dt
-    for finding in (still, *without):
+    known = findings([*lines, sample.summary(marks, baseline=base)], tmp_path)
+    for finding, first in zip(known, map(datetime.fromisoformat, seen), strict=True):
+        assert finding.finding_info.created_time == first.timestamp() * 1000
+        assert finding.finding_info.created_time_dt == first
+    for finding in findings([*lines, sample.summary(marks)], tmp_path):
         assert finding.finding_info.created_time is None
         assert finding.finding_info.last_seen_time == finding.time
         assert finding.finding_info.last_seen_time_dt == finding.time_dt

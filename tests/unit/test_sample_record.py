@@ -16,6 +16,8 @@ from tests.support import sample_record as sample
 OPTIONAL = {
     *("title", "remediation", "source_line", "traceback", "baseline", "finding"),
     *("details", "left_out", "unreached", "frameworks"),
+    *("first_seen", "age_days", "due", "reopened", "fixed_at", "last_verdict", "last_judged"),
+    "owner",
 }
 Lines = list[dict[str, Any]]
 

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import json
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ def test_any_table_is_settings_or_one_line(table: dict[str, Any]) -> None:
     assert "\n" not in said
 
 
+@cache
 def _read_settings() -> set[str]:
     """Return the attributes of whatever is named ``settings`` in checks, facts and the audit."""
     package = Path(pytest_droplet.__file__).parent

@@ -371,3 +371,23 @@ def test_a_finding_whose_cause_is_not_shown_is_shown_itself() -> None:
     shown = text([result("auditd.b", 1, caused_by="auditd.a", title="b")], droplet(1))
     assert shown.startswith("HIGH     auditd.b is bad ")
     assert "         web-1-1: auditd.b is bad\n" in shown
+
+
+def test_overdue_findings_are_few_lines_and_say_what_was_not_judged() -> None:
+    """The worst first, counted where they are many; carried ones too; then what is due next."""
+    day = {"first_seen": "2026-11-01T10:00:00Z", "due": "2026-11-20"}
+    late = [result(f"ssh.{c}", 1, **day) for c in "abcde"]
+    late[4]["severity"] = "critical"
+    ahead = [result("ssh.f", n, due="2026-11-23") for n in (1, 2)]
+    accepted = [result("ssh.g", 1, "waived", **day), result("ssh.h", 1, "unknown", **day)]
+    carried = {**result("ssh.a", 2), **day, "last_verdict": "fail"}
+    del carried["verdict"]
+    told = {"judged_at": "2026-11-22T10:00:00Z", "carried": [carried]}
+    lines = text([*late, *ahead, *accepted], droplet(1), droplet(2), **told).splitlines()
+    assert [line for line in lines if "OVERDUE" in line or "next due" in line] == [
+        "OVERDUE  ssh.e on web-1-1: due on 2026-11-20",
+        "OVERDUE  ssh.a on web-1-1, web-2-2: due on 2026-11-20 (1 of 2 not judged this",
+        "OVERDUE  ssh.b on web-1-1: due on 2026-11-20",
+        "OVERDUE  2 more: -v shows all",
+        "next due: 2 findings on 2026-11-23",
+    ]
