@@ -212,7 +212,7 @@ class Reports:
             pytest.exit(self._failed[0], pytest.ExitCode.USAGE_ERROR)
 
     def stopped(self, audit: Audit, chosen: Chosen, ended: int) -> None:
-        """Keep in mind that not all was judged; a Droplet that was not looked at is not covered."""
+        """Note that not everything was judged; a Droplet that was not looked at is not covered."""
         if self._failed:
             return
         self._not_run = chosen.tests - ended
