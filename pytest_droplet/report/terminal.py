@@ -94,8 +94,8 @@ def summary_texts(summary: Summary, width: int, verbosity: int = 0) -> Iterator[
     """Yield the lines of the summary for a terminal of this width.
 
     With ``-v`` every check, Droplet and reason is listed and the remedy is whole; ``-q`` leaves
-    the remedies out, ``-qq`` the Droplets too. None of the lines is a command to a CI system that reads the log,
-    whatever a Droplet is named.
+    the remedies out, ``-qq`` the Droplets too. None of the lines is a command to a CI system
+    that reads the log, whatever a Droplet is named.
     """
     for line in _texts(summary, _Look(width, verbosity)):
         yield Text(no_command(line.text), line.markup)
@@ -104,12 +104,13 @@ def summary_texts(summary: Summary, width: int, verbosity: int = 0) -> Iterator[
 def _texts(summary: Summary, look: _Look) -> Iterator[Text]:
     failures = [f for f in summary.findings if f["verdict"] == "fail"]
     groups = _by_check(failures)
+    followers = _followers(failures)
     yield from _broken(summary, look)
     yield from _unknown(summary, look)
     yield from _waivers(summary, look)
     yield from _unreached(summary, look)
-    yield from _groups(summary, groups, failures, look)
-    yield from _first(summary, groups, failures, look)
+    yield from _groups(summary, groups, followers, look)
+    yield from _first(summary, groups, followers, look)
     yield from _coverage(summary, look)
     yield from _changes(summary, look)
     for text in summary.narrowed:
@@ -153,7 +154,7 @@ def _by_check(failures: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
 def _groups(
     summary: Summary,
     groups: Sequence[tuple[str, list[Finding]]],
-    failures: list[Finding],
+    followers: Mapping[str, Sequence[str]],
     look: _Look,
 ) -> Iterator[Text]:
     """Yield the findings of each check, the worst last: nearest to the prompt.
@@ -163,7 +164,7 @@ def _groups(
     drawn: list[list[Text]] = []
     lines = 0
     for check, found in groups:
-        group = list(_group(summary, check, found, failures, look))
+        group = list(_group(summary, check, found, followers.get(check, ()), look))
         lines += len(group)
         if look.verbosity <= 0 and drawn and lines > _SCREEN:
             break
@@ -178,7 +179,7 @@ def _groups(
 
 
 def _group(
-    summary: Summary, check: str, found: list[Finding], failures: list[Finding], look: _Look
+    summary: Summary, check: str, found: list[Finding], also: Sequence[str], look: _Look
 ) -> Iterator[Text]:
     """Yield what is wrong, where and what was seen, what follows from it, and how to fix it."""
     severity = found[0]["severity"]
@@ -203,7 +204,7 @@ def _group(
         yield from _wrapped(f"{_who(names, look)}: {cut(message, limit)}", look, {}, _INDENT)
     if left := len(found) - sum(len(names) for _, names in shown):
         yield Text(f"{_INDENT}and {_droplets(left, 'more ')}: -v shows all")
-    if also := _followers(check, failures):
+    if also:
         noun = "one more follows" if len(also) == 1 else f"{len(also)} more follow"
         yield from _wrapped(f"({noun} from this: {_listed(also)})", look, {}, _INDENT)
     page: CheckEntry | Finding = summary.checks.get(check, found[0])
@@ -229,7 +230,7 @@ def _where(found: Sequence[Finding]) -> str:
 def _first(
     summary: Summary,
     groups: Sequence[tuple[str, list[Finding]]],
-    failures: Sequence[Finding],
+    followers: Mapping[str, Sequence[str]],
     look: _Look,
 ) -> Iterator[Text]:
     """Yield what to fix first, where there is a choice: a line a check, the worst first."""
@@ -238,7 +239,7 @@ def _first(
     label, lines = "FIX FIRST ", 0
     for number, (check, found) in enumerate(groups, 1):
         severity = found[0]["severity"]
-        also = len(_followers(check, failures))
+        also = len(followers.get(check, ()))
         where = f"{_where(found)}{f', and {also} that follow' * bool(also)}"
         head = f"{label}{number:>2} {severity.upper():<8} {_headline(summary, check, found)}"
         drawn = list(
@@ -263,15 +264,19 @@ def _wrapped(
     indent_after: int = len(_INDENT),
 ) -> Iterator[Text]:
     """Yield a text in lines that break between words alone: what is pasted stays whole."""
-    lines = textwrap.wrap(
-        printable(text),
+    lines = _lines(printable(text), look, indent, indent_after)
+    yield from (Text(line, marks) for line in lines)
+
+
+def _lines(text: str, look: _Look, indent: str, indent_after: int) -> list[str]:
+    return textwrap.wrap(
+        text,
         max(40, look.width),
         initial_indent=indent,
         subsequent_indent=" " * indent_after,
         break_on_hyphens=False,
         break_long_words=False,
     )
-    yield from (Text(line, marks) for line in lines)
 
 
 def _remedy(text: str, look: _Look) -> list[str]:
@@ -290,20 +295,17 @@ def _remedy(text: str, look: _Look) -> list[str]:
 
 def _fix(text: str, look: _Look) -> list[str]:
     held = _CODE.sub(lambda code: code[0].replace(" ", _HELD), text)
-    lines = textwrap.wrap(
-        held,
-        max(40, look.width),
-        initial_indent="  fix    ",
-        subsequent_indent=_INDENT,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    lines = _lines(held, look, "  fix    ", len(_INDENT))
     return [line.replace(_HELD, " ") for line in lines]
 
 
-def _followers(check: str, failures: Iterable[Finding]) -> list[str]:
-    """Return the checks that fail for this one does, each once."""
-    return list(dict.fromkeys(line["check"] for line in failures if line["caused_by"] == check))
+def _followers(failures: Iterable[Finding]) -> Mapping[str, Sequence[str]]:
+    """Return by check the others that fail for it does, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for line in failures:
+        if line["caused_by"]:
+            found.setdefault(line["caused_by"], {})[line["check"]] = None
+    return {check: list(others) for check, others in found.items()}
 
 
 def _unknown(summary: Summary, look: _Look) -> Iterator[Text]:

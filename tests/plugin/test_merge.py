@@ -109,7 +109,8 @@ def test_shards_become_one_record(
     )
     assert {d["id"] for d in lines(merged, "droplet")} == {11, 12, 13, 14}
     out = capsys.readouterr().out
-    assert "CRITICAL site.release: The release is Debian 13\n  web-1-12: it is Debian" in out
+    assert "CRITICAL it is Debian GNU/Linux 12 " in out
+    assert "\n         web-1-12: it is Debian" in out
     assert "coverage: 2 of 3 Droplets reached, 1 off: 66.6 %" in out
     assert "written: out.html\n" in out
     assert len(list((audit.path / "out.hdf").iterdir())) == 4
@@ -417,7 +418,8 @@ def test_a_merged_record_can_be_merged_again(
     result = audit.runpytest_inprocess(
         "--droplets=all", "--droplets-replay=recording", "--droplets-baseline=two.jsonl"
     )
-    result.stdout.fnmatch_lines(["since *: 0 new, 0 fixed, 1 still failing, 0 newly waived"])
+    shown = " ".join(result.stdout.str().split())
+    assert ": 0 new, 0 fixed, 1 still failing, 0 newly waived" in shown
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,8 @@ def test_a_fact_made_of_others_is_judged(audit: pytest.Pytester) -> None:
     audit.makeconftest(ALL)
     audit.makepyfile(test_site=CHECK_ALL)
     result = audit.runpytest_subprocess(*REPLAY)
-    result.stdout.fnmatch_lines(
-        ["*web-1-12: web-1: debian, kernel: the host's answer has no such section, None"]
-    )
+    shown = " ".join(result.stdout.str().split())
+    assert "web-1-12: web-1: debian, kernel: the host's answer has no such section, None" in shown
 
 
 def test_the_plan_has_what_a_fact_of_facts_needs() -> None:

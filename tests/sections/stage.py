@@ -147,6 +147,19 @@ def auditd_conf(text: str) -> Dressing:
     return made
 
 
+def apart(dress: Callable[[str], Dressing]) -> Callable[[str], Dressing]:
+    """Return what writes the files of a text in which an empty line comes after each file."""
+
+    def dress_apart(text: str) -> Dressing:
+        made = dress(text)
+        for path, lines in made.files.items():
+            if lines == "\n" or lines.endswith("\n\n"):
+                made.files[path] = lines.removesuffix("\n")
+        return made
+
+    return dress_apart
+
+
 def firewall_files(text: str) -> Dressing:
     """The modules of the kernel, the switch of ufw, and files of nftables."""
     made = files_of("/etc/ufw", "/etc/nftables*")(text)
@@ -167,9 +180,7 @@ def firewall_files(text: str) -> Dressing:
 def firewall_saved(text: str) -> Dressing:
     """The files of all managers, and the zones of interfaces."""
     removed = ("/etc/default/ufw", "/etc/ufw", "/etc/nftables*", "/etc/iptables")
-    made = files_of(*removed)(text)
-    for path, lines in made.files.items():  # an empty line comes after each file
-        made.files[path] = lines.removesuffix("\n") if lines.endswith("\n\n") else lines
+    made = apart(files_of(*removed))(text)
     zones = [line[8:] for line in text.splitlines() if line.startswith("== zone ")]
     for number, zone in enumerate(zones):
         made.files |= {
@@ -490,9 +501,8 @@ def apt_index(text: str) -> Dressing:
 
 def dnf_index(text: str) -> Dressing:
     """Cached files with their times, and files of repositories."""
-    made = files_of(
-        "/etc/yum.repos.d", "/etc/yum", "/etc/dnf", "/var/cache/dnf", "/usr/share/dnf5"
-    )(text)
+    folders = ("/etc/yum.repos.d", "/etc/yum", "/etc/dnf", "/var/cache/dnf", "/usr/share/dnf5")
+    made = apart(files_of(*folders))(text)
     for line in next(blocks(text))[1]:
         when, path = line.split(" ", 1)
         made.prepare += [f"mkdir -p {PurePosixPath(path).parent}", f"touch -d @{when} {path}"]
@@ -569,7 +579,7 @@ STAGES: dict[str, Callable[[str], Dressing]] = {
     "apache": apache,
     "certificates": certificates,
     "automatic_updates": automatic_updates,
-    "apt_sources": files_of("/etc/apt/sources.list*"),
+    "apt_sources": apart(files_of("/etc/apt/sources.list*")),
     "apt_index": apt_index,
     "dnf_index": dnf_index,
     "metadata_keys": metadata_keys,

@@ -70,6 +70,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Run:
         status, text = run(
             folder / "project",
             [
+                "-v",
                 "--droplets=all",
                 "--droplets-profile=all",
                 "--droplets-probe=off",

@@ -132,7 +132,8 @@ class LoadedRules:
         that fits an event decides, a watch or not.
         """
         read = [rule for _, rule in self.read("x86_64")]
-        last = max((i for i, line in enumerate(self.lines) if line in self.recording), default=-1)
+        recording = frozenset(self.recording)
+        last = max((i for i, line in enumerate(self.lines) if line in recording), default=-1)
         return tuple(
             line
             for at, (line, rule) in enumerate(zip(self.lines, read, strict=True))

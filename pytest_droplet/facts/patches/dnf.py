@@ -177,6 +177,8 @@ def _all_doubts(metadata: Metadata, os: OsRelease) -> tuple[str, ...]:
         if value not in usual.get(name, ())
     ]
     point = re.compile(rf"(?<![\d.]){re.escape(os.major)}\.\d+(?![\d.])") if os.major else None
+    if not os.version_id:
+        told.append("the release has no VERSION_ID")
     base = [
         r
         for r in metadata.repositories.values()

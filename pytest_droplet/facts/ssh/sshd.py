@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from pytest_droplet.facts.host.whole import not_whole
 from pytest_droplet.facts.ssh.match_lines import Criterion, criteria_in, fits, not_asked_for, words
@@ -216,7 +217,7 @@ class Refusal:
         return one_line(f"{self.path}:{self.line}: {self.reason}{meant}", 240)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sshd:
     """The configuration of a host's sshd, by connection.
 
@@ -247,15 +248,22 @@ class Sshd:
         Of accounts that Match lines do not tell apart only one may have been asked for: it stands
         for the others.
         """
-        asked = {c.user for c in self.connections}
-        by_class = {self._class(a): a.name for a in self.accounts if a.name in asked}
-        classes = {a.name: self._class(a) for a in self.accounts}
-        wanted = {u if u in asked else by_class.get(classes.get(u, ("?",)), u) for u in users}
+        wanted = {self._asked_instead.get(user, user) for user in users}
         return [c for c in self.connections if c.user in wanted]
 
-    def _class(self, account: SshAccount) -> tuple[object, ...]:
-        patterns = {c.pattern for c in _criteria(self.files) if c.keyword == "user"}
-        return (account.groups, *(fits(account.name, pattern) for pattern in sorted(patterns)))
+    @cached_property
+    def _asked_instead(self) -> Mapping[str, str]:
+        """The account that was asked for in place of each that was not, by their names."""
+        found = {c.pattern for c in _criteria(self.files) if c.keyword == "user"}
+        patterns = sorted(found)
+        classes = {
+            a.name: (a.groups, *(fits(a.name, pattern) for pattern in patterns))
+            for a in self.accounts
+        }
+        asked = {c.user for c in self.connections}
+        by_class = {of: name for name, of in classes.items() if name in asked}
+        others = {name: by_class.get(of) for name, of in classes.items() if name not in asked}
+        return {name: stands for name, stands in others.items() if stands is not None}
 
     def require_all(self) -> None:
         """Raise NotObservedError where not every connection was evaluated."""
