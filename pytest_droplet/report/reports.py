@@ -323,6 +323,7 @@ class Reports:
                 title=TITLE if page.title == path.name else page.title,
                 extras=self._extras,
                 summary=(prefix, summary, postfix),
+                digest=self._record.digest(),
             )
 
     @contextmanager
