@@ -22,6 +22,7 @@ from pytest_droplet.facts import (
     unread_rows,
 )
 from pytest_droplet.facts.firewall.access import access_probe
+from pytest_droplet.frameworks import OwnFramework
 from pytest_droplet.gate import Gate
 from pytest_droplet.hooks import Hosts
 from pytest_droplet.model import (
@@ -65,6 +66,7 @@ class Audit:
         needs_rows: Whether a selected check of the account judges rows of every Droplet.
         replay: ``recorded_at`` and ``source`` of the recording; None in a live run.
         rows: Rows of the Droplets that were read, for the checks of the account.
+        frameworks: Those of the site, by name.
     """
 
     options: AuditConfig
@@ -76,6 +78,7 @@ class Audit:
     gate: Gate
     replay: Replay | None = None
     recorder: Recorder | None = None
+    frameworks: Mapping[str, OwnFramework] = field(default_factory=dict)
     rows: dict[int, Mapping[str, Reading[Any]]] = field(default_factory=dict)
     started: set[int] = field(default_factory=set)
     sections: tuple[Section, ...] = ()

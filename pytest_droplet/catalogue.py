@@ -15,6 +15,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_droplet.controls import Controls, controls_of
 from pytest_droplet.model import API_LISTS, ApiList
 from pytest_droplet.redact import redact
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
@@ -33,7 +34,8 @@ class Check:
     """One check with one choice of its parameters; ``id`` has the parameter in brackets.
 
     ``facts`` are the names of the function's parameters that are not in ``arguments``. ``hides``
-    are the checks of the function that had this one's name before, in its module.
+    are the checks of the function that had this one's name before, in its module. ``asked_by`` are
+    the ids of requirements that its author gave it.
     """
 
     base_id: str
@@ -48,6 +50,7 @@ class Check:
     arguments: Mapping[str, str] = field(default_factory=dict)
     may_use: tuple[str, ...] = ()
     api: tuple[ApiList, ...] = ()
+    asked_by: Controls = field(default_factory=dict)
     hides: tuple[Check, ...] = field(default=(), repr=False, compare=False)
 
     @cached_property
@@ -71,6 +74,11 @@ class Check:
     def of_account(self) -> bool:
         """Whether it judges the account as a whole, once a run."""
         return ACCOUNT in self.facts
+
+    @cached_property
+    def controls(self) -> Controls:
+        """The requirements of frameworks that ask for it: its author's, or those of the table."""
+        return self.asked_by or controls_of(self.id)
 
     @cached_property
     def doc(self) -> CheckDoc:
@@ -126,6 +134,7 @@ def check(
     may_use: Sequence[str] = (),
     api: Sequence[ApiList] = _NO_WAITING,
     formerly: Sequence[str] = (),
+    controls: Mapping[str, Sequence[str]] | None = None,
 ) -> Callable[[F], F]:
     """Make a test function a check: it gets an id and a severity, and runs once per Droplet.
 
@@ -146,12 +155,14 @@ def check(
             host is read anyway.
         api: Lists of the API that an account-wide check looks at; for any other check its facts
             tell. Left out: all but those that make a run wait.
+        controls: Ids of the requirements that ask for it, by framework and version:
+            ``{"pci-dss-4.0.1": ["1.3.1"]}``.
         formerly: Ids that it had before, the oldest first, without parameters: its findings are
             known by the oldest, so that baselines and history go on, and waivers may name any.
 
     Raises:
         ValueError: The id or a former one is malformed, the severity, profile or list is not
-            known, a value of ``params``, which would stand in the id, looks like a secret, or
+            known, ``controls`` are no lists of ids, a value of ``params``, which would stand in the id, looks like a secret, or
             ``rows`` are asked for by a check of single Droplets.
     """
     profiles = (profile,) if isinstance(profile, str) else tuple(profile)
@@ -176,6 +187,8 @@ def check(
         msg = f"check {id}: formerly={wrong_ids[0]!r}: write an id that it had, family.kebab-case"
         raise ValueError(msg)
 
+    asked_by = {name: _ids(id, name, ids) for name, ids in (controls or {}).items()}
+
     def decorate(function: F) -> F:
         _formerly[id] = tuple(formerly)
         identity.cache_clear()
@@ -199,6 +212,7 @@ def check(
                 arguments=dict(zip(params or {}, values, strict=True)),
                 may_use=tuple(may_use),
                 api=tuple(api),
+                asked_by=asked_by,
                 hides=hides,
             )
             for values in grid
@@ -206,6 +220,13 @@ def check(
         return function
 
     return decorate
+
+
+def _ids(check_id: str, framework: str, ids: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(ids, str) or not ids or not all(isinstance(i, str) and i.strip() for i in ids):
+        msg = f"check {check_id}: controls[{framework!r}] = {ids!r}: write a list of ids"
+        raise ValueError(msg)
+    return tuple(ids)
 
 
 def names_of(check_id: str) -> tuple[str, ...]:

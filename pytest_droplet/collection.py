@@ -14,6 +14,7 @@ import pytest_droplet.checks
 from pytest_droplet.audit import Audit, needs_host
 from pytest_droplet.catalogue import Check, checks_in, shipped, source_path
 from pytest_droplet.facts import all_facts
+from pytest_droplet.frameworks import controls_with, pairs
 from pytest_droplet.model import Droplet, Verdict
 from pytest_droplet.verdict import (
     arguments_of,
@@ -27,6 +28,7 @@ from pytest_droplet.verdict import (
 CHECKS_FOLDER = Path(pytest_droplet.checks.__file__).parent
 _CHECKS_PACKAGE = "pytest_droplet.checks"
 NODE_FOLDER = "pytest_droplet/checks"
+CONTROL_MARK = "droplet_control"
 
 audit_key: pytest.StashKey[Audit] = pytest.StashKey()
 
@@ -61,15 +63,15 @@ class CheckItem(pytest.Item):
         *,
         check: Check,
         droplet: Droplet | None,
-        mark: pytest.Mark,
-        location: tuple[str, int | None, str],
+        marks: Iterable[pytest.Mark],
+        place: tuple[str, int],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.check = check
         self.droplet = droplet
-        self.own_markers.append(mark)
-        self._location = location
+        self.own_markers.extend(marks)
+        self._place = place
 
     @property
     def subject(self) -> str:
@@ -122,8 +124,13 @@ class CheckItem(pytest.Item):
 
     @property
     def location(self) -> tuple[str, int | None, str]:
-        """The file of the node id, so that no machine path is shown; pytest adds the name."""
-        return self._location
+        """The file of the node id, so that no machine path is shown; the line; the name.
+
+        Other plugins show this name. pytest's terminal takes one that ends the node id for a
+        dotted path, and shows each dot as ``::``: hence the blank before the bracket.
+        """
+        path, line = self._place
+        return path, line, self.name.replace("[", " [", 1)
 
 
 def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
@@ -136,11 +143,12 @@ def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
         guide=check.guide or 0,
         needs="host" if needs_host(check) else "api",
     ).mark
+    marks = [mark, *_control_marks(parent.config, check)]
     params = "".join(f"{value}-" for value in check.arguments.values())
     subjects: Iterable[Droplet | None] = (
         (None,) if check.of_account else parent.config.stash[audit_key].droplets
     )
-    location = (parent.nodeid.partition("::")[0], check.function.__code__.co_firstlineno - 1, "")
+    place = parent.nodeid.partition("::")[0], check.function.__code__.co_firstlineno - 1
     for droplet in subjects:
         subject = droplet.pytest_id if droplet else "account"
         name = f"{check.base_id}[{params}{subject}]"
@@ -150,10 +158,18 @@ def items_of(parent: pytest.Collector, check: Check) -> Iterator[CheckItem]:
             nodeid=f"{parent.nodeid}::{name}",
             check=check,
             droplet=droplet,
-            mark=mark,
-            location=location,
+            marks=marks,
+            place=place,
         )
         yield item
+
+
+def _control_marks(config: pytest.Config, check: Check) -> Iterator[pytest.Mark]:
+    """Yield a mark for each requirement that asks for a check, where ``-m`` looks at them."""
+    if CONTROL_MARK in (getattr(config.option, "markexpr", None) or ""):
+        asked = controls_with(check, config.stash[audit_key].frameworks)
+        for framework, one in pairs(asked):
+            yield getattr(pytest.mark, CONTROL_MARK)(framework=framework, id=one).mark
 
 
 def runs_as_check(check: Check) -> bool:

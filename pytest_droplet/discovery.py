@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_droplet import progress, waivers
+from pytest_droplet import frameworks, progress, waivers
 from pytest_droplet.api import doctl, endoflife
 from pytest_droplet.api.answers import ApiError
 from pytest_droplet.api.client import ApiClient
@@ -51,6 +51,7 @@ options_key: pytest.StashKey[AuditConfig] = pytest.StashKey()
 settings_key: pytest.StashKey[Settings] = pytest.StashKey()
 selection_key: pytest.StashKey[Selection] = pytest.StashKey()
 _waivers_key: pytest.StashKey[tuple[waivers.Waiver, ...]] = pytest.StashKey()
+_frameworks_key: pytest.StashKey[Mapping[str, frameworks.OwnFramework]] = pytest.StashKey()
 _baseline_key: pytest.StashKey[Baseline | None] = pytest.StashKey()
 _recording_key: pytest.StashKey[Recording | None] = pytest.StashKey()
 _recorder_key: pytest.StashKey[Recorder | None] = pytest.StashKey()
@@ -77,6 +78,8 @@ def prepare(config: pytest.Config) -> AuditConfig:
         accepted = options.waivers or _if_there(beside / waivers.FILE)
         earlier = options.baseline or (_if_there(DEMO / BASELINE) if selection.demo else None)
         config.stash[_waivers_key] = waivers.load_waivers(accepted) if accepted else ()
+        own = _if_there(beside / frameworks.FILE)
+        config.stash[_frameworks_key] = frameworks.load_frameworks(own) if own else {}
         config.stash[_baseline_key] = load_baseline(earlier) if earlier else None
     except (SelectionError, TableError, RecordingError, RecordError) as exc:
         raise pytest.UsageError(str(exc)) from None
@@ -109,7 +112,7 @@ def _refuse_system() -> None:
 
 def _refuse_links(folder: Path) -> None:
     """Refuse files that a project brings along and that are links to files elsewhere."""
-    for name in ("droplet.toml", waivers.FILE):
+    for name in ("droplet.toml", waivers.FILE, frameworks.FILE):
         path = folder / name
         if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
             raise TableError(f"{name}: it is a link out of its folder; put the file itself there")
@@ -217,6 +220,7 @@ def resume(
         if recording
         else None,
         recorder=config.stash[_recorder_key],
+        frameworks=config.stash[_frameworks_key],
     )
 
 

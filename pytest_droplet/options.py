@@ -13,7 +13,7 @@ import pytest
 
 from pytest_droplet.words import PROFILES, SEVERITIES, Severity
 
-REPORT_FORMATS = ("jsonl", "sarif", "ocsf", "hdf", "csv", "markdown", "github")
+REPORT_FORMATS = ("jsonl", "sarif", "ocsf", "hdf", "csv", "markdown", "github", "oscal")
 
 
 @dataclass(frozen=True)

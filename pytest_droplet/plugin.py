@@ -24,6 +24,11 @@ _MARK = (
     " pytest-droplet, for -m; needs is 'api' where it is judged without a login, else 'host'"
 )
 
+_CONTROL_MARK = (
+    "droplet_control(framework, id): a requirement that asks for the check, one mark for each;"
+    " set by pytest-droplet where -m names it"
+)
+
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add ``--droplets`` and the options of the table.
@@ -83,6 +88,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark and, with ``--droplets``, the hooks of an audit."""
     config.addinivalue_line("markers", _MARK)
+    config.addinivalue_line("markers", _CONTROL_MARK)
     if config.getoption("--droplets"):
         config.option.self_contained_html = True  # pytest-html would make a folder of assets
         from pytest_droplet.session import AuditPlugin  # noqa: PLC0415

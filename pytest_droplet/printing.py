@@ -13,6 +13,7 @@ from pytest_droplet.catalogue import Check, shipped
 from pytest_droplet.collection import shipped_of
 from pytest_droplet.connection import identity
 from pytest_droplet.connection.script import shown
+from pytest_droplet.controls import NOTICE
 from pytest_droplet.options import read_options
 from pytest_droplet.text import printable
 
@@ -55,6 +56,9 @@ def _page(check: Check, ids: list[str]) -> str:
         lines.append(f"recommendation {check.guide} of DigitalOcean's hardening guide")
     if check.references:
         lines.append(f"references: {check.references}")
+    if check.controls:
+        asked = "; ".join(f"{name} {', '.join(ids)}" for name, ids in check.controls.items())
+        lines.append(f"controls ({NOTICE}): {asked}")
     if check.depends_on:
         lines.append(f"judged after: {', '.join(check.depends_on)}")
     for name, text in check.doc.sections.items():

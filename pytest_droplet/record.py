@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, NotRequired, TypedDict, cast
 
 from pytest_droplet.catalogue import Check, CheckDoc, identity
+from pytest_droplet.controls import Controls
 from pytest_droplet.coverage import Coverage, CoverageEntry
 from pytest_droplet.files import Draft, owner_only
 from pytest_droplet.model import (
@@ -53,7 +54,7 @@ class CheckEntry(TypedDict):
     """The page of a check; ``guide`` is the number of the recommendation, from 1 to 10.
 
     ``title`` says what holds on a pass, ``finding`` what is wrong on a failure, where the check
-    says so.
+    says so. ``controls`` has the ids of the requirements that ask for it, by framework.
     """
 
     id: str
@@ -66,6 +67,7 @@ class CheckEntry(TypedDict):
     references: str
     rationale: str
     remediation: str
+    controls: NotRequired[dict[str, list[str]]]
 
 
 class KeyEntry(TypedDict):
@@ -462,7 +464,7 @@ def header_line(
     replay: Replay | None,
     endpoint: str,
     options: Mapping[str, str | int],
-    checks: Iterable[Check],
+    checks: Iterable[CheckEntry],
     account: AccountEntry,
     narrowed: Sequence[NarrowedEntry] = (),
 ) -> HeaderLine:
@@ -479,7 +481,7 @@ def header_line(
         "replay": replay,
         "endpoint": endpoint,
         "options": dict(options),
-        "checks": [check_entry(check) for check in checks],
+        "checks": list(checks),
         "account": account,
     }
     if narrowed:
@@ -498,8 +500,8 @@ def narrowed_in_words(entries: Iterable[NarrowedEntry]) -> list[str]:
     return [f"{source}: {' '.join(options)}" for source, options in found.items()]
 
 
-def check_entry(check: Check) -> CheckEntry:
-    """Return what the reports show of a check beside its verdicts."""
+def check_entry(check: Check, controls: Controls) -> CheckEntry:
+    """Return what the reports show of a check beside its verdicts; ``controls`` ask for it."""
     entry: CheckEntry = {
         "id": check.id,
         "title": check.doc.title,
@@ -513,6 +515,8 @@ def check_entry(check: Check) -> CheckEntry:
     }
     if check.doc.finding:
         entry["finding"] = check.doc.finding
+    if controls:
+        entry["controls"] = {name: list(ids) for name, ids in controls.items()}
     return entry
 
 

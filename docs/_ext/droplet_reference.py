@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from pytest_droplet.audit import facts_of_hosts, reading_plan
 from pytest_droplet.catalogue import Check, shipped
+from pytest_droplet.controls import NOTICE, Entry, entries, table
 from pytest_droplet.facts import Fact, all_facts
 from pytest_droplet.model import Probe, Section
 from pytest_droplet.options import OPTIONS, Option
@@ -64,6 +65,7 @@ def write(docs: Path) -> None:
         "_generated/waivers.md": table_text(Waiver),
         "_generated/facts.rst": facts_text(all_facts()),
         "_generated/checks.rst": checks_text(shipped()),
+        "_generated/controls.rst": sources_text(),
         **{f"reference/checks/{n}.rst": t for n, t in check_pages(shipped()).items()},
     }
     for folder in ("_generated", "reference/checks"):
@@ -179,8 +181,51 @@ def _check_page(base: str, forms: list[Check]) -> str:
     for name, text in check.doc.sections.items():
         lines += ["", name, "-" * len(name), "", text]
     lines += _what_is_read(forms)
+    lines += _controls(forms)
     if references := [r.strip() for r in check.references.split(";") if r.strip()]:
         lines += ["", "References", "----------", "", *(f"- {r}" for r in references)]
+    return "\n".join(lines) + "\n"
+
+
+def _controls(forms: list[Check]) -> list[str]:
+    """Return what frameworks ask of a check, and where that was read."""
+    title = f"Controls ({NOTICE})"
+    lines = ["", title, "-" * len(title), ""]
+    lines += [
+        "The :doc:`states and sources <../controls>` are explained on a page of their own.",
+        "",
+    ]
+    lines += [".. list-table::", "   :header-rows: 1", "   :widths: 35 30 35", ""]
+    lines += ["   * - Framework", "     - Ids", "     - Read in"]
+    for name, framework in table()["frameworks"].items():
+        said = _by_entry({form.id: entries(form.id)[name] for form in forms})
+        for ids, entry in said:
+            of = f" ({_listed(ids)})" if len(said) > 1 else ""
+            lines.append(f"   * - {framework['title']} {framework['version']}{of}")
+            lines.append(f"     - {', '.join(entry.get('ids', [entry['state']]))}")
+            lines.append(f"     - {_listed(entry.get('source', ())) or '-'}")
+    return lines
+
+
+def _by_entry(found: Mapping[str, Entry]) -> list[tuple[list[str], Entry]]:
+    """Return the entries that differ, each with the ids of the checks that it is for."""
+    grouped: list[tuple[list[str], Entry]] = []
+    for check_id, entry in found.items():
+        same = next((ids for ids, other in grouped if other == entry), None)
+        if same is None:
+            grouped.append(([check_id], entry))
+        else:
+            same.append(check_id)
+    return grouped
+
+
+def sources_text() -> str:
+    """Return the table of the files that ids were read in, as RST."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    lines += ["   * - Source", "     - File", "     - Version", "     - Read on"]
+    for name, source in table()["sources"].items():
+        lines += [f"   * - ``{name}``", f"     - {source['project']}: ``{source['file']}``"]
+        lines += [f"     - {source['version']}", f"     - {source['read_on']}"]
     return "\n".join(lines) + "\n"
 
 

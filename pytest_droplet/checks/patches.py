@@ -20,7 +20,6 @@ _GUIDE = (
     "DigitalOcean Product Security Hardening Guide for Droplet, 5: "
     "https://www.digitalocean.com/security/product-security-hardening-guides-for-droplet"
 )
-_CIS_UPDATES = "CIS Ubuntu 24.04 v1.0.0, Debian 13 v1.0.0 and RHEL 9 v2.0.0: 1.2.2.1"
 _AHEAD = timedelta(days=1)
 _OLD_INDEX = timedelta(days=30)
 _SLACK = timedelta(days=3)
@@ -74,7 +73,7 @@ def test_package_index_is_fresh_and_has_a_security_source(
     severity="critical",
     profile=("droplet", "cis1"),
     guide=5,
-    references=f"{_GUIDE}; {_CIS_UPDATES}",
+    references=_GUIDE,
 )
 def test_no_security_update_is_waiting(
     droplet_pending_updates: PendingUpdates,
@@ -124,7 +123,7 @@ def test_no_security_update_is_waiting(
     severity="medium",
     profile="cis1",
     guide=5,
-    references=_CIS_UPDATES,
+    references="apt-get(8); dnf(8)",
 )
 def test_no_update_is_waiting(
     droplet_pending_updates: PendingUpdates,

@@ -1,7 +1,8 @@
 """CSV: a row for each verdict, in the columns of Prowler's findings where it has them.
 
 ``STATUS`` is the verdict in capitals; a waived finding is ``FAIL`` with ``MUTED``, as Prowler has
-it, and a finding below the gate is ``FAIL`` with ``GATED`` false. A cell that a spreadsheet would
+it, and a finding below the gate is ``FAIL`` with ``GATED`` false. ``COMPLIANCE`` has the controls
+of frameworks, written as Prowler does: a cross-reference, not a certification. A cell that a spreadsheet would
 take for a formula has an apostrophe before it.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_droplet.record import CheckEntry, ResultLine
-from pytest_droplet.report.document import TEXT_LIMIT, Document, evidence_text
+from pytest_droplet.report.document import TEXT_LIMIT, Document, controls_text, evidence_text
 from pytest_droplet.text import one_line
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -22,7 +23,7 @@ COLUMNS = (
     *("STATUS_EXTENDED", "MUTED", "GATED", "SERVICE_NAME", "SEVERITY", "RESOURCE_TYPE"),
     *("RESOURCE_UID", "RESOURCE_NAME", "RESOURCE_TAGS", "REGION", "EVIDENCE", "CAUSED_BY"),
     *("CHANGE", "WAIVER_REASON", "WAIVER_EXPIRES", "DESCRIPTION", "RISK"),
-    *("REMEDIATION_RECOMMENDATION_TEXT", "COMPLIANCE"),
+    *("REMEDIATION_RECOMMENDATION_TEXT", "COMPLIANCE", "REFERENCES"),
 )
 
 
@@ -50,7 +51,8 @@ def _page(page: CheckEntry) -> dict[str, str]:
         "DESCRIPTION": title,
         "RISK": cell(page.get("rationale")),
         "REMEDIATION_RECOMMENDATION_TEXT": cell(page.get("remediation")),
-        "COMPLIANCE": cell(page.get("references")),
+        "COMPLIANCE": cell(controls_text(page)),
+        "REFERENCES": cell(page.get("references")),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -207,10 +208,48 @@ def source_of(line: ResultLine) -> tuple[str, int]:
     return path, number or 1
 
 
+def control_ids(page: CheckEntry, framework: str) -> list[str]:
+    """Return the ids of a framework that ask for a check, each in one line."""
+    return [one_line(one, 100) for one in (page.get("controls") or {}).get(framework, ())]
+
+
+def controls_text(page: CheckEntry) -> str:
+    """Return what asks for a check, in one line: ``hipaa: 164.312(b) | pci-dss-4.0.1: 1.3.1``."""
+    names = page.get("controls") or {}
+    return " | ".join(
+        f"{one_line(name, 100)}: {', '.join(control_ids(page, name))}" for name in names
+    )
+
+
+def control_tags(page: CheckEntry, limit: int) -> list[str]:
+    """Return tags ``external/FRAMEWORK/ID``: the first id of every framework, then the second."""
+    tags = [
+        [f"external/{one_line(name, 100)}/{one}" for one in control_ids(page, name)]
+        for name in page.get("controls") or {}
+    ]
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*tags))
+    return [tag for tag in in_turn if tag][:limit]
+
+
 def evidence_text(line: ResultLine) -> str:
     """Return the evidence of a result in one line: ``source: value; ...``."""
     facts = line["evidence"][:10]
     return "; ".join(f"{one_line(e['source'], 200)}: {one_line(e['value'], 400)}" for e in facts)
+
+
+def told(page: CheckEntry, line: ResultLine) -> str:
+    """Return what is wrong and what was seen, in one line; of what is no finding, the latter."""
+    seen = one_line(line["message"], TEXT_LIMIT)
+    finding = page.get("finding")
+    if line["verdict"] not in {"fail", "waived"} or not finding:
+        return seen
+    return f"{of_parameter(page, finding)}: {seen}" if seen else of_parameter(page, finding)
+
+
+def of_parameter(page: CheckEntry, text: str) -> str:
+    """Return a sentence of a check's page with the check's parameter, which it does not name."""
+    _, bracket, parameter = one_line(page["id"], 1_000).partition("[")
+    return one_line(f"{text} ({parameter[:-1]})" if bracket else text, 500)
 
 
 def _own_page(line: ResultLine) -> CheckEntry:

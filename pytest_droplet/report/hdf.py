@@ -21,9 +21,11 @@ from pytest_droplet.report.document import (
     TEXT_LIMIT,
     Document,
     badness,
+    control_ids,
     evidence_text,
     rank,
     source_of,
+    told,
 )
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
@@ -133,8 +135,20 @@ def _page(page: CheckEntry) -> dict[str, Any]:
         "desc": clean(page.get("rationale"), 10_000) or title,
         "descriptions": [{"label": "fix", "data": clean(page.get("remediation"), 10_000)}],
         "refs": [{"ref": text} for text in _references(page)],
-        "tags": {"guide": page.get("guide"), "profiles": list(page.get("profiles") or ())},
+        "tags": {
+            "guide": page.get("guide"),
+            "profiles": list(page.get("profiles") or ()),
+            **_controls(page),
+        },
     }
+
+
+def _controls(page: CheckEntry) -> dict[str, Any]:
+    """Return the tags of the controls: ``nist`` is where Heimdall looks, absent it is unmapped."""
+    names = page.get("controls") or {}
+    tags: dict[str, Any] = {name: control_ids(page, name) for name in names}
+    nist = tags.get("nist-800-53-r5")
+    return ({"nist": nist} if nist else {}) | ({"controls": tags} if tags else {})
 
 
 def _control(
@@ -155,7 +169,7 @@ def _control(
             "change": document.change(worst),
         },
         "source_location": {"ref": path, "line": number},
-        "results": [_result(document, line, page["title"]) for line in lines],
+        "results": [_result(document, line) for line in lines],
     }
     if all(line["verdict"] == "waived" for line in lines) and (waiver := worst["waiver"]):
         control["waiver_data"] = {
@@ -173,8 +187,9 @@ def _references(page: CheckEntry) -> Iterable[str]:
     return (text for text in texts if text)
 
 
-def _result(document: Document, line: ResultLine, title: str) -> dict[str, Any]:
-    message = one_line(line["message"], TEXT_LIMIT)
+def _result(document: Document, line: ResultLine) -> dict[str, Any]:
+    page = document.checks[line["check"]]
+    title, message = one_line(page["title"], 500), told(page, line)
     evidence = evidence_text(line)
     result: dict[str, Any] = {
         "status": _STATUS[VERDICTS[line["verdict"]].state],

@@ -20,12 +20,15 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment
 
+from pytest_droplet.controls import NOTICE
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import Line, narrowed_in_words, time_between
 from pytest_droplet.report.html_data import LETTERS, OPEN_LETTERS, PageData, Row, clean
 from pytest_droplet.report.html_script import joined
 from pytest_droplet.report.rate import SENTENCE, rate
-from pytest_droplet.tables import VERDICTS
+from pytest_droplet.report.requirements import STANDINGS, standings
+from pytest_droplet.report.requirements import title as framework_title
+from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.words import SEVERITIES
 
 _STATE_OF = {kind.letter: kind.state for kind in VERDICTS.values()}
@@ -109,6 +112,8 @@ def _draw(page: PageData, title: str, digest: str, own: str) -> str:
         waivers=_waivers(page),
         coverage=_coverage(page),
         checks=_checks(page),
+        notice=NOTICE,
+        frameworks=_frameworks(page),
         heads=[kind.word.capitalize() for kind in VERDICTS.values()],
         run=_run(page, digest),
     )
@@ -426,6 +431,31 @@ def _checks(page: PageData) -> list[dict[str, Any]]:
             "counts": [f"{counts[number, kind.letter]:,}" for kind in VERDICTS.values()],
         }
         for number, check in enumerate(page.checks)
+    ]
+
+
+def _frameworks(page: PageData) -> list[dict[str, Any]]:
+    """Return the frameworks that a check of the page has ids of, with what stands of each id.
+
+    An id that a check of the page looks at leads to the verdicts of its checks.
+    """
+    seen: dict[str, set[State]] = {}
+    for row in page.rows:
+        seen.setdefault(page.checks[row.check]["id"], set()).add(_STATE_OF[row.verdict])
+    pages: dict[str, Any] = {check["id"]: check for check in page.checks}
+    found: dict[str, dict[str, list[dict[str, str]]]] = {}
+    for one in standings(pages, seen):
+        link = _hash(control=f"{one.framework}:{one.id}", verdict="all") if one.checks else ""
+        entry = {"id": one.id, "hash": link}
+        found.setdefault(one.framework, {}).setdefault(one.standing, []).append(entry)
+    shown = {name for check in page.checks for name in check.get("controls") or ()}
+    return [
+        {
+            "title": framework_title(name),
+            "standings": [(s, by_standing[s]) for s in STANDINGS if s in by_standing],
+        }
+        for name, by_standing in found.items()
+        if name in shown
     ]
 
 

@@ -1,19 +1,22 @@
 """Markdown for a job summary: figures, checks and findings, the worst first, at most 1 MiB.
 
 GitHub drops a summary of more than 1 MiB whole, so rows stop before and the page says how many
-were left out. What hosts and the API say is escaped: it is no markup, no link and no mention.
+were left out. What hosts and the API say is escaped: it is no markup, no link and no mention. A row for each framework has the ids of its
+requirements that are not met, not observed and met: a cross-reference, not a certification.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from pytest_droplet.controls import NOTICE
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import BaselineEntry, ResultLine, WaiverEntry, time_between
 from pytest_droplet.report import unreached
 from pytest_droplet.report.document import TEXT_LIMIT, Document, Group, grouped, heading
+from pytest_droplet.report.requirements import Standing, by_framework, title
 from pytest_droplet.tables import OPEN, VERDICTS
 from pytest_droplet.text import one_line
 from pytest_droplet.words import SEVERITIES
@@ -84,6 +87,13 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         (_finding_row(document, line) for line in told),
         len(told) if len(told) < _ROWS else sum(counts.values()),
     )
+    standing = by_framework(document)
+    page.table(
+        f"Controls: {NOTICE}",
+        ("Framework", "Not met", "Not observed", "Met"),
+        (_framework_row(name, ids) for name, ids in standing.items()),
+        len(standing),
+    )
     waivers = document.summary["waivers"] if document.summary else []
     page.table(
         "Waivers",
@@ -92,6 +102,12 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         len(waivers),
     )
     return page.text
+
+
+def _framework_row(framework: str, ids: Mapping[Standing, list[str]]) -> Iterator[str]:
+    yield one_line(title(framework), 200)
+    for standing in ("not met", "not observed", "met"):
+        yield one_line(", ".join(ids.get(standing, ())) or "none", TEXT_LIMIT)
 
 
 def _waiver_row(waiver: WaiverEntry) -> Iterator[str]:

@@ -381,8 +381,10 @@ def _header(parts: Sequence[Part], asked: Asked) -> HeaderLine:
             for part in parts
         ],
     }
-    if len(accounts) > 1:
-        header.pop("account", None)
+    account = header.pop("account", None)
+    if account and len(accounts) == 1:
+        known = _account_id(parts)
+        header["account"] = account | {"id": known} if known else account
     narrowed = [entry for part in headers for entry in part.get("narrowed", ())]
     if narrowed:
         header["narrowed"] = [e for i, e in enumerate(narrowed) if e not in narrowed[:i]]

@@ -3,8 +3,12 @@
 An object stands on a line of its own. ``compliance.status_id`` is 1 for ``pass``, 3 for ``fail``
 and ``waived``, 0 (unknown) for ``unknown``, 99 (other) for ``error`` and ``notapplicable``;
 ``status_id`` is 1 (new) for what is open, 3 (suppressed) for ``waived``, 4 (resolved) for
-``pass`` and ``notapplicable``. What passes is informational and has neither reason nor remedy. With a baseline, a finding that is
-still there is an update and one that is gone a close. ``unmapped`` has our own words.
+``pass`` and ``notapplicable``. What passes is informational and has neither reason nor remedy.
+With a baseline, a finding that is still there is an update and one that is gone a close, and only
+one that is new has a ``created_time``: without a baseline nobody knows since when it is there.
+``last_seen_time`` is when the facts of an open finding were read. ``unmapped`` has our own words.
+``compliance`` has the frameworks and the ids that ask for a check, as ``hipaa:164.312(b)``: a
+cross-reference, not a certification.
 """
 
 from __future__ import annotations
@@ -17,8 +21,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pytest_droplet.record import CheckEntry, ResultLine
-from pytest_droplet.report.document import TEXT_LIMIT, Document, rank
+from pytest_droplet.record import CheckEntry, ResultLine, account_id_of
+from pytest_droplet.report.document import (
+    Document,
+    control_ids,
+    of_parameter,
+    rank,
+    told,
+)
+from pytest_droplet.report.requirements import title as title_of
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.text import clean, one_line
 from pytest_droplet.words import Outcome
@@ -56,18 +67,21 @@ def write(document: Document, path: Path) -> None:
 
 def _page(page: CheckEntry) -> dict[str, Any]:
     """Return what all findings of one check have in common."""
-    standards = [one_line(text, TEXT_LIMIT) for text in (page.get("references") or "").split(";")]
+    references = page.get("references") or ""
+    controls = page.get("controls") or {}
+    asked = [f"{one_line(n, 100)}:{one}" for n in controls for one in control_ids(page, n)]
+    guide = [f"recommendation {page['guide']}"] if page.get("guide") else []
     title = one_line(page["title"], 500)
     shared: dict[str, Any] = {
         "title": title,
-        "finding": one_line(page.get("finding"), 500) or title,
+        "finding": of_parameter(page, page.get("finding") or title),
         "desc": clean(page.get("rationale"), 10_000) or title,
-        "standards": [text for text in standards if text] or ["pytest-droplet"],
-        "requirements": [f"recommendation {page['guide']}"] if page.get("guide") else [],
+        "standards": [one_line(title_of(n), 200) for n in controls] or ["pytest-droplet"],
+        "requirements": [*guide, *asked],
     }
     if remedy := clean(page.get("remediation"), 10_000):
         shared["remediation"] = {"desc": remedy}
-        if urls := _URL.findall(page.get("references") or ""):
+        if urls := _URL.findall(references):
             shared["remediation"]["references"] = urls
     return shared
 
@@ -80,8 +94,11 @@ def _finding(
     severity = (1, "Informational") if settled else _SEVERITIES[rank(line["severity"])]
     status = _STATUS.get(verdict, (1, "New"))
     activity = _ACTIVITIES.get(document.change(line) or "", (1, "Create"))
-    message = one_line(line["message"], TEXT_LIMIT)
-    when = _milliseconds(document.observed_at(line))
+    wrong = verdict in {"fail", "waived"}
+    title = page["finding"] if wrong else page["title"]
+    message = told(document.checks[line["check"]], line)
+    message = message or (title if wrong or verdict == "pass" else verdict)
+    when, when_dt = _moment(document.observed_at(line))
     finding: dict[str, Any] = {
         "category_uid": 2,
         "category_name": "Findings",
@@ -92,16 +109,17 @@ def _finding(
         "type_uid": 200300 + activity[0],
         "type_name": f"Compliance Finding: {activity[1]}",
         "time": when,
+        "time_dt": when_dt,
         "severity_id": severity[0],
         "severity": severity[1],
         "status_id": status[0],
         "status": status[1],
         "status_code": verdict,
         "status_detail": message,
-        "message": f"{resource['name']}: {message or page['title']}",
+        "message": f"{resource['name']}: {message}",
         "metadata": {
             "version": _VERSION,
-            "profiles": ["cloud"],
+            "profiles": ["cloud", "datetime"],
             "event_code": check,
             "product": {
                 "name": "pytest-droplet",
@@ -109,22 +127,36 @@ def _finding(
                 "version": one_line(document.tool_version(), 100),
             },
         },
-        "cloud": {"provider": "DigitalOcean"}
-        | {name: resource[name] for name in ("region",) if name in resource},
+        "cloud": _cloud(document, resource),
         "finding_info": {
             "uid": line["fingerprint"],
-            "title": page["finding"] if verdict in {"fail", "waived"} else page["title"],
-            "created_time": when,
+            "title": title,
         },
         "compliance": _compliance(verdict, check, page),
         "resources": [resource],
         "unmapped": _unmapped(document, line),
     }
     if not settled:
-        finding["finding_info"]["desc"] = page["desc"]
+        finding["finding_info"] |= {"desc": page["desc"]} | _times("last_seen", when, when_dt)
+    if document.change(line) == "new":
+        finding["finding_info"] |= _times("created", when, when_dt)
     if not settled and "remediation" in page:
         finding["remediation"] = page["remediation"]
     return finding
+
+
+def _times(name: str, when: int, when_dt: str) -> dict[str, Any]:
+    return {f"{name}_time": when, f"{name}_time_dt": when_dt}
+
+
+def _cloud(document: Document, resource: Mapping[str, Any]) -> dict[str, Any]:
+    cloud: dict[str, Any] = {"provider": "DigitalOcean"}
+    if "region" in resource:
+        cloud["region"] = resource["region"]
+    if account := one_line(account_id_of(document.header), 255):
+        kind = {"type": "DigitalOcean account", "type_id": 99}
+        cloud["account"] = {"uid": account, "name": account, **kind}
+    return cloud
 
 
 def _compliance(verdict: Outcome, check: str, page: dict[str, Any]) -> dict[str, Any]:
@@ -172,10 +204,11 @@ def _unmapped(document: Document, line: ResultLine) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1_024)
-def _milliseconds(text: str) -> int:
-    """Return a time of the record in milliseconds; 0 where it is none."""
+def _moment(text: str) -> tuple[int, str]:
+    """Return a time of the record in milliseconds, and as text; 1970 where it is none."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        return 0
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000)
+        when = datetime.fromtimestamp(0, UTC)
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return int(when.timestamp() * 1_000), when.isoformat()

@@ -22,6 +22,7 @@ from pytest_droplet.catalogue import Check
 from pytest_droplet.collection import CheckItem, Chosen, takes_all
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.files import Draft
+from pytest_droplet.frameworks import controls_with
 from pytest_droplet.gate import Judged
 from pytest_droplet.options import AuditConfig, gates_from_ini
 from pytest_droplet.record import (
@@ -143,9 +144,11 @@ class Reports:
 
     def begin(self, audit: Audit, checks: Iterable[Check]) -> None:
         """Write the header of the record."""
-        chosen = list(checks)
         self._judged_at = iso(audit.now)
-        self._checks = {check.id: check_entry(check) for check in chosen}
+        self._checks = {
+            check.id: check_entry(check, controls_with(check, audit.frameworks))
+            for check in checks
+        }
         names = ("pytest-droplet", "pytest", "pytest-testinfra", "asyncssh", "pydo")
         self._keep(
             header_line(
@@ -158,7 +161,7 @@ class Reports:
                 replay=audit.replay,
                 endpoint=_host(audit.inventory.endpoint),
                 options=self._options.shown,
-                checks=chosen,
+                checks=self._checks.values(),
                 account=account_entry(audit.inventory, audit.settings),
                 narrowed=self._narrowed,
             )

@@ -5,35 +5,61 @@ A ``fail`` is a result, a ``waived`` one with a suppression; a finding below the
 one for all its checks, and the invocation was then not successful. ``pass`` and ``notapplicable``
 are left out: code scanning would show them as alerts.
 
-Limits: GitHub's "SARIF support for code scanning". It tells results apart by
-``primaryLocationLineHash`` within a file, and all Droplets share the file of a check: the hash is
-the finding's fingerprint.
+A result lies at ``droplets/NAME-ID`` (at ``account`` where it is about the account), and its
+check is a related location: some readers know a finding by rule, file and line alone, and all
+Droplets share the file of a check. ``primaryLocationLineHash`` is the finding's fingerprint. The
+tags of the Droplet are tags of the result. The remedy is the description of a fix, too; its
+change, without which there is no fix, changes nothing. A rule has ten tags: after its family the
+first id of each framework that asks for it; its help has all of them.
+
+``automationDetails.id`` (GitHub's category) names the account, where it is known, and what was
+asked for, so that two runs of which each judges a part do not replace one another.
+
+Limits: GitHub's "SARIF support for code scanning", GitLab's "SARIF reports".
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pytest_droplet.record import CheckEntry, ResultLine
-from pytest_droplet.report.document import TEXT_LIMIT, Document, grouped, rank, source_of
+from pytest_droplet.controls import NOTICE
+from pytest_droplet.record import CheckEntry, ResultLine, account_id_of
+from pytest_droplet.report.document import (
+    TEXT_LIMIT,
+    Document,
+    badness,
+    control_tags,
+    controls_text,
+    grouped,
+    of_parameter,
+    rank,
+    source_of,
+    told,
+)
 from pytest_droplet.text import clean, one_line
 
 _RESULTS = 25_000
 _GZIPPED_BYTES = 8_000_000  # of the 10 MB that are taken: notifications come behind the results
 _NOTIFICATIONS = 1_000
+_TAGS = 10  # of a rule: those of controls come before the profiles
+_TEXT = 1_000  # characters of a message and of a description
+_NAME = 255  # characters of an id
+_ADDRESS = 2_000  # characters of a URL
 _LEVELS = ("error", "error", "warning", "note")
 _SCORES = ("9.0", "7.0", "4.0", "2.0")
 _KINDS = (
-    ("unknown", "A fact was not observed.", "The message says which, and why."),
-    ("unreachable", "A Droplet did not answer.", "The message says what was tried."),
-    ("check-broke", "A check itself broke.", "Its traceback is in the record."),
-    ("incomplete", "The report is not complete.", "The record has what is left out."),
+    ("unknown", "NotObserved", "A fact was not observed.", "The message says which, and why."),
+    ("unreachable", "NoAnswer", "A Droplet did not answer.", "The message says what was tried."),
+    ("check-broke", "CheckBroke", "A check itself broke.", "Its traceback is in the record."),
+    ("incomplete", "LeftOut", "The report is not complete.", "The record has what is left out."),
 )
 _STATES = {"new": "new", "still": "unchanged"}
 _URL = re.compile(r"https?://[^\s;,()<>]+")
@@ -45,7 +71,11 @@ def write(document: Document, path: Path) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    run = {"tool": {"driver": _driver(document)}, "columnKind": "unicodeCodePoints"}
+    run = {
+        "tool": {"driver": _driver(document)},
+        "automationDetails": _automation(document),
+        "columnKind": "unicodeCodePoints",
+    }
     head = (
         '{"$schema":"https://json.schemastore.org/sarif-2.1.0.json",'
         f'"version":"2.1.0","runs":[{_json(run)[:-1]},"results":['
@@ -54,8 +84,8 @@ def write(document: Document, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="replace") as file:
         file.write(head)
         written = 0
-        for line in document.worst({"fail", "waived"}, _RESULTS):
-            text = ",\n" * bool(written) + _json(_result(document, line))
+        for result in _results(document):
+            text = ",\n" * bool(written) + _json(result)
             if gzipped.size_with(text) > _GZIPPED_BYTES:
                 break
             file.write(text)
@@ -82,18 +112,53 @@ def _json(value: Any) -> str:
 
 
 def _driver(document: Document) -> dict[str, Any]:
+    version = one_line(document.tool_version(), 100) or "0"
     return {
         "name": "pytest-droplet",
-        "version": clean(document.tool_version(), 100) or "0",
+        "fullName": f"pytest-droplet {version}",
+        "version": version,
         "informationUri": "https://pypi.org/project/pytest-droplet/",
         "rules": [_rule(page) for page in list(document.checks.values())[:_RESULTS]],
         "notifications": [_descriptor(*kind) for kind in _KINDS],
     }
 
 
-def _descriptor(name: str, text: str, remedy: str) -> dict[str, Any]:
+def _automation(document: Document) -> dict[str, Any]:
+    """Return what tells this run apart from others: whose account, and what was asked for."""
+    header = document.header
+    account = one_line(account_id_of(header), 100)
+    shard = header.get("options", {}).get("shard")
+    narrowed = (f"{entry['option']} {entry['value']}" for entry in header.get("narrowed", ()))
+    asked = [
+        ",".join(sorted(header.get("selector", ()))),
+        ",".join(sorted(header.get("profile", ()))),
+        *([f"shard {shard}"] if shard else []),
+        *sorted(narrowed),
+    ]
+    parts = filter(None, ["pytest-droplet", account, *asked])
+    named = "/".join(quote(one_line(part, TEXT_LIMIT), safe=":*,=!") for part in parts)
+    several = "merged" in header and not header.get("account")
+    unnamed = "several accounts" if several else "an account"
+    whose = f"account {account}" if account else unnamed
     return {
-        "id": name,
+        "id": f"{_short(named)}/",
+        "description": {"text": one_line(f"Audit of {whose}: {' '.join(asked)}", _TEXT)},
+    }
+
+
+def _short(name: str) -> str:
+    """Return a name of at most 255 characters; a digest tells apart what is cut or unprintable."""
+    shown = one_line(name, _NAME)
+    if shown == name:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
+    return f"{one_line(name, _NAME - 17)}-{digest[:16]}"
+
+
+def _descriptor(kind: str, name: str, text: str, remedy: str) -> dict[str, Any]:
+    return {
+        "id": kind,
+        "name": name,
         "shortDescription": {"text": text},
         "fullDescription": {"text": text},
         "help": {"text": remedy},
@@ -101,37 +166,47 @@ def _descriptor(name: str, text: str, remedy: str) -> dict[str, Any]:
 
 
 def _rule(page: CheckEntry) -> dict[str, Any]:
-    title = one_line(page["title"], 1_000)
+    title = of_parameter(page, page.get("finding") or page["title"])
     remedy = clean(page.get("remediation"), 10_000)
     place = rank(page["severity"])
     guide = [f"guide-{page['guide']}"] if page.get("guide") else []
+    named = [*page.get("profiles", ()), *guide]
+    tags = ["security", one_line(page["family"], 100), *control_tags(page, _TAGS), *named]
     rule: dict[str, Any] = {
-        "id": _rule_id(page["id"]),
+        "id": _short(page["id"]),
+        "name": _pascal(page["id"]),
         "shortDescription": {"text": title},
-        "fullDescription": {"text": one_line(page.get("rationale"), 1_000) or title},
+        "fullDescription": {"text": one_line(page.get("rationale"), _TEXT) or title},
         "help": {"text": remedy or title, "markdown": _page(page, remedy)},
         "defaultConfiguration": {"level": _LEVELS[place]},
         "properties": {
             "security-severity": _SCORES[place],
-            "tags": ["security", one_line(page["family"], 100), *page.get("profiles", ()), *guide],
+            "tags": list(dict.fromkeys(tags))[:_TAGS],
         },
     }
-    if found := _URL.search(page.get("references") or ""):
+    found = _URL.search(page.get("references") or "")
+    if found and len(found[0]) <= _ADDRESS:
         rule["helpUri"] = found[0]
     return rule
 
 
+def _pascal(name: str) -> str:
+    """Return an id as the name of a rule: one word, other than the id, ``RootLoginDisabled``."""
+    words = re.findall(r"[^\W_]+", name)
+    joined = "".join(word[0].upper() + word[1:] for word in words)[: _NAME - 5]
+    return joined if joined and joined.casefold() != name.casefold() else f"{joined}Check"
+
+
 def _page(page: CheckEntry, remedy: str) -> str:
-    parts = [clean(page.get("rationale"), 10_000)]
+    parts = [f"**What should hold**\n\n{one_line(page['title'], _TEXT)}"]
+    parts.append(clean(page.get("rationale"), 10_000))
     if remedy:
         parts.append(f"**Remedy**\n\n{remedy.replace('``', '`')}")
     if references := page.get("references"):
         parts.append(f"**References**\n\n{clean(references, TEXT_LIMIT)}")
-    return "\n\n".join(filter(None, parts)) or one_line(page["title"], TEXT_LIMIT)
-
-
-def _rule_id(check: str) -> str:
-    return one_line(check, 255)
+    if controls := controls_text(page):
+        parts.append(f"**Controls** ({NOTICE})\n\n{clean(controls, TEXT_LIMIT)}")
+    return "\n\n".join(filter(None, parts))
 
 
 def _message(text: str) -> dict[str, str]:
@@ -139,18 +214,49 @@ def _message(text: str) -> dict[str, str]:
     return {"text": text.replace("](", "] (") or "no message"}
 
 
-def _result(document: Document, line: ResultLine) -> dict[str, Any]:
+def _results(document: Document) -> Iterator[dict[str, Any]]:
+    """Yield the results, the worst first, those of a check together: so they compress well.
+
+    A second result of one check at one place, as of a test that is about the account in each of
+    two joined records, is at its next line.
+    """
+    lines = document.worst({"fail", "waived"}, _RESULTS)
+    seen: Counter[tuple[str, str]] = Counter()
+    for line in sorted(lines, key=lambda one: (badness(one), one["check"])):
+        rule, place = _short(line["check"]), _place(document, line["droplet_id"])
+        seen[rule, place] += 1
+        yield _result(document, line, rule, place, seen[rule, place])
+
+
+def _place(document: Document, droplet_id: int | None) -> str:
+    """Return where a Droplet's results lie: a path that no two Droplets share."""
+    if droplet_id is None:
+        return "account"
+    return f"droplets/{quote(document.name(droplet_id), safe='', errors='replace')}-{droplet_id}"
+
+
+def _physical(place: str, number: int) -> dict[str, Any]:
+    return {
+        "artifactLocation": {"uri": place},
+        "region": {"startLine": number, "endLine": number},
+    }
+
+
+def _result(
+    document: Document, line: ResultLine, rule: str, place: str, number: int
+) -> dict[str, Any]:
     droplet_id, mark = line["droplet_id"], line["fingerprint"]
-    droplet = document.droplet(droplet_id)
+    droplet, page = document.droplet(droplet_id), document.checks[line["check"]]
     name = document.name(droplet_id)
-    path, number = source_of(line)
+    source, source_line = source_of(line)
+    tags = [one_line(tag, 255) for tag in droplet["tags"]] if droplet else []
     known = {
         "verdict": line["verdict"],
         "severity": line["severity"],
         "gated": line["gated"],
         "causedBy": line["caused_by"],
         "region": one_line(droplet and droplet["region"], 100) or None,
-        "dropletTags": [one_line(tag, 255) for tag in droplet["tags"]] if droplet else None,
+        "tags": list(dict.fromkeys(tags)) or None,
         "evidence": [
             {"source": one_line(e["source"], 200), "value": one_line(e["value"], 400)}
             for e in line["evidence"][:10]
@@ -158,15 +264,12 @@ def _result(document: Document, line: ResultLine) -> dict[str, Any]:
         or None,
     }
     result: dict[str, Any] = {
-        "ruleId": _rule_id(line["check"]),
+        "ruleId": rule,
         "level": _LEVELS[rank(line["severity"])] if line["gated"] else "note",
-        "message": _message(_said(document, line)),
+        "message": _message(one_line(f"{name}: {told(page, line)}", _TEXT)),
         "locations": [
             {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": quote(path, errors="replace")},
-                    "region": {"startLine": number},
-                },
+                "physicalLocation": _physical(place, number),
                 "logicalLocations": [
                     {
                         "fullyQualifiedName": document.urn(droplet_id),
@@ -174,6 +277,13 @@ def _result(document: Document, line: ResultLine) -> dict[str, Any]:
                         "kind": "resource",
                     }
                 ],
+            }
+        ],
+        "relatedLocations": [
+            {
+                "id": 1,
+                "physicalLocation": _physical(quote(source, errors="replace"), source_line),
+                "message": {"text": "the check"},
             }
         ],
         "partialFingerprints": {
@@ -189,13 +299,18 @@ def _result(document: Document, line: ResultLine) -> dict[str, Any]:
         ]
     if state := _STATES.get(document.change(line) or ""):
         result["baselineState"] = state
+    if remedy := clean(page.get("remediation"), TEXT_LIMIT):
+        result["fixes"] = [_fix(remedy, place)]
     return result
 
 
-def _said(document: Document, line: ResultLine) -> str:
-    seen = f"{document.name(line['droplet_id'])}: {one_line(line['message'], TEXT_LIMIT)}"
-    finding = document.checks[line["check"]].get("finding")
-    return f"{one_line(finding, 200)}. {seen}" if finding else seen
+def _fix(remedy: str, place: str) -> dict[str, Any]:
+    """Return a remedy as a fix, whose change puts nothing in the place of nothing."""
+    nothing = {"deletedRegion": {"charOffset": 0, "charLength": 0}}
+    return {
+        "description": _message(remedy),
+        "artifactChanges": [{"artifactLocation": {"uri": place}, "replacements": [nothing]}],
+    }
 
 
 def _invocation(document: Document, written: int) -> dict[str, Any]:
@@ -247,7 +362,7 @@ def _notifications(document: Document, written: int) -> Iterator[dict[str, Any]]
             "check-broke" if broke else "unknown",
             "error" if broke else "warning",
             f"{one_line(group.check, 255)}: {text}{more}",
-            rule=_rule_id(group.check),
+            rule=_short(group.check),
         )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_droplet.audit import needed_facts, reading_plan
 from pytest_droplet.catalogue import shipped
+from pytest_droplet.collection import CONTROL_MARK
 from pytest_droplet.connection.script import compose
 from pytest_droplet.facts import all_facts
 from pytest_droplet.model import AccountKey, Reading
@@ -62,7 +63,7 @@ def test_checks_and_facts_exist(page: Path) -> None:
     for check_id in named:
         if not check_id.endswith((".py", ".service", ".socket")):
             assert any(fnmatchcase(base, f"{check_id}*") for base in bases), check_id
-    known = set(all_facts()) | given_names() | {"droplet_check"} | IN_THE_RECORD
+    known = set(all_facts()) | given_names() | {"droplet_check", CONTROL_MARK} | IN_THE_RECORD
     defined = set(re.findall(r"def (droplet_\w+)", text))
     used = set(re.findall(r"(?<![\w.])droplet_\w+", text))
     assert used - known - defined <= set(_own_facts(page))

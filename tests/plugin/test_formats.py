@@ -29,7 +29,7 @@ from tests.support.recordings import reached, save
 from tests.unit.test_report_sarif import ghas_errors
 
 REPLAY = ("--droplets=all", "--droplets-replay=recording")
-FORMATS = ("jsonl", "sarif", "ocsf", "hdf", "csv", "markdown", "github")
+FORMATS = ("jsonl", "sarif", "ocsf", "hdf", "csv", "markdown", "github", "oscal")
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
     "=cmd|' /C calc'!A0",
@@ -213,7 +213,7 @@ def test_nothing_hostile_gets_through_any_format(hostile: pytest.Pytester) -> No
     own = {line["check"] for line in lines if line["type"] == "result"}
     assert "test_site.py::test_parameter[<img src=x onerror=alert(2)>]" in own
     assert ghas_errors(hostile.path / "out.sarif") == []
-    for form in ("sarif", "ocsf", "hdf", "csv", "markdown", "github", "html", "xml"):
+    for form in (*FORMATS[1:], "html", "xml"):
         file = hostile.path / f"out.{form}"
         for part in file.iterdir() if file.is_dir() else [file]:
             text = part.read_bytes().decode("utf-8")
@@ -226,8 +226,9 @@ def test_nothing_hostile_gets_through_any_format(hostile: pytest.Pytester) -> No
                 "hdf",
                 "csv",
                 "github",
+                "oscal",
             }
-            if form in {"sarif", "ocsf", "hdf"}:
+            if form in {"sarif", "ocsf", "hdf", "oscal"}:
                 json.loads(text)
     for line in (hostile.path / "out.github").read_text(encoding="utf-8").splitlines():
         assert line.startswith(("::error file=test_site.py,line=", "::warning "))
@@ -324,7 +325,10 @@ def test_junitxml_has_the_properties_of_every_verdict(
 
 
 def test_reports_point_to_the_line_of_the_users_own_test(audit: pytest.Pytester) -> None:
-    """Of a check, of an ordinary test, of one with a parameter, in a folder and in a class."""
+    """Of a check, of an ordinary test, of one with a parameter, in a folder and in a class.
+
+    In SARIF it is beside the place, which is the Droplet's.
+    """
     sub = audit.mkdir("more")
     (sub / "test_more.py").write_text(
         "import pytest\n\n\nclass TestIt:\n"
@@ -337,7 +341,7 @@ def test_reports_point_to_the_line_of_the_users_own_test(audit: pytest.Pytester)
     places = {
         (r["ruleId"], place["artifactLocation"]["uri"], place["region"]["startLine"])
         for r in sarif["results"]
-        for place in [r["locations"][0]["physicalLocation"]]
+        for place in [r["relatedLocations"][0]["physicalLocation"]]
     }
     assert places == {
         ("site.release", "test_site.py", 8),

@@ -87,6 +87,26 @@ def test_setup_show_names_the_facts(audit: pytest.Pytester) -> None:
     )
 
 
+def test_other_plugins_have_a_name_to_show(audit: pytest.Pytester) -> None:
+    """Those that annotate and list failures take it from the report's location.
+
+    It names the check and the Droplet, and leaves pytest's own ``-v`` a node id to paste.
+    """
+    audit.makeconftest(
+        """
+        def pytest_runtest_logreport(report):
+            if report.failed:
+                print(f"::error::{report.head_line}; {report.location[2]}")
+        """
+    )
+    result = run(audit, "-s", "-v", "-k", "release and web")
+    told = [line for line in result.outlines if "::error::" in line]
+    assert [line.partition("::error::")[2] for line in told] == [
+        f"site.release [{who}]; site.release [{who}]" for who in ("web-1-12", "web-2-13")
+    ]
+    assert "test_site.py::site.release[web-1-12]" in names(result)
+
+
 # In a process of its own: pytest-timeout is off for good in one where a debugger was entered.
 DEBUGGED = ("--pdb", "--pdbcls=debugger:Debugger", "-p", "no:randomly")
 DEBUGGER = """

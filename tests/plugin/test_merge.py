@@ -362,7 +362,10 @@ def test_a_baseline_knows_the_findings_of_its_account(
 def test_an_account_that_was_read_twice_is_one(
     pytester: pytest.Pytester, accounts: tuple[str, str], firsts: tuple[int, int]
 ) -> None:
-    """One result a check, from the newest record, also where the check was renamed since."""
+    """One result a check, from the newest record, also where the check was renamed since.
+
+    The joined record has the account's id from whichever record knew it.
+    """
     ids = ('"site.fleet"', '"site.fleet-size", formerly=["site.fleet"]')
     parts = [
         fleet_record(pytester, name, *more)
@@ -372,6 +375,8 @@ def test_an_account_that_was_read_twice_is_one(
     merged = pytester.path / "out.jsonl"
     assert verdicts(merged) == verdicts(parts[1])
     assert len(lines(merged, "result")) == len(lines(parts[1], "result")) == 3
+    (header,) = lines(merged, "header")
+    assert header["account"].get("id", "") == max(accounts)
 
 
 def test_what_cannot_be_judged_again_is_never_green(

@@ -185,6 +185,7 @@ REPORTS = {
     "csv": "out.csv",
     "markdown": "out.md",
     "github": "out.github",
+    "oscal": "out.oscal",
 }
 TALKATIVE = ("-vv", "-rA", "--showlocals", "-o", "junit_logging=all", "-W", "default")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytest_droplet.controls import controls_of
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import fingerprint
 
@@ -237,9 +238,10 @@ def header(checks: Iterable[_Check] = CHECKS, **more: Any) -> Record:
                 "family": c.id.partition(".")[0],
                 "profiles": ["droplet"],
                 "guide": c.guide,
-                "references": "CIS Ubuntu 24.04 v1.0.0; https://docs.digitalocean.com/",
+                "references": "sshd_config(5); https://docs.digitalocean.com/",
                 "rationale": _RATIONALE,
                 "remediation": c.fix,
+                "controls": {name: list(ids) for name, ids in controls_of(c.id).items()},
             }
             for c in checks
         ],

@@ -64,6 +64,7 @@ REPORTS = {
     "csv": "out.csv",
     "markdown": "out.md",
     "github": "out.github",
+    "oscal": "out.oscal",
 }
 
 

@@ -84,3 +84,19 @@ def test_hostile_texts_stay_in_their_cells(tmp_path: Path) -> None:
     assert {tuple(row) for row in found} == {COLUMNS}
     assert max(len(value) for row in found for value in row.values()) <= 8_001
     assert "\x1b" not in (tmp_path / "out.csv").read_text(encoding="utf-8")
+
+
+def test_compliance_has_the_controls_as_prowler_writes_them(tmp_path: Path) -> None:
+    """Frameworks apart by bars, ids by commas; the references have a column of their own."""
+    controls = {"hipaa": ["164.312(b)"], "pci-dss-4.0.1": ["1.3.1", "1.4.1"]}
+    page = {**sample.header()["checks"][0], "controls": controls}
+    lines = [
+        sample.header([]) | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "pass"),
+        sample.result("tests/a.py::test_b", 417000001, "pass"),
+    ]
+    ours, theirs = rows(lines, tmp_path)
+    assert ours["COMPLIANCE"] == "hipaa: 164.312(b) | pci-dss-4.0.1: 1.3.1, 1.4.1"
+    assert ours["REFERENCES"] == page["references"]
+    assert theirs["COMPLIANCE"] == ""

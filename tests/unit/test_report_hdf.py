@@ -58,6 +58,26 @@ def test_inspecjs_reads_the_verdicts(lines: list[dict[str, Any]], tmp_path: Path
         assert found.get(key, STATUS[line["verdict"]]) == STATUS[line["verdict"]]
 
 
+def test_a_failed_control_says_what_is_wrong(tmp_path: Path) -> None:
+    """The check's finding with its parameter, then what was seen; what should hold is the code."""
+    page = sample.header()["checks"][0] | {
+        "id": "auditd.rules-cover[logins]",
+        "title": "Loaded rules cover the group",
+        "finding": "No rule covers the group",
+    }
+    lines = [
+        sample.header() | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "fail", message="caused by auditd.installed"),
+    ]
+    write(Document.from_lines(lines), tmp_path / "out")
+    (file,) = (tmp_path / "out").iterdir()
+    (profile,) = json.loads(file.read_text(encoding="utf-8"))["profiles"]
+    (result,) = profile["controls"][0]["results"]
+    assert result["message"] == "No rule covers the group (logins): caused by auditd.installed"
+    assert result["code_desc"].startswith("Loaded rules cover the group")
+
+
 def test_a_test_that_passed_and_broke_is_an_error(tmp_path: Path) -> None:
     """A broken teardown is a second result of the same check: one control, not well."""
     lines = [
@@ -102,3 +122,23 @@ def test_names_of_droplets_make_no_paths(tmp_path: Path) -> None:
     write(Document.from_lines([sample.header(), *droplets, *results]), tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == len(names)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_nist_is_where_heimdall_looks(tmp_path: Path) -> None:
+    """Separate ids, parts included; a test without any has no tag, not an empty one."""
+    controls = {"nist-800-53-r5": ["AU-2", "AU-12(c)"], "hipaa": ["164.312(b)"]}
+    page = {**sample.header()["checks"][0], "controls": controls}
+    own = sample.result("tests/a.py::test_b", 417000001, "pass")
+    lines = [
+        sample.header([]) | {"checks": [page]},
+        sample.droplet(0),
+        sample.result(page["id"], 417000001, "pass"),
+        own,
+    ]
+    write(Document.from_lines(lines), tmp_path)
+    (file,) = tmp_path.iterdir()
+    mapped, unmapped = json.loads(file.read_text())["profiles"][0]["controls"]
+    assert mapped["tags"]["nist"] == ["AU-2", "AU-12(c)"]
+    assert mapped["tags"]["controls"] == controls
+    assert "nist" not in unmapped["tags"]
+    assert "controls" not in unmapped["tags"]

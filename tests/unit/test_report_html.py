@@ -338,6 +338,29 @@ def test_summary_hooks_keep_their_markup_in_a_place_of_their_own(tmp_path: Path)
     assert own.endswith("<p>one</p>\n<i>two</i>\nthree")
 
 
+def test_requirements_stand_as_their_checks_do(tmp_path: Path) -> None:
+    """The worst check decides; what is not judged is not met; the page says what it is not."""
+    page = {**sample.header()["checks"][0], "id": "own.a", "controls": {"acme-2": ["1.2", "1.10"]}}
+    header = sample.header([]) | {"checks": [page]}
+    told = {}
+    for verdict in ("pass", "fail", "unknown", "notapplicable"):
+        lines = [header, sample.droplet(0), sample.result("own.a", 417000001, verdict)]
+        text = draw(tmp_path, lines)
+        assert "Cross-reference, not a certification" in text
+        plain = re.sub(r"</?a\b[^>]*>", "", text)
+        told[verdict] = re.findall(r"<dt>([\w ]+)</dt><dd>(1\.2, 1\.10)</dd>", plain)
+        assert '<a href="#control=acme-2:1.10&amp;verdict=all">1.10</a>' in text
+        assert "PCI DSS" not in text
+
+    standing = {
+        "pass": "Met",
+        "fail": "Not met",
+        "unknown": "Not observed",
+        "notapplicable": "Nothing here looks at it",
+    }
+    assert told == {verdict: [(word, "1.2, 1.10")] for verdict, word in standing.items()}
+
+
 def test_a_users_own_test_appears(tmp_path: Path) -> None:
     """A result whose check the header does not list is a check of its own, with its title."""
     data = data_of(draw(tmp_path, one("fail", title="The site answers")))
@@ -617,6 +640,33 @@ def test_findings_by_recommendation(browser: Browser, fleet: Path) -> None:
         assert page.errors() == []
 
 
+def test_a_requirement_leads_to_the_verdicts_of_its_checks(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Its link filters by it; the filter can be seen and taken away."""
+    header = sample.header()
+    header["checks"][0]["controls"] = {"acme-2": ["1.2(a)", "1.10"]}
+    header["checks"][1]["controls"] = {"acme-2": ["1.10"]}
+    asked = [check["id"] for check in header["checks"][:2]]
+    lines = [header, sample.droplet(0)]
+    lines += [sample.result(check["id"], 417000001, "fail") for check in header["checks"][:4]]
+    write_html([*lines, sample.summary(lines)], tmp_path / "controls.html")
+    with browser.page(tmp_path / "controls.html") as page:
+        page.eval(
+            "document.querySelectorAll('#controls details').forEach(d => { d.open = true; })"
+        )
+        links = "#controls a[href*=acme-2]"
+        assert page.text(links) == ["1.2(a)", "1.10"]
+        for number, expected in ((0, asked[:1]), (1, asked)):
+            page.eval(f"document.querySelectorAll('{links}')[{number}].click()")
+            page.eval("new Promise(done => setTimeout(done, 100))")
+            assert set(page.text("#list > .group > summary code")) == set(expected)
+            assert page.text("#state button")[0].startswith("Requirement: acme-2:1.")
+        page.click("#state button")
+        assert page.text("output") == ["4 of 4 verdicts shown, on 1 Droplet"]
+        assert page.errors() == []
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_columns_that_rarely_apply_share_one(browser: Browser, tmp_path: Path, width: int) -> None:
     """A family's checks that apply to few Droplets are one column; where there is no room, all."""
@@ -717,7 +767,9 @@ def test_print_opens_the_findings(browser: Browser, fleet: Path, tmp_path: Path)
     with browser.page(fleet) as page:
         page.eval("dispatchEvent(new Event('beforeprint'))")
         assert page.eval("document.querySelectorAll('#list .find:not([open])').length") == 0
+        assert page.eval("document.querySelectorAll('#first details:not([open])').length") == 0
         page.eval("dispatchEvent(new Event('afterprint'))")
+        assert page.eval("document.querySelectorAll('#first details[open]').length") == 0
         page.pdf(tmp_path / "audit.pdf")
         assert (tmp_path / "audit.pdf").read_bytes().startswith(b"%PDF")
         assert page.errors() == []

@@ -61,6 +61,7 @@ FREE = (
     ".firewalls",
     ".keys",
     ".details",
+    ".controls",
 )
 
 

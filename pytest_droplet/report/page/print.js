@@ -7,6 +7,10 @@ export const printWell = (apply) => {
   addEventListener('beforeprint', () => {
     document.documentElement.dataset.print = '';
     let left = PRINTED;
+    document.querySelectorAll('#first details:not([open])').forEach((details) => {
+      details.open = true;
+      details.dataset.printed = '';
+    });
     const open = (details) => { details.fill(); details.open = true; };
     document.querySelectorAll('#list .group').forEach((details) => left > 0 && open(details));
     for (const details of document.querySelectorAll('#list .find')) {
@@ -20,6 +24,10 @@ export const printWell = (apply) => {
   });
   addEventListener('afterprint', () => {
     delete document.documentElement.dataset.print;
+    document.querySelectorAll('[data-printed]').forEach((details) => {
+      details.open = false;
+      delete details.dataset.printed;
+    });
     apply();
   });
 };
