@@ -451,6 +451,20 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def wordy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page on which one finding of each check has more to say than a screen holds."""
+    seen: set[str] = set()
+    records = sample.fleet()
+    for record in records:
+        if record.get("verdict") in {"fail", "error"} and record["check"] not in seen:
+            seen.add(record["check"])
+            record |= {"message": "many words " * 200, "traceback": "a line\n" * 100}
+    path = tmp_path_factory.mktemp("html") / "wordy.html"
+    write_html(records, path)
+    return path
+
+
 GROUPS = "#list > .group > summary h3"
 
 
@@ -777,20 +791,18 @@ def test_print_opens_the_findings(browser: Browser, fleet: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1440])
-def test_axe_finds_no_serious_fault(
-    browser: Browser, fleet: Path, width: int, *, dark: bool
-) -> None:
-    """axe-core sees no serious or critical fault, with every disclosure open.
+def test_axe_finds_no_fault(browser: Browser, wordy: Path, width: int, *, dark: bool) -> None:
+    """axe-core sees no fault, with every disclosure open.
 
-    The filters do not stay on top here, and what is out of sight is laid out: else axe measures
+    The state of the filters does not stay on top here, and what is out of sight is laid out: else axe measures
     texts against what merely covers them.
     """
     source = axe_source()
-    with browser.page(fleet, width=width, dark=dark) as page:
+    with browser.page(wordy, width=width, dark=dark) as page:
         for _ in range(2):
             page.eval("document.querySelectorAll('details').forEach(d => { d.open = true; })")
             page.settle()
-        page.eval("document.getElementById('filters').style.position = 'static'")
+        page.eval("document.getElementById('state').style.position = 'static'")
         page.eval(
             "document.querySelectorAll('.group')"
             ".forEach(g => { g.style.contentVisibility = 'visible'; })"
@@ -798,10 +810,9 @@ def test_axe_finds_no_serious_fault(
         page.eval(f"{source};true")
         found = page.eval("axe.run().then(r => JSON.parse(JSON.stringify(r.violations)))")
 
-    serious = [
+    faults = [
         (rule["id"], node["target"], node["failureSummary"])
         for rule in found
-        if rule["impact"] in {"serious", "critical"}
         for node in rule["nodes"]
     ]
-    assert serious == []
+    assert faults == []
