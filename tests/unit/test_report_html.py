@@ -491,7 +491,10 @@ def test_three_verdicts(browser: Browser, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_fifty_thousand_verdicts(browser: Browser, tmp_path: Path) -> None:
-    """50,000 verdicts are drawn, filtered and searched; only what is looked at is in the page."""
+    """50,000 verdicts are drawn, filtered and searched; only what is looked at is in the page.
+
+    Some 200 of its elements are requirements of frameworks, however large the fleet is.
+    """
     write_html(sample.fleet(1000, 54), tmp_path / "large.html")
     with browser.page(tmp_path / "large.html") as page:
         assert "of 51,006 verdicts shown" in page.text("output")[0]
@@ -501,7 +504,7 @@ def test_fifty_thousand_verdicts(browser: Browser, tmp_path: Path) -> None:
         page.eval("location.hash = '#verdict=all'")
         page.settle()
         assert page.text("output") == ["51,006 of 51,006 verdicts shown, on 1,000 Droplets"]
-        assert page.eval("document.querySelectorAll('*').length") < 3000
+        assert page.eval("document.querySelectorAll('*').length") < 3200
         page.click("#list .group:nth-child(2) summary")
         assert page.text("#list .group[open] .more") == ["Show more (925 left)"]
         page.click("#list .group[open] .more button")

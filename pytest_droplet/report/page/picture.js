@@ -43,7 +43,8 @@ export const picture = (box, name, tones, { columns, lines, look, tell, pick, so
   const nameRoom = (width) => {
     pen.font = `600 ${TEXT}`;
     const longest = Math.max(...list.map((i) => pen.measureText(droplets[i].name).width));
-    return Math.ceil(Math.min(longest + 14, 260, width * 0.3));
+    const spare = width - 24 * cols.length - 40;
+    return Math.ceil(Math.min(longest + 14, 260, Math.max(width * 0.3, spare)));
   };
   const layout = (printing) => {
     const width = printing ? 1000 : view.clientWidth;
@@ -59,12 +60,21 @@ export const picture = (box, name, tones, { columns, lines, look, tell, pick, so
     const cell = room > 4 ? Math.floor(room) : room;
     const x = bands.flatMap((band, b) => cols.slice(band.from, band.to + 1)
       .map((_, i) => left + b * gap + (band.from + i) * cell));
-    pen.font = TEXT;
-    const longest = Math.ceil(Math.max(...cols.map((column) => pen.measureText(column.label).width)));
+    /* Where the head of a group has no room above its columns, each of them is named with it. */
+    pen.font = `600 ${TEXT}`;
+    const labels = bands.flatMap((band) => {
+      band.fits = pen.measureText(band.text).width <= x[band.to] + cell - x[band.from];
+      return cols.slice(band.from, band.to + 1).map(({ label }) => {
+        const head = band.text ? `${band.text}: ` : '';
+        const name = label.startsWith(head) ? label.slice(head.length) : label;
+        return band.fits ? name : head + name;
+      });
+    });
+    const longest = Math.ceil(Math.max(...labels.map((label) => pen.measureText(label).width)));
     const names = cell < LABELLED ? 0 : Math.min(250, 10 + longest);
     const top = names + 24, full = top + list.length * line;
     const height = printing ? full : Math.min(full, Math.max(240, Math.min(innerHeight * 0.7, 704)));
-    return { width, line, left, bands, cell, x, names, top, full, height };
+    return { width, line, left, bands, labels, cell, x, names, top, full, height };
   };
   const write = (text, x, y, room, bold) => {
     pen.font = bold ? `600 ${TEXT}` : TEXT;
@@ -91,7 +101,7 @@ export const picture = (box, name, tones, { columns, lines, look, tell, pick, so
     view.hidden = !list.length || !cols.length;
     if (view.hidden) return;
     place = layout(printing);
-    const { width, line, left, bands, cell, x, names, top, full, height } = place;
+    const { width, line, left, bands, labels, cell, x, names, top, full, height } = place;
     const scale = printing ? 2 : Math.min(3, devicePixelRatio || 1);
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(height * scale);
@@ -126,17 +136,17 @@ export const picture = (box, name, tones, { columns, lines, look, tell, pick, so
     pen.textAlign = 'left';
     pen.clearRect(0, 0, width, top);
     pen.fillStyle = colour('soft');
-    for (const { text, from, to } of bands) {
+    for (const { text, from, to, fits } of bands) {
       const room = x[to] + cell - x[from];
       pen.fillRect(x[from], top - 5, room - 1, 2);
-      if (room > 24) write(text, x[from], names + 8, room, true);
+      if (fits) write(text, x[from], names + 8, room, true);
     }
     pen.fillStyle = ink;
     for (let c = 0; names && c < cols.length; c += 1) {
       pen.save();
       pen.translate(x[c] + cell / 2, names - 2);
       pen.rotate(-Math.PI / 2);
-      write(cols[c].label, 0, 0, names - 4, cursor && cursor[1] === c);
+      write(labels[c], 0, 0, names - 4, cursor && cursor[1] === c);
       pen.restore();
     }
     if (!cursor || document.activeElement !== view) return;
