@@ -167,16 +167,32 @@ class Reports:
             )
         )
 
-    def show_subject(self, item: CheckItem) -> None:
-        """Begin a line of progress for each Droplet, where pytest has one for each file."""
+    @contextmanager
+    def subject_shown(self, item: CheckItem, *, silent: bool) -> Generator[None]:
+        """Show a line of progress for each Droplet, where pytest has one for each file.
+
+        Args:
+            item: The check that is run within the block.
+            silent: Nothing is written: another line says how far the run is.
+        """
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or not reporter.showfspath or reporter.verbosity > 0:
+            yield
+            return
+        if silent:
+            before = reporter.currentfspath
+            reporter.currentfspath = self._config.rootpath / item.nodeid.partition("::")[0]
+            try:
+                yield
+            finally:
+                reporter.currentfspath = before
             return
         if item.subject != self._subject:
             reporter.ensure_newline()
             reporter.write(f"{item.subject} ")
             self._subject = item.subject
         reporter.currentfspath = self._config.rootpath / item.nodeid.partition("::")[0]
+        yield
 
     def add(self, report: pytest.TestReport) -> None:
         """Write what a finished phase of a test carries."""
