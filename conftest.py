@@ -66,7 +66,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """One skipped item stands for a part that nobody named; nothing in its folder is read."""
+    """One skipped item stands for a part that nobody named; nothing in its folder is read.
+
+    An audit that is called in the checkout without a name means Droplets, and none of our tests.
+    """
+    config = parent.config
+    by_default = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if path == ROOT / "tests" and by_default and config.getoption("droplets", None):
+        return NoTests.from_parent(parent, name=path.name, path=path)
     for folder, reason in PARTS.items():
         if path == ROOT / folder and not _is_named(path, parent.config):
             part: SkippedPart = SkippedPart.from_parent(parent, name=path.name, path=path)
@@ -79,6 +86,14 @@ def _is_named(folder: Path, config: pytest.Config) -> bool:
     """Tell whether an argument of the command line is the folder, or a file or test in it."""
     files = (argument.partition("::")[0] for argument in config.args)
     return any((config.invocation_params.dir / f).is_relative_to(folder) for f in files)
+
+
+class NoTests(pytest.Collector):
+    """A folder in which an audit has nothing to look for."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield nothing."""
+        yield from ()
 
 
 class SkippedPart(pytest.Collector):

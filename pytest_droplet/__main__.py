@@ -129,7 +129,7 @@ def _merge(arguments: argparse.Namespace) -> int:
         places.write_all(document)
         if html is not None:
             with places.writing(html) as beside:
-                write_html(record.lines(), beside)
+                write_html(record.lines(), beside, digest=record.digest())
         _print(document, record, summary, [str(p) for _, p in written if p != STDOUT])
     return summary["exit_code"]
 

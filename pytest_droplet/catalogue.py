@@ -105,7 +105,7 @@ class CheckDoc:
 
     @property
     def remediation(self) -> str:
-        """How to mend it; shown, never run."""
+        """How to fix it; shown, never run."""
         return self.sections.get("Remediation", "")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Coverage: how many of the Droplets that should answer did, and whether that is enough."""
+"""Coverage: how many of the Droplets in scope were reached, and whether that is enough."""
 
 from __future__ import annotations
 

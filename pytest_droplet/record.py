@@ -487,6 +487,16 @@ class Record:
             yield json.loads(text)
         self._file.seek(0, 2)
 
+    def digest(self) -> str:
+        """Return the SHA-256 of the file as it is now, in hex digits."""
+        self._file.flush()
+        self._file.seek(0)
+        found = hashlib.sha256()
+        for line in self._file:
+            found.update(line)
+        self._file.seek(0, 2)
+        return found.hexdigest()
+
     def close(self) -> None:
         """Close the file; a temporary one is gone then, one without a summary stays beside."""
         if self._draft is not None:

@@ -73,6 +73,13 @@ class AuditPlugin:
         self.ending = [] if self.worker else _end_as_ctrl_c_does()
         config.pluginmanager.register(fixtures, "droplet-fixtures")
 
+    @property
+    def _reporter(self) -> pytest.TerminalReporter | None:
+        found: pytest.TerminalReporter | None = self.config.pluginmanager.getplugin(
+            "terminalreporter"
+        )
+        return found
+
     def refuse(self, reason: str | None) -> None:
         """End the run where there is a reason to, before anything is judged.
 
@@ -102,6 +109,7 @@ class AuditPlugin:
             self.reports = Reports.open(config, self.options)
             audit = discovery.begin(config)
         config.stash[collection.audit_key] = audit
+        self.progress = progress.Progress(audit)
         usertests.activate(audit)
         config.pluginmanager.register(fixtures.FactFixtures(), "droplet-facts")
         early = collection.surely_reads_hosts(config, self.options.profiles, shipped=self.shipped)
@@ -245,7 +253,11 @@ class AuditPlugin:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """After the workers of pytest-xdist, judge the account from the rows they sent."""
-        result = yield
+        if self.controller and not session.config.option.collectonly:
+            with self.progress.shown(self._reporter, distributed=True):
+                result = yield
+        else:
+            result = yield
         if self.refused is not None:
             raise pytest.UsageError(self.refused)
         if self.controller and self.reports and not session.config.option.collectonly:
@@ -259,7 +271,7 @@ class AuditPlugin:
             return None
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             return None
-        with progress.shown(self.config.pluginmanager.getplugin("terminalreporter"), self.audit):
+        with self.progress.shown(self._reporter):
             loop.run_loop(session, self.audit)
         return True
 
@@ -278,15 +290,18 @@ class AuditPlugin:
                 self._run_check(check, following)
             return True
         if not isinstance(item, collection.CheckItem):
+            self.progress.other()
             return None
         self._run_check(item, nextitem)
         return True
 
     def _run_check(self, item: collection.CheckItem, following: pytest.Item | None) -> None:
-        if self.reports:
-            self.reports.show_subject(item)
+        self.progress.own()
         if self.worker and item.droplet is None:
             loop.tear_down(item, following)
+        elif self.reports:
+            with self.reports.subject_shown(item, silent=self.progress.replaces_letters):
+                loop.run_protocol(item, following)
         else:
             loop.run_protocol(item, following)
 
@@ -342,6 +357,20 @@ class AuditPlugin:
             outcomes.at_report(self.config, report)
             clean.report(report)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> Generator[None, tuple[str, str, Any], tuple[str, str, Any]]:
+        """Write no letter for our own checks where the line of progress stands for them."""
+        category, letter, word = yield
+        if not self.controller and not self.progress.replaces_letters:
+            return category, letter, word
+        if "droplet_check" not in vars(report):
+            self.progress.other()
+        elif self.progress.replaces_letters:
+            return category, "", ""
+        return category, letter, word
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: WarningMessage) -> None:
         """Let no warning that is listed at the end hold a secret."""
@@ -350,8 +379,22 @@ class AuditPlugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the verdict of a finished test into the record."""
         if self.reports:
+            if line := vars(report).get("droplet_line"):
+                self.progress.arrived(line)
             self.reports.add(report)
             results.unload(report)
+
+    @pytest.hookimpl(specname="pytest_runtest_logreport", trylast=True)
+    def pytest_runtest_logreport_shown(self) -> None:
+        """Show the line of progress again once pytest has written what a worker reported."""
+        if self.controller:
+            self.progress.own()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logstart(self) -> None:
+        """Show the line of progress from the first test of a worker: then xdist has its say."""
+        if self.controller:
+            self.progress.own()
 
     def pytest_runtest_logfinish(self) -> None:
         """Count the tests that came to their end."""
@@ -360,6 +403,7 @@ class AuditPlugin:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Keep the Droplet lines of a worker that has finished, or why it refused to run."""
+        self.progress.other()
         self.refused = self.refused or distribution.refusal_of(node)
         if self.reports:
             self.reports.add_droplets(distribution.lines_of(node))

@@ -213,6 +213,21 @@ _KINDS = (
         phase="call",
     ),
 )
+RECOMMENDATIONS = MappingProxyType(
+    {
+        1: "1. Backups are enabled",
+        2: "2. A firewall is there and has rules",
+        3: "3. Droplets are connected to the firewall",
+        4: "4. The operating system's release is supported",
+        5: "5. The operating system is patched",
+        6: "6. The audit daemon is enabled",
+        7: "7. Only SSH keys are used to log in",
+        8: "8. SSH keys that nobody uses are deleted",
+        9: "9 and 10. Apache and nginx have TLS certificates",
+    }
+)
+"""The recommendations of DigitalOcean's hardening guide, by the number that their checks name."""
+
 VERDICTS = MappingProxyType({kind.name: kind for kind in _KINDS})
 """The verdicts by name, in the order in which they are listed and counted."""
 

@@ -424,7 +424,7 @@ def test_audit_rules_are_loaded(droplet_audit_loaded: LoadedRules) -> None:
             f"{one_line(off[0], 80)} keeps {what}",
             droplet_audit_loaded=[{"rule": rule} for rule in off],
         )
-    assert rules.lines, "auditctl -l says No rules"
+    assert rules.lines, "no audit rule is loaded (auditctl -l)"
     assert rules.recording, f"none of the {len(rules.lines)} loaded rules makes a record"
 
 

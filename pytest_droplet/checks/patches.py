@@ -142,7 +142,7 @@ def test_no_update_is_waiting(
         Updates are waiting.
 
     Rationale:
-        Many updates mend flaws without being labelled so, and a host that is far behind takes
+        Many updates fix flaws without being labelled so, and a host that is far behind takes
         an urgent one with more risk.
 
     Remediation:
@@ -185,7 +185,7 @@ def test_newest_installed_kernel_is_running(droplet_installed_kernels: Installed
         The running kernel is older than the newest installed one.
 
     Rationale:
-        A kernel that is installed and not running mends nothing: the host still runs the flaw
+        A kernel that is installed and not running fixes nothing: the host still runs the flaw
         that the update was for.
 
     Remediation:

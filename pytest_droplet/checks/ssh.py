@@ -92,11 +92,11 @@ def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> Non
         only where ``AuthenticationMethods`` demands a key as well.
 
     Remediation:
-        The first value that sshd reads wins, and files below ``sshd_config.d`` come first:
-        ``50-cloud-init.conf`` often says ``yes`` there. Put ``PasswordAuthentication no`` and
-        ``KbdInteractiveAuthentication no`` into ``/etc/ssh/sshd_config.d/00-keys-only.conf``,
-        fix or remove ``50-cloud-init.conf`` (and ``ssh_pwauth: false`` in the cloud-init
-        configuration), remove the line from Match blocks, and run ``sshd -t``.
+        Put ``PasswordAuthentication no`` and ``KbdInteractiveAuthentication no`` into
+        ``/etc/ssh/sshd_config.d/00-keys-only.conf`` and run ``sshd -t``. The first value that
+        sshd reads wins, and files below ``sshd_config.d`` come first: remove or correct
+        ``50-cloud-init.conf``, which often says ``yes`` (``ssh_pwauth: false`` in the cloud-init
+        configuration keeps it so), and the line in Match blocks.
         Test a second login first, with a key, and keep the open session until it works; then
         ``systemctl reload ssh`` on Debian and Ubuntu, ``systemctl reload sshd`` on AlmaLinux,
         Rocky Linux, Fedora and CentOS Stream.
@@ -119,10 +119,10 @@ def test_password_authentication_is_off_for_everybody(droplet_sshd: Sshd) -> Non
     references=f"{_GUIDE}; sshd_config(5); https://www.openssh.com/txt/release-8.7",
 )
 def test_keyboard_interactive_asks_nobody_for_a_password(droplet_sshd: Sshd) -> None:
-    """No password is taken by the keyboard-interactive way.
+    """Keyboard-interactive login accepts no password.
 
     Finding:
-        SSH takes passwords by the keyboard-interactive way.
+        Keyboard-interactive login over SSH accepts passwords.
 
     Rationale:
         With PAM, keyboard-interactive asks for the account's password just as password

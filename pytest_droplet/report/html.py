@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,16 +24,20 @@ from pytest_droplet.controls import NOTICE
 from pytest_droplet.coverage import Coverage
 from pytest_droplet.record import Line, narrowed_in_words, time_between
 from pytest_droplet.report.html_data import LETTERS, OPEN_LETTERS, PageData, Row, clean
+from pytest_droplet.report.html_script import joined
+from pytest_droplet.report.rate import SENTENCE, rate
 from pytest_droplet.report.requirements import STANDINGS, standings
 from pytest_droplet.report.requirements import title as framework_title
 from pytest_droplet.tables import VERDICTS, State
 from pytest_droplet.words import SEVERITIES
 
+_STATE_OF = {kind.letter: kind.state for kind in VERDICTS.values()}
 _SEVERITY_OF = {severity[0]: severity for severity in SEVERITIES}
 _RANKS = "".join(severity[0] for severity in reversed(SEVERITIES))
 _PLAIN_ROWS = 200
 _TABLE_ROWS = 500
 _FIRST = 7
+_ALL = 100
 
 
 TITLE = "Droplet audit"
@@ -45,6 +50,7 @@ def write_html(
     title: str = TITLE,
     extras: Mapping[str, list[Any]] | None = None,
     summary: tuple[list[str], list[str], list[str]] = ([], [], []),
+    digest: str = "",
 ) -> None:
     """Draw the report from the lines of a record.
 
@@ -57,6 +63,7 @@ def write_html(
         summary: Prefix, summary and postfix of ``pytest_html_results_summary``. They are HTML of
             the user's own conftest and the only markup that is not escaped; the page's policy
             still keeps their scripts and styles from running.
+        digest: SHA-256 of the record's file, which the page names; empty: it does not.
 
     Raises:
         OSError: The file cannot be written.
@@ -65,16 +72,18 @@ def write_html(
     for record in records:
         page.add(record, extras or {})
     page.mark_changes()
-    text = _draw(page, title, "\n".join(part for parts in summary for part in parts))
+    _rate(page)
+    text = _draw(page, title, digest, "\n".join(part for parts in summary for part in parts))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode("utf-8", "replace"))
 
 
-def _draw(page: PageData, title: str, own: str) -> str:
+def _draw(page: PageData, title: str, digest: str, own: str) -> str:
     folder = files(__package__) / "page"
-    frame, style, script = (
-        (folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+    frame, style = (
+        (folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css")
     )
+    script = joined()
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["utc"] = _utc
     environment.globals["count"] = _count
@@ -89,6 +98,7 @@ def _draw(page: PageData, title: str, own: str) -> str:
         own=own,
         limit=_TABLE_ROWS,
         subject=_subject(page),
+        sentence=SENTENCE if page.rows else "",
         headline=headline,
         lead=lead,
         tone=tone,
@@ -105,8 +115,22 @@ def _draw(page: PageData, title: str, own: str) -> str:
         notice=NOTICE,
         frameworks=_frameworks(page),
         heads=[kind.word.capitalize() for kind in VERDICTS.values()],
-        run=_run(page),
+        run=_run(page, digest),
     )
+
+
+def _rate(page: PageData) -> None:
+    """Give each Droplet its rate, where something of it was judged."""
+    found: dict[int, list[Row]] = {}
+    for row in page.rows:
+        found.setdefault(row.droplet, []).append(row)
+    for droplet, rows in found.items():
+        if (figure := _rate_of(rows)) is not None:
+            page.droplets[droplet]["rate"] = figure
+
+
+def _rate_of(rows: Iterable[Row]) -> int | None:
+    return rate((_STATE_OF[row.verdict], _SEVERITY_OF[row.severity]) for row in rows)
 
 
 def _policy(style: str, script: str) -> str:
@@ -210,6 +234,14 @@ def _subject(page: PageData) -> str:
 
 
 def _tiles(page: PageData) -> Iterable[dict[str, Any]]:
+    figure = _rate_of(page.rows)
+    if figure is not None:
+        yield {
+            "tone": "pass" if figure == _ALL else "unknown",
+            "value": f"{figure} %",
+            "text": "rate",
+            "hash": "rate",
+        }
     kinds = Counter((row.verdict, row.severity) for row in page.rows)
     verdicts = Counter(row.verdict for row in page.rows)
     for severity in SEVERITIES:
@@ -261,13 +293,20 @@ def _first(page: PageData) -> list[dict[str, Any]]:
                 "severity": _SEVERITY_OF[worst[check]],
                 "title": entry.get("finding") or entry["title"],
                 "hash": _hash(check=entry["id"]),
-                "remedy": " ".join((entry.get("remediation") or "").replace("``", "").split()),
+                "remedy": _paragraphs(entry.get("remediation") or ""),
                 "percent": 100 if account else max(2, 100 * len(hosts) // fleet),
                 "where": "the account" if account else _count(len(hosts), "Droplet"),
                 "more": folded[check],
             }
         )
     return items
+
+
+def _paragraphs(text: str) -> list[list[str]]:
+    """Return the paragraphs of a docstring's section, each as text and code in turns."""
+    return [
+        " ".join(part.split()).split("``") for part in re.split(r"\n\s*\n", text) if part.strip()
+    ]
 
 
 def _plain(page: PageData, findings: Iterable[Row]) -> list[tuple[str, ...]]:
@@ -352,7 +391,7 @@ def _coverage(page: PageData) -> dict[str, Any] | None:
     }
     order = list(looks)
     told = _covered(page)
-    seen = Coverage.of(page.fleet, told.required if told else 0)
+    seen = told or Coverage.of(page.fleet, 0)
     rest = []
     for droplet in page.fleet:
         state = droplet.get("coverage")
@@ -396,16 +435,19 @@ def _checks(page: PageData) -> list[dict[str, Any]]:
 
 
 def _frameworks(page: PageData) -> list[dict[str, Any]]:
-    """Return the frameworks that a check of the page has ids of, with what stands of each id."""
-    letters = {kind.letter: kind.state for kind in VERDICTS.values()}
+    """Return the frameworks that a check of the page has ids of, with what stands of each id.
+
+    An id that a check of the page looks at leads to the verdicts of its checks.
+    """
     seen: dict[str, set[State]] = {}
     for row in page.rows:
-        check = page.checks[row.check]["id"]
-        seen.setdefault(check, set()).add(letters[row.verdict])
+        seen.setdefault(page.checks[row.check]["id"], set()).add(_STATE_OF[row.verdict])
     pages: dict[str, Any] = {check["id"]: check for check in page.checks}
-    found: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, dict[str, list[dict[str, str]]]] = {}
     for one in standings(pages, seen):
-        found.setdefault(one.framework, {}).setdefault(one.standing, []).append(one.id)
+        link = _hash(control=f"{one.framework}:{one.id}", verdict="all") if one.checks else ""
+        entry = {"id": one.id, "hash": link}
+        found.setdefault(one.framework, {}).setdefault(one.standing, []).append(entry)
     shown = {name for check in page.checks for name in check.get("controls") or ()}
     return [
         {
@@ -417,7 +459,7 @@ def _frameworks(page: PageData) -> list[dict[str, Any]]:
     ]
 
 
-def _run(page: PageData) -> list[tuple[str, str]]:
+def _run(page: PageData, digest: str) -> list[tuple[str, str]]:
     """Return how the run was made, as pairs of a name and a text."""
     header, summary = page.header, page.summary or {}
     tool = header.get("tool") or {}
@@ -430,12 +472,14 @@ def _run(page: PageData) -> list[tuple[str, str]]:
     return [
         ("Droplets", " + ".join(map(str, header.get("selector") or ()))),
         ("Profile", ", ".join(map(str, header.get("profile") or ()))),
+        ("Account or team", str((header.get("account") or {}).get("id") or "")),
         ("Endpoint", str(header.get("endpoint") or "")),
         ("Started", _utc(header.get("started_at"))),
         ("Judged at", _utc(header.get("judged_at"))),
         ("Finished", finished if page.summary is not None else "no: the run was cut"),
         ("Exit code", str(summary.get("exit_code", ""))),
         ("Made by", f"{tool.get('name', '')} {tool.get('version', '')}".strip()),
+        ("SHA-256 of the record", digest),
         ("Versions", pairs("versions", " ")),
         ("Options", pairs("options", " = ")),
     ]

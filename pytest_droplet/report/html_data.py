@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from pytest_droplet.record import Line
-from pytest_droplet.tables import VERDICTS
+from pytest_droplet.report.rate import WEIGHTS
+from pytest_droplet.tables import RECOMMENDATIONS, VERDICTS
 from pytest_droplet.text import printable
 from pytest_droplet.words import SEVERITIES
 
@@ -173,6 +174,8 @@ class PageData:
                 [kind.name, kind.letter, kind.mark, kind.short, kind.several, kind.open]
                 for kind in VERDICTS.values()
             ],
+            "weights": WEIGHTS.copy(),
+            "recommendations": dict(RECOMMENDATIONS),
             "checks": self.checks,
             "droplets": self.droplets,
             "keys": self.keys,

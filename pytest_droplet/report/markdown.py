@@ -64,7 +64,7 @@ def draw(document: Document, limit_bytes: int = LIMIT_BYTES) -> str:
         if line["verdict"] in OPEN and document.told_apart(line)
     )
     page.table(
-        "What to mend first",
+        "What to fix first",
         ("Severity", "Check", "Results", "Where"),
         (_check_row(document, group) for group in groups),
         len(groups),

@@ -176,16 +176,32 @@ class Reports:
             )
         )
 
-    def show_subject(self, item: CheckItem) -> None:
-        """Begin a line of progress for each Droplet, where pytest has one for each file."""
+    @contextmanager
+    def subject_shown(self, item: CheckItem, *, silent: bool) -> Generator[None]:
+        """Show a line of progress for each Droplet, where pytest has one for each file.
+
+        Args:
+            item: The check that is run within the block.
+            silent: Nothing is written: another line says how far the run is.
+        """
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or not reporter.showfspath or reporter.verbosity > 0:
+            yield
+            return
+        if silent:
+            before = reporter.currentfspath
+            reporter.currentfspath = self._config.rootpath / item.nodeid.partition("::")[0]
+            try:
+                yield
+            finally:
+                reporter.currentfspath = before
             return
         if item.subject != self._subject:
             reporter.ensure_newline()
             reporter.write(f"{item.subject} ")
             self._subject = item.subject
         reporter.currentfspath = self._config.rootpath / item.nodeid.partition("::")[0]
+        yield
 
     def add(self, report: pytest.TestReport) -> None:
         """Write what a finished phase of a test carries."""
@@ -233,7 +249,7 @@ class Reports:
             pytest.exit(self._failed[0], pytest.ExitCode.USAGE_ERROR)
 
     def stopped(self, audit: Audit, chosen: Chosen, ended: int) -> None:
-        """Keep in mind that not all was judged; a Droplet that was not looked at is not covered."""
+        """Note that not everything was judged; a Droplet that was not looked at is not covered."""
         if self._failed:
             return
         self._not_run = chosen.tests - ended
@@ -351,6 +367,7 @@ class Reports:
                 title=TITLE if page.title == path.name else page.title,
                 extras=self._extras,
                 summary=(prefix, summary, postfix),
+                digest=self._record.digest(),
             )
 
     @contextmanager

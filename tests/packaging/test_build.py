@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_droplet.report.html_script import MODULES
+
 from .conftest import Dist
 
 DATA = (
@@ -24,7 +26,7 @@ DATA = (
     "pytest_droplet/facts/host/socket_owners.awk",
     "pytest_droplet/py.typed",
     "pytest_droplet/report/page/page.html",
-    "pytest_droplet/report/page/page.js",
+    *(f"pytest_droplet/report/page/{module}.js" for module in MODULES),
     "pytest_droplet/report/page/page.css",
 )
 MOST_BYTES = 3_000_000

@@ -106,10 +106,11 @@ def test_everything_that_is_promised_is_on_the_page_of_the_demo(
         assert headings(page) == [
             *("What to fix first", "Fleet", "Findings", "Since the baseline"),
             *("Who can enter where", "What is reachable from the internet", "Waivers"),
-            *("Coverage", "Checks", "This run"),
+            *("Coverage", "Checks", "Controls", "This run"),
         ]
         tiles = " ".join(page.text(".tile"))
         for word in (
+            "rate",
             "critical",
             "high",
             "medium",
@@ -124,6 +125,7 @@ def test_everything_that_is_promised_is_on_the_page_of_the_demo(
         assert page.text("#waivers tbody .badge") == ["Expired", "Matches nothing", "In use"]
         assert "days ago" in " ".join(page.text("#waivers tbody"))
         assert "new" in " ".join(page.text("#changes li"))
+        assert page.text("#controls a[href*=control]")
         coverage = " ".join(page.text("#coverage tbody tr"))
         for name in ("cache-gone", "mail-off", "pool-worker"):
             assert name in coverage

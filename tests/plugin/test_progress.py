@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROWS, COLUMNS = 40, 72
-LINE = re.compile(r"reading hosts: (\d+) of (\d+)(?:, (\d+) unreachable so far)?, \d+ s")
+LINE = re.compile(r"reading hosts: (\d+) of (\d+)(?:, (\d+) not reached)?, \d+ s(?:: ([^\x1b]+))?")
 SLOW_HOSTS = """
 import os
 import time
@@ -128,26 +128,62 @@ def comparable(lines: list[str]) -> list[str]:
     ]
 
 
+def without_letters(lines: list[str]) -> list[str]:
+    """Take away the lines in which pytest has a letter for each check, and empty ones."""
+    letters = re.compile(r"(web-1|db-1|\S+-\d+)? ?[.FEsx]+ *(\[ *\d+%\])?")
+    return [line for line in lines if line and not letters.fullmatch(line)]
+
+
 @pytest.mark.parametrize("how", [(), ("-q",), ("-v",), ("-s", "--color=no")], ids="".join)
 def test_the_line_counts_hosts_and_leaves_no_trace(
     slow: pytest.Pytester, how: tuple[str, ...]
 ) -> None:
-    """It counts up, names who did not answer, and the screen ends as a pipe shows the run."""
+    """It counts up, names what is waited for, and the screen ends as a pipe shows the run."""
     written = on_terminal(slow.path, *how)
-    found = [match.groups() for match in LINE.finditer(written)]
-    assert list(dict.fromkeys(found)) == [("0", "3", None), ("1", "3", "1"), ("2", "3", "1")]
+    found = [match.groups()[:3] for match in LINE.finditer(written)]
+    waited = [one for one in dict.fromkeys(found) if one[0] != "3"]
+    assert waited == [("0", "3", None), ("1", "3", "1"), ("2", "3", "1")]
+    assert all(match[4] for match in LINE.finditer(written) if match[1] != "3")
     shown = comparable(screen(written))
     assert not [line for line in shown if "reading hosts" in line]
-    assert shown == comparable(piped(slow.path, *how).split("\n"))
+    in_pipe = comparable(piped(slow.path, *how).split("\n"))
+    if "-v" in how:
+        assert shown == in_pipe
+    else:
+        assert without_letters(shown) == without_letters(in_pipe)
+        assert not [line for line in shown if re.search(r"[.FEsx]{5}", line)]
 
 
-@pytest.mark.parametrize(
-    "how", [("-qq",), ("-n", "2"), ("-p", "no:terminal")], ids=["qq", "xdist", "no-terminal"]
-)
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_checks_take_one_line_and_other_tests_their_letters(
+    slow: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    """Droplets are named on the one line, with workers too; a user's tests are shown by pytest."""
+    slow.makepyfile(
+        test_own="""
+        import time
+
+        def test_first(droplet):
+            pass
+
+        def test_second(droplet):
+            time.sleep(1)
+        """
+    )
+    written = on_terminal(slow.path, *workers, "test_site.py", "test_own.py")
+    assert [match[4] for match in LINE.finditer(written) if match[4]]
+    shown = screen(written)
+    letters = [line for line in shown if re.search(r"(^|\s)[.FEsx]+$", line)]
+    assert sum(line.count(".") for line in letters) >= 6
+    assert not [line for line in shown if "reading hosts" in line or "%]" in line]
+    assert not [line for line in letters if re.match(r"(web|db)-", line)]
+
+
+@pytest.mark.parametrize("how", [("-qq",), ("-p", "no:terminal")], ids=["qq", "no-terminal"])
 def test_where_it_does_not_belong_there_is_none(
     slow: pytest.Pytester, how: tuple[str, ...]
 ) -> None:
-    """Who asks for less gets none; workers of pytest-xdist have no terminal."""
+    """Who asks for less gets none."""
     assert not LINE.search(on_terminal(slow.path, *how, "-k", "web-1"))
 
 

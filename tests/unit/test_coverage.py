@@ -83,8 +83,10 @@ def test_every_output_shows_the_same_percentage(tmp_path: Path) -> None:
     terminal = "\n".join(text.text for text in summary_texts(summary, 80, 0))
     assert "1,999 of 2,000 Droplets reached: 99.9 % (at least 100 % is asked for)" in terminal
     assert "1,999 of 2,000 Droplets reached, 99.9 %, **at least 100 %" in draw(document)
-    places = re.findall(r"(?:Coverage is |>|\()([\d.]+) %(?:, less|<|\))", page.read_text())
-    assert places == ["99.9", "99.9", "99.9"], "the notice, the figure and the section"
+    text = page.read_text()
+    places = re.findall(r"Coverage is ([\d.]+) %, less|<b>([\d.]+) %</b> <span>reached", text)
+    assert places == [("99.9", ""), ("", "99.9")], "the notice and the figure"
+    assert "100 %</b> <span>reached" not in text
 
 
 def test_reached_is_not_read() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -78,3 +80,19 @@ def test_where_to_change_what_names_files_that_exist() -> None:
     assert len(rows) == 10
     roots = (PACKAGE, PACKAGE.parent)
     assert [p for p in real if not any((root / p).exists() for root in roots)] == []
+
+
+def test_an_audit_that_names_nothing_runs_no_test_of_ours() -> None:
+    """In the checkout as anywhere else: the shipped checks alone, and what they need is there."""
+    command = [sys.executable, "-m", "pytest", "--droplets=demo", "--co", "-q"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider"],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    named = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert named
+    assert all(name.startswith("pytest_droplet/checks/") for name in named)

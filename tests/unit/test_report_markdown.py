@@ -48,7 +48,7 @@ def test_the_page_says_the_worst_first() -> None:
     assert f"Coverage: {reached}, **at least 100 % is asked for**." in text
     titles = re.findall("^### (.*)$", text, re.MULTILINE)
     controls = "Controls: cross-reference, not a certification"
-    assert titles == ["What to mend first", "Not reached", "Findings", controls, "Waivers"]
+    assert titles == ["What to fix first", "Not reached", "Findings", controls, "Waivers"]
     rows = re.findall(
         r"^\| (critical|high|medium|low) \| (fail|error|unknown|waived)", text, re.MULTILINE
     )

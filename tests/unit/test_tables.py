@@ -13,6 +13,7 @@ from typing import get_args
 import pytest
 
 import pytest_droplet
+from pytest_droplet.report.html_script import joined
 from pytest_droplet.tables import DISTRIBUTIONS, OPEN, VERDICTS, distribution_of
 from pytest_droplet.words import Outcome
 
@@ -82,7 +83,7 @@ def test_a_second_table_is_seen(source: str) -> None:
 
 def test_the_page_has_no_table_of_verdicts() -> None:
     """The page's script draws verdicts by the table that comes with its data."""
-    script = (files("pytest_droplet") / "report/page/page.js").read_text(encoding="utf-8")
+    script = joined()
 
     assert "data.verdicts" in script
     words = re.compile(rf"\b({'|'.join(VERDICTS)})\b")

@@ -135,7 +135,7 @@ def parse_listeners(text: str) -> Listeners:
         elif line == "owners":
             owners = True
         elif line and kind not in {"read", "end"}:
-            raise NotObservedError(f"a line is none of a socket: {one_line(line, 60)!r}")
+            raise NotObservedError(f"a line describes no socket: {one_line(line, 60)!r}")
     found = {
         Listener(
             protocol, ip, port, tuple(dict.fromkeys(programs.get(inode, ()))) if owners else None

@@ -67,7 +67,7 @@ class PendingUpdates:
 
     @property
     def security(self) -> tuple[Update, ...]:
-        """Those known to mend a vulnerability."""
+        """Those known to fix a vulnerability."""
         return tuple(u for u in self.updates if u.security)
 
     @property
