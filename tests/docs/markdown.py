@@ -73,7 +73,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """Yield the words of each command of the page's console blocks."""
     for block in blocks(page):
         if block.language == "console":
-            for line in block.text.splitlines():
+            for line in block.text.replace("\\\n", "").splitlines():
                 if line.strip():
                     yield from _split(line)
 
