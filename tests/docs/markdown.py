@@ -43,6 +43,18 @@ class Block:
     name: str = ""
 
 
+# The package index shows README too: there its links must be whole.
+_HOME = re.compile(
+    r"https://(?:github\.com/pytest-droplet/pytest-droplet/(?:blob|tree)"
+    r"|raw\.githubusercontent\.com/pytest-droplet/pytest-droplet)/main/"
+)
+
+
+def in_the_repository(text: str) -> str:
+    """Return a page's text with its links to this repository made relative to its top."""
+    return _HOME.sub("", text)
+
+
 def name_of(page: Path) -> str:
     """Return the path of a page in the repository."""
     return page.relative_to(ROOT).as_posix()
@@ -61,7 +73,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """Yield the words of each command of the page's console blocks."""
     for block in blocks(page):
         if block.language == "console":
-            for line in block.text.splitlines():
+            for line in block.text.replace("\\\n", "").splitlines():
                 if line.strip():
                     yield from _split(line)
 

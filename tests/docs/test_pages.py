@@ -27,7 +27,7 @@ from pytest_droplet.verdict import given_names
 from tests.examples.fleet import NOW
 from tests.support.accounts import read_account
 
-from .markdown import PAGES, ROOT, blocks, commands, name_of
+from .markdown import PAGES, ROOT, blocks, commands, in_the_repository, name_of
 
 DOCS = ROOT / "docs"
 IN_THE_RECORD = {"droplet_id", "droplet_ids", "droplet_name", "droplets_added", "droplets_gone"}
@@ -76,10 +76,9 @@ def _own_facts(page: Path) -> list[str]:
 
 @every_page
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file of the repository, and a heading that is in it."""
-    for target, heading in re.findall(
-        r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text("utf-8")
-    ):
+    """Every link into the repository names a file of it, and a heading that is in it."""
+    text = in_the_repository(page.read_text("utf-8"))
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
         path = page.parent / target if target else page
         assert path.exists(), target
         assert not heading or heading in headings(path), f"{target}#{heading}"
@@ -114,6 +113,7 @@ def test_no_page_is_left_out_of_the_menu() -> None:
 def test_console_blocks_hold_known_commands(page: Path) -> None:
     """A command is pytest's, which is run elsewhere, or one of those that set it up."""
     allowed = {"pytest", "pip", "python", "python3", "export", "coverage"}
+    allowed |= {"docker", "gh", "pipx", "sudo", "uvx"}
     for words in commands(page):
         command = next(word for word in words if not re.fullmatch(r"[A-Z_]+=\S*", word))
         assert Path(command).name in allowed, words

@@ -14,7 +14,7 @@ from pytest_droplet.catalogue import Check, shipped
 from tests.examples.fleet import write_fleet
 from tests.lab import stranger
 
-from .markdown import ROOT, blocks
+from .markdown import ROOT, blocks, in_the_repository
 from .test_reference import load_reference
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -75,9 +75,17 @@ def test_the_comparison_says_of_when_it_is() -> None:
         assert re.search(rf"^\| [^|]*{tool}", table, re.MULTILINE), tool
 
 
+def test_links_are_whole() -> None:
+    """The package index shows README as well: nothing in it is relative to the repository."""
+    targets = re.findall(r"\]\(([^)]+)\)", README)
+
+    assert len(targets) > 10
+    assert [target for target in targets if not target.startswith("https://")] == []
+
+
 def test_the_pictures_are_there_and_small() -> None:
     """Every picture is a PNG of less than 300 KB, in README with a text for those who see none."""
-    shown = re.findall(r"!\[([^\]]*)\]\(([^)]+\.png)\)", README)
+    shown = re.findall(r"!\[([^\]]*)\]\(([^)]+\.png)\)", in_the_repository(README))
 
     assert {path for _, path in shown} == {
         "docs/_static/report.png",

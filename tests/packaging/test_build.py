@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.message
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -67,6 +68,22 @@ def test_the_wheel_is_small(dist: Dist) -> None:
     assert dist.wheel.stat().st_size < MOST_BYTES
 
 
+@pytest.mark.slow
+def test_a_second_build_is_the_same(dist: Dist, tree: Path, tmp_path: Path) -> None:
+    """Whoever builds the same commit gets the same bytes, whenever and wherever that is."""
+    copy = shutil.copytree(tree, tmp_path / "elsewhere")
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "out", copy],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for first in (dist.sdist, dist.wheel):
+        assert (tmp_path / "out" / first.name).read_bytes() == first.read_bytes(), first.name
+
+
 def test_the_sdist_can_be_tested(dist: Dist) -> None:
     """It has tests, examples and documentation, for those who build packages of it."""
     with tarfile.open(dist.sdist) as sdist:
@@ -106,7 +123,9 @@ def test_the_metadata_is_whole(metadata: email.message.Message) -> None:
     assert metadata["Keywords"].count(",") >= 4
     classifiers = set(metadata.get_all("Classifier") or ())
     assert classifiers >= {"Framework :: Pytest", "Typing :: Typed"}
-    assert {f"Programming Language :: Python :: 3.{n}" for n in (11, 12, 13)} <= classifiers
+    assert {f"Programming Language :: Python :: 3.{n}" for n in (11, 12, 13, 14)} <= classifiers
+    urls = dict(line.split(", ") for line in metadata.get_all("Project-URL") or ())
+    assert urls["Source"].startswith("https://github.com/")
 
 
 def test_pytest_finds_the_plugin(dist: Dist) -> None:

@@ -40,7 +40,7 @@ def test_types_are_checked_by_the_same_mypy() -> None:
 def test_the_changelog_takes_every_fragment() -> None:
     """A file of another name would be left out of the release in silence."""
     kinds = "|".join(kind["directory"] for kind in settings()["tool"]["towncrier"]["type"])
-    changelog = (ROOT / "docs/changelog.md").read_text("utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
 
     for path in (ROOT / "docs/changelog.d").iterdir():
         assert re.fullmatch(rf"\+[a-z0-9-]+\.({kinds})\.md", path.name), path.name

@@ -1036,6 +1036,7 @@ MEASURED = {
     "explanation/one-round-trip.md": "size and time of the script",
     "explanation/speed.md": "times and sizes",
     "explanation/what-an-audit-leaves-behind.md": "what other programs write",
+    "how-to/install.md": "sizes of packages",
     "how-to/fuzz.md": "how long it takes",
     "how-to/scale.md": "a fleet on paper",
 }

@@ -1,4 +1,4 @@
-// How the modules of the page are linted: `npx eslint pytest_droplet/report/page`.
+// How the modules of the page are linted: `npx eslint --config .ci/eslint.config.mjs pytest_droplet/report/page`.
 import js from '@eslint/js';
 
 const browser = [
