@@ -15,6 +15,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Literal, NotRequired, TypedDict
 
+from pytest_droplet.text import printable
+
 State = Literal["read", "not asked", "none found"]
 Controls = Mapping[str, tuple[str, ...]]
 """Ids by framework, such as ``{"pci-dss-4.0.1": ("1.3.1",)}``; a framework without ids is left out."""
@@ -60,7 +62,7 @@ class Table(TypedDict):
 
 def is_name(value: object) -> bool:
     """Whether a value is a name as a framework or a requirement has it: text of one line."""
-    return isinstance(value, str) and value.isprintable() and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and printable(value) == value
 
 
 @cache

@@ -60,6 +60,7 @@ EXCEPTIONS = {
     ("connection/prelude.sh", '<"$process/comm"'): "a folder of /proc",
     ("connection/prelude.sh", '<"$process/cmdline"'): "a folder of /proc",
     ("facts/ssh/sshd_configuration.sh", '<"$process/cmdline"'): "a folder of /proc",
+    ("facts/sshkeys/authorized_keys.sh", '<"$3"'): "its size was asked of what is open",
     ("facts/tls/apache.sh", '. "$file"'): "the distribution's own init does so, as root",
     ("facts/patches/apt.sh", '"$2"'): "an option and a pattern, and no file",
     ("facts/patches/apt_index.sh", '"$file"'): "indexes that apt itself reads whole",
@@ -487,6 +488,18 @@ def test_a_configuration_of_apache_that_is_too_long_was_not_read(tmp_path: Path)
 
     with pytest.raises(NotObservedError, match="could not be read"):
         whole(output)
+
+
+@pytest.mark.parametrize("home", ["", "nowhere", "no/where", "/no/where"])
+def test_a_home_that_is_not_there_holds_nothing_up(home: str, tmp_path: Path) -> None:
+    """One without a slash lies in /, where sshd runs; nothing is there, and all is known."""
+    put(tmp_path, "etc/ssh/sshd_config", "Port 22\n")
+    programs = {n: text.format(folder=tmp_path) for n, text in SAYS_KEYS.items()}
+    programs["getent"] = f"echo root:x:0:0::{home}:/bin/sh"
+
+    output = run(KEYS, tmp_path, **programs)
+
+    keys_know_all(output)
 
 
 @pytest.mark.parametrize("section", [KEYS, SSHD], ids=lambda s: s.name)

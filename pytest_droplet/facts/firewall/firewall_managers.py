@@ -28,9 +28,9 @@ STARTED_WITH = ("/etc/sysconfig/nftables.conf", "/etc/nftables.conf")
 class FirewallManager:
     """Whether the host has a firewall now, and what brings it back after a reboot.
 
-    ``active`` are the chains that filter input over IPv4, those of other programs left out
-    (:func:`pytest_droplet.facts.firewall.packet_filter.is_foreign`). ``enabled`` are the managers that come up at boot with rules;
-    ``idle`` says why the others do not.
+    ``active`` are the chains that filter input over IPv4, those of other programs left out.
+    ``enabled`` are the managers that come up at boot with rules; ``idle`` says why the others do
+    not.
     """
 
     active: tuple[str, ...]

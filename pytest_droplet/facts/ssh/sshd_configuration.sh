@@ -29,8 +29,9 @@ take_arguments() { # WORDS of a command line; sets arguments
 }
 
 # The sshd that takes new logins: the one that systemd knows, else the first one found. What serves
-# a login calls itself "sshd: ...", or is about to; what runs in a container has another root, and is
-# another sshd where it has the host's network. One whose program has another name tells by what it calls itself.
+# a login calls itself "sshd: ...", or is about to; what runs in a container has another root, and
+# is another sshd where it has the host's network. One whose program has another name tells by what
+# it calls itself.
 servers=$(
     processes_of "sshd*" "dropbear*" tinysshd tailscaled
     [ -S /var/lib/sss/pipes/nss ] && echo "0 sssd"

@@ -37,10 +37,11 @@ print_strays() {
 # absent: itself, and the folder above it that is there.
 # shellcheck disable=SC2094 # nothing is written
 print_file() { # USERS LETTER FILE
-    above=$3
+    above=/$3
     until [ -d "$above/" ]; do
         above=${above%/*}
     done
+    above=${above#/}
     printf "%s\n" "${above:-/}" "$3" >&7
     [ -e "$3" ] || [ -L "$3" ] || return
     # shellcheck disable=SC2015

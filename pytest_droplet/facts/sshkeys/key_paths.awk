@@ -3,6 +3,10 @@
 # is there, and Z where all came.
 # Prints: USERS:LETTER:FILE, with x for a file that no pattern names; end:NUMBER of users.
 
+BEGIN {
+    count = complete = 0
+}
+
 function add(pattern, letter, user, home, uid,    path, at, sign, value) {
     value["%"] = "%"
     value["h"] = home
@@ -15,8 +19,9 @@ function add(pattern, letter, user, home, uid,    path, at, sign, value) {
         pattern = substr(pattern, at + 2)
     }
     path = path pattern
+    # sshd runs in /, where a home without a slash lies.
     if (substr(path, 1, 1) != "/")
-        path = home "/" path
+        path = "/" home "/" path
     gsub(/\/\/+/, "/", path)
     if (!(path in users)) {
         files[++count] = path
