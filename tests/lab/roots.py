@@ -72,7 +72,8 @@ done
 rm -rf /debs /tools/etc /tools/usr/share
 """
 
-# Of apt's indexes what is about installed packages: reading all of them takes seconds.
+# Of apt's indexes what is about installed packages: reading all of them takes seconds, and half a
+# minute where the processor is emulated.
 _FEW_PACKAGES = """
 dpkg-query -W -f '${Package}\\n' >/tmp/installed
 for index in /var/lib/apt/lists/*_Packages; do
@@ -129,6 +130,7 @@ LAYERS = {
         "bookworm",
         parent="bookworm-nginx",
         packages="linux-image-cloud-amd64 grub-pc qemu-guest-agent kmod apparmor",
+        script=_FEW_PACKAGES,
     ),
     "bullseye": Layer("bullseye", packages=f"{_HOST_PACKAGES} auditd", script=_ACCOUNTS),
     "trixie": Layer("trixie", packages=_HOST_PACKAGES, script=_ACCOUNTS),
