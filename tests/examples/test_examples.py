@@ -30,6 +30,7 @@ DEFECTS = {
     "stat -Lc %a /var/www/html": (0, "777\n"),
 }
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PACKAGING = Path(__file__).parents[1] / "packaging"
 
 
 @dataclass
@@ -366,7 +367,8 @@ def test_the_existing_suite_is_ordinary() -> None:
 
 def test_every_example_is_tested_and_has_a_readme() -> None:
     """No folder of examples/ is left to rot."""
-    source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    tests = [*Path(__file__).parent.glob("test_*.py"), *PACKAGING.glob("test_*.py")]
+    source = "".join(path.read_text() for path in tests)
     for folder in EXAMPLES.iterdir():
         assert (folder / "README.md").is_file(), folder.name
-        assert f'@of("{folder.name}")' in source
+        assert f'@of("{folder.name}")' in source or f"examples/{folder.name}/" in source

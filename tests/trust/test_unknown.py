@@ -147,6 +147,7 @@ TRACES: Mapping[str, str | int] = {
     **dict.fromkeys(("apache", "nginx", "apt_index", "boot", "kernels", "reboot"), "!! x"),
     **dict.fromkeys(("audit_cover", "audit_rules", "automatic_updates"), "!! x"),
     **dict.fromkeys(("firewall_files", "firewall_saved"), "!! x"),
+    "apt_sources": "!! x",
     "auditd_conf": 1,
     "dnf_index": "!! x",
     "sshd": "X something could not be read",
