@@ -147,8 +147,17 @@ def package_index(observation: Observation, os: OsRelease) -> PackageIndex:
         sources=(*sources, *(_package_source(*pair) for pair in extended)),
         lacking=() if sources else (f"{os.codename}-security",),
         unreachable=reach.faults,
-        doubts=reach.doubts,
+        doubts=(*_unread_sources(observation), *reach.doubts),
     )
+
+
+def _unread_sources(observation: Observation) -> tuple[str, ...]:
+    """Return why a file of sources is not known: it may name another security source."""
+    try:
+        whole(observation.section(APT_SOURCES.name))
+    except NotObservedError as error:
+        return (str(error),)
+    return ()
 
 
 def _has_ended(os: OsRelease, now: datetime) -> bool:
