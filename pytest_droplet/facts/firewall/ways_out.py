@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -51,7 +51,7 @@ class WaysOut:
 
     droplet: Droplet
     interfaces: Interfaces
-    hooks: tuple[Hook, ...]
+    hooks: tuple[Hook, ...] = field(repr=False)
     cloud: Reading[CloudFirewalls]
     unread: str = ""
 
