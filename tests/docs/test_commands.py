@@ -63,7 +63,8 @@ def run(pytester: pytest.Pytester, words: list[str], recording: Path) -> pytest.
     )
 
 
-TESTS_OF_THE_CHECKOUT = ["-n", "2", "--dist", "worksteal"]  # README's last line, which `.ci/run` runs by itself
+# README's last line, which `.ci/run` runs by itself.
+TESTS_OF_THE_CHECKOUT = ["-n", "2", "--dist", "worksteal"]
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
