@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,29 +48,26 @@ def apache_host(number: int) -> str:
 
 def nginx(hosts: int, files: int, megabytes: int) -> Mapping[str, str]:
     """Return a configuration of so many hosts, files and megabytes."""
-    found = {
-        f"/etc/nginx/sites/{n}": nginx_host(n) if n < hosts else "server_tokens off;\n"
-        for n in range(files)
-    }
-    filling = "# comment of a line\n" * (megabytes * 50_000 // max(files, 1))
-    found = {path: text + filling for path, text in found.items()}
-    found["/etc/nginx/nginx.conf"] = "events {}\nhttp {\n include sites/*;\n}\n"
-    return found
+    texts = [nginx_host(n) if n < hosts else "server_tokens off;\n" for n in range(files)]
+    main = "events {}\nhttp {\n include sites/*;\n}\n"
+    return {"/etc/nginx/nginx.conf": main, **_sites("/etc/nginx/sites/{}", texts, megabytes)}
 
 
 def apache(hosts: int, files: int, megabytes: int) -> Mapping[str, str]:
     """Return the same for Apache."""
-    found = {
-        f"/etc/apache2/sites/{n}.conf": apache_host(n) if n < hosts else "ServerTokens Prod\n"
-        for n in range(files)
-    }
-    filling = "# comment of a line\n" * (megabytes * 50_000 // max(files, 1))
-    found = {path: text + filling for path, text in found.items()}
-    found["/etc/apache2/apache2.conf"] = (
+    texts = [apache_host(n) if n < hosts else "ServerTokens Prod\n" for n in range(files)]
+    main = (
         f"{_MODULES}ServerName x\nListen 443\nDefaultRuntimeDir /run\nErrorLog /dev/null\n"
         "Include sites/*.conf\n"
     )
-    return found
+    sites = _sites("/etc/apache2/sites/{}.conf", texts, megabytes)
+    return {"/etc/apache2/apache2.conf": main, **sites}
+
+
+def _sites(path: str, texts: Sequence[str], megabytes: int) -> Mapping[str, str]:
+    """Return a file for each text, filled up with comments to so many megabytes in all."""
+    filling = "# comment of a line\n" * (megabytes * 50_000 // max(len(texts), 1))
+    return {path.format(n): text + filling for n, text in enumerate(texts)}
 
 
 _MAKERS: Mapping[str, Callable[[int, int, int], Mapping[str, str]]] = {

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pytest_droplet import facts
 from pytest_droplet.connection import identity, probe, script, tls
 from tests.fuzz.targets import SEPARATOR, groups, read_facts, seeds, seeds_of, targets
+from tests.support.work import calls
 from tests.trust.damage import damages
 
 TARGETS = targets()
@@ -175,7 +176,7 @@ def test_the_work_grows_no_faster_than_the_answer(name: str) -> None:
     line for which all others are looked at again.
     """
     for stretch in _stretched(name):
-        few, many = (_calls(name, stretch(size)) for size in (1_500, 6_000))
+        few, many = (calls(partial(TARGETS[name], stretch(n))) for n in (1_500, 6_000))
         assert many < 7 * max(few, 2_000), stretch(100)[-2_000:]
 
 
@@ -204,23 +205,6 @@ def _renamed(line: bytes, number: int) -> bytes:
         lambda m: b"%d" % (int(m[1]) + number) if m[1] else m[0] + b"%d" % number,
         line,
     )
-
-
-def _calls(name: str, raw: bytes) -> int:
-    """Return how many functions are called while a target reads."""
-    count = 0
-
-    def note(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
-        count += event.endswith("call")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        TARGETS[name](raw)
-    finally:
-        sys.setprofile(before)
-    return count
 
 
 def test_every_parser_is_reached_by_a_target() -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -25,6 +23,7 @@ from pytest_droplet.facts.firewall.ways_out import WaysOut
 from pytest_droplet.facts.host.interfaces import Interfaces
 from pytest_droplet.facts.host.listeners import Listener, Listeners
 from pytest_droplet.model import Address, Droplet, Reading
+from tests.support.work import calls
 
 _SMALL, _LARGE = 60, 240
 _TIMES = 5.5
@@ -158,27 +157,10 @@ def _judge(hooks: tuple[Hook, ...]) -> None:
     WaysOut(_DROPLET, _HOST, HostRules.of(hooks).outward, _NO_CLOUD).to("tcp", "192.0.2.1", 443)
 
 
-def _calls(work: Callable[[], object]) -> int:
-    """Return how many functions are called meanwhile."""
-    count = 0
-
-    def note(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
-        count += event.endswith("call")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return count
-
-
 @pytest.mark.parametrize("shape", _SHAPES, ids=lambda shape: shape.__name__.strip("_"))
 def test_four_times_the_rules_are_four_times_the_work(
     shape: Callable[[int], tuple[Hook, ...]],
 ) -> None:
     """Rules, chains, elements of sets and of maps are each looked at a fixed number of times."""
-    few, many = (_calls(lambda size=size: _judge(shape(size))) for size in (_SMALL, _LARGE))
+    few, many = (calls(lambda size=size: _judge(shape(size))) for size in (_SMALL, _LARGE))
     assert many < _TIMES * few
