@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pytest_droplet.text import printable
@@ -196,21 +197,22 @@ class HostCount:
 
     def __init__(self, names: Mapping[int, str]) -> None:
         self.names = names
-        self._left: list[int] = []
+        self._left: dict[int, None] = {}
         self._read = 0
         self._unreachable = 0
         self._counted: set[int] = set()
 
-    def expect(self, hosts: Iterable[int]) -> None:
-        """Say which hosts are still to be read."""
-        self._left = [droplet_id for droplet_id in hosts if droplet_id not in self._counted]
+    def expect(self, hosts: Collection[int]) -> None:
+        """Say which hosts are still to be read: as many as are left are those that are left."""
+        if len(hosts) != len(self._left):
+            self._left = dict.fromkeys(i for i in sorted(hosts) if i not in self._counted)
 
     def count(self, droplet_id: int, *, reached: bool | None) -> None:
         """Count a host that was read, or that cannot be; once. None: there was none to read."""
         if droplet_id in self._counted:
             return
         self._counted.add(droplet_id)
-        self._left = [other for other in self._left if other != droplet_id]
+        self._left.pop(droplet_id, None)
         self._read += reached is True
         self._unreachable += reached is False
 
@@ -222,7 +224,8 @@ class HostCount:
         text = f"reading hosts: {done:,} of {done + len(left):,}{lost}, {took}"
         if not left:
             return text
-        named = ", ".join(self.names.get(one, str(one)) for one in left[:_NAMED])
+        first = list(islice(left, _NAMED))  # at once: the run counts meanwhile
+        named = ", ".join(self.names.get(one, str(one)) for one in first)
         more = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
         return printable(f"{text}: {named}{more}")
 
@@ -241,7 +244,7 @@ class WatchedHosts:
     def next_arrived(self, wanted: Iterable[int]) -> int:
         """Wait until one of these hosts was read, and return its Droplet id."""
         ids = wanted if isinstance(wanted, Collection) else set(wanted)
-        self._count.expect(sorted(ids))
+        self._count.expect(ids)
         with self._line.waiting():
             droplet_id: int = self._hosts.next_arrived(ids)
         return droplet_id
